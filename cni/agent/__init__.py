@@ -1,0 +1,1 @@
+"""The embedded agent: the spiderpool-agent's API for nodes without Kubernetes."""

@@ -1,0 +1,131 @@
+"""The network configuration that a CNI plugin gets on stdin, as far as this plugin reads it.
+
+CNI specification section 1 ("Plugin configuration objects") and 2; the `ipam` object has upstream's keys
+(spiderpool cmd/spiderpool/cmd/cni_types.go) and our two. Unknown keys are legal everywhere: Calico's own
+configuration arrives whole. `null` means the same as absence, as in Go.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, with_config
+from typing_extensions import NotRequired, TypedDict
+
+from cni import syntax
+from cni.spec_versions import SUPPORTED
+
+_COUNT_SCHEMA = {"type": "integer", "minimum": 0, "maximum": syntax.WHOLE_NUMBER_MAX}
+
+# Binding the subscript to a name keeps mypy from reading SUPPORTED as part of a type.
+Version = Literal["", "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]
+assert Version.__args__[1:] == SUPPORTED  # type: ignore[attr-defined]
+
+Name = Annotated[
+    str, AfterValidator(syntax.name), WithJsonSchema({"type": "string", "pattern": syntax.NAME_PATTERN})
+]
+LogLevel = Annotated[
+    str, AfterValidator(syntax.log_level), WithJsonSchema({"type": "string", "pattern": syntax.LOG_LEVEL_PATTERN})
+]
+SocketPath = Annotated[
+    str, AfterValidator(syntax.socket_path), WithJsonSchema({"type": "string", "pattern": syntax.SOCKET_PATH_PATTERN})
+]
+WholeNumber = Annotated[
+    float | str,
+    AfterValidator(syntax.whole_number),
+    WithJsonSchema({"anyOf": [_COUNT_SCHEMA, {"type": "string", "pattern": syntax.WHOLE_NUMBER_PATTERN}]}),
+]
+Seconds = Annotated[
+    float | str,
+    AfterValidator(syntax.seconds),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {**_COUNT_SCHEMA, "minimum": 1},
+                {"type": "string", "pattern": "^(?!0+$)[0-9]{1,6}$"},
+            ]
+        }
+    ),
+]
+
+
+@with_config(ConfigDict(strict=True))
+class Ipam(TypedDict):
+    """The `ipam` object: which agent to ask, for what, and where to log."""
+
+    type: NotRequired[Annotated[str | None, Field(description="The IPAM plugin's name; the caller looks it up.")]]
+    ipam_unix_socket_path: NotRequired[
+        Annotated[SocketPath | None, Field(description="The agent's socket; /var/run/spidernet/spiderpool.sock.")]
+    ]
+    request_timeout: NotRequired[
+        Annotated[Seconds | None, Field(description="Seconds for one whole exchange with the agent; 100.")]
+    ]
+    result_shape: NotRequired[
+        Annotated[
+            Literal["calico", "subnet"] | None,
+            Field(description="calico: /32 and /128 alone; subnet: prefix, gateway, routes. By the plugin's type."),
+        ]
+    ]
+    default_ipv4_ippool: NotRequired[Annotated[list[str] | None, Field(description="SpiderIPPools to try first.")]]
+    default_ipv6_ippool: NotRequired[Annotated[list[str] | None, Field(description="SpiderIPPools to try first.")]]
+    clean_gateway: NotRequired[Annotated[bool | None, Field(description="Ask for no default route.")]]
+    match_master_subnet: NotRequired[
+        Annotated[bool | None, Field(description="Ask for an address in the master interface's subnet.")]
+    ]
+    log_level: NotRequired[Annotated[LogLevel | None, Field(description="The least level that is logged; debug.")]]
+    log_file_path: NotRequired[
+        Annotated[str | None, Field(description="/var/log/spidernet/spiderpool.log")]
+    ]
+    log_file_max_size: NotRequired[Annotated[WholeNumber | None, Field(description="MB; 100.")]]
+    log_file_max_age: NotRequired[Annotated[WholeNumber | None, Field(description="Days; 30.")]]
+    log_file_max_count: NotRequired[Annotated[WholeNumber | None, Field(description="Rotated files kept; 10.")]]
+
+
+@with_config(ConfigDict(strict=True))
+class RuntimeConfig(TypedDict):
+    """The capability arguments that matter here (CONVENTIONS.md of containernetworking/cni)."""
+
+    ips: NotRequired[list[str] | None]
+
+
+@with_config(ConfigDict(strict=True))
+class CniArgs(TypedDict):
+    """`args.cni` of CONVENTIONS.md."""
+
+    ips: NotRequired[list[str] | None]
+
+
+@with_config(ConfigDict(strict=True))
+class Args(TypedDict):
+    """The `args` object of CONVENTIONS.md."""
+
+    cni: NotRequired[CniArgs | None]
+
+
+@with_config(ConfigDict(strict=True))
+class ValidAttachment(TypedDict):
+    """One attachment that GC must keep."""
+
+    containerID: str
+    ifname: str
+
+
+_Gc = TypedDict("_Gc", {"cni.dev/valid-attachments": NotRequired[list[ValidAttachment] | None]})
+
+
+@with_config(ConfigDict(strict=True))
+class NetConf(_Gc):
+    """The network configuration as a CNI plugin gets it on stdin."""
+
+    cniVersion: NotRequired[Version | None]
+    name: Name
+    type: NotRequired[Annotated[str | None, Field(description="The main plugin's name; `calico` sets the shape.")]]
+    ipam: Ipam
+    runtimeConfig: NotRequired[RuntimeConfig | None]
+    args: NotRequired[Args | None]
+    prevResult: NotRequired[Annotated[Any, Field(description="Read by CHECK only, as contracts.result.PrevResult.")]]
+
+
+@with_config(ConfigDict(strict=True))
+class VersionProbe(TypedDict):
+    """What VERSION reads of its stdin."""
+
+    cniVersion: NotRequired[Version | None]

@@ -1,0 +1,130 @@
+"""What the plugin prints: the IPAM result of each CNI version, and the error object.
+
+CNI specification section 5; forms as in FACTS of containernetworking's pkg/types/{020,040,100}. A delegated (IPAM)
+plugin's result has no `interfaces` and no `ips[].interface`, so nothing but these keys is legal.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import NotRequired, TypedDict
+
+_CLOSED = ConfigDict(extra="forbid", strict=True)
+
+Cidr = Annotated[str, Field(pattern=r"^[0-9a-f.:]+/[0-9]{1,3}$")]
+Address = Annotated[str, Field(pattern=r"^[0-9a-f.:]+$")]
+
+
+@with_config(_CLOSED)
+class Dns(TypedDict):
+    """Resolver settings; absent rather than empty."""
+
+    nameservers: NotRequired[list[str]]
+    domain: NotRequired[str]
+    search: NotRequired[list[str]]
+    options: NotRequired[list[str]]
+
+
+@with_config(_CLOSED)
+class Route(TypedDict):
+    """A route of this interface."""
+
+    dst: Cidr
+    gw: NotRequired[Address]
+
+
+@with_config(_CLOSED)
+class FamilyResult(TypedDict):
+    """One family's address up to 0.2.0."""
+
+    ip: Cidr
+    gateway: NotRequired[Address]
+    routes: NotRequired[list[Route]]
+
+
+@with_config(_CLOSED)
+class Result020(TypedDict):
+    """0.1.0 and 0.2.0."""
+
+    cniVersion: Literal["0.1.0", "0.2.0"]
+    ip4: NotRequired[FamilyResult]
+    ip6: NotRequired[FamilyResult]
+    dns: NotRequired[Dns]
+
+
+@with_config(_CLOSED)
+class Ip040(TypedDict):
+    """An address up to 0.4.0, with its family."""
+
+    version: Literal["4", "6"]
+    address: Cidr
+    gateway: NotRequired[Address]
+
+
+@with_config(_CLOSED)
+class Result040(TypedDict):
+    """0.3.0, 0.3.1 and 0.4.0."""
+
+    cniVersion: Literal["0.3.0", "0.3.1", "0.4.0"]
+    ips: Annotated[list[Ip040], Field(min_length=1)]
+    routes: NotRequired[list[Route]]
+    dns: NotRequired[Dns]
+
+
+@with_config(_CLOSED)
+class Ip(TypedDict):
+    """An address from 1.0.0 on."""
+
+    address: Cidr
+    gateway: NotRequired[Address]
+
+
+@with_config(_CLOSED)
+class Result100(TypedDict):
+    """1.0.0 and 1.1.0. (1.1.0 allows more in a route; the agent has nothing to put there.)"""
+
+    cniVersion: Literal["1.0.0", "1.1.0"]
+    ips: Annotated[list[Ip], Field(min_length=1)]
+    routes: NotRequired[list[Route]]
+    dns: NotRequired[Dns]
+
+
+@with_config(_CLOSED)
+class Error(TypedDict):
+    """The error object, exit status 1."""
+
+    cniVersion: Literal["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]
+    code: Annotated[int, Field(ge=1)]
+    msg: str
+    details: NotRequired[str]
+
+
+@with_config(_CLOSED)
+class VersionResult(TypedDict):
+    """What VERSION prints."""
+
+    cniVersion: str
+    supportedVersions: list[str]
+
+
+class PrevIp(TypedDict):
+    """An address of prevResult; what else it holds is the main plugin's business."""
+
+    address: str
+
+
+class PrevResult(TypedDict):
+    """What CHECK reads of prevResult (0.4.0 and later)."""
+
+    ips: NotRequired[list[PrevIp] | None]
+
+
+RESULTS = {
+    "0.1.0": Result020,
+    "0.2.0": Result020,
+    "0.3.0": Result040,
+    "0.3.1": Result040,
+    "0.4.0": Result040,
+    "1.0.0": Result100,
+    "1.1.0": Result100,
+}
