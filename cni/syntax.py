@@ -30,7 +30,7 @@ def interface_name(text: str) -> str:
         raise ValueError("must be 1 to 15 bytes long")
     if text in (".", ".."):
         raise ValueError("must not be '.' or '..'")
-    if "/" in text or ":" in text or any([c.isspace() for c in text]):
+    if "/" in text or ":" in text or any(c.isspace() for c in text):
         raise ValueError("must not hold '/', ':' or white space")
     return text
 
@@ -43,18 +43,20 @@ def log_level(text: str) -> str:
     return level
 
 
-def whole_number(value: float | str) -> int:
-    """Read 0 to 999999, as a number or as a string of digits (upstream documents strings and its code takes numbers)."""
+def whole_number(value: object) -> int:
+    """Read 0 to 999999, as a number or as a string of digits (upstream documents strings, its code wants numbers)."""
     if isinstance(value, str):
-        if not 1 <= len(value) <= 6 or not value.isascii() or not value.isdigit():
-            raise ValueError(f"must be a whole number from 0 to {WHOLE_NUMBER_MAX}")
-        return int(value)
-    if not 0 <= value <= WHOLE_NUMBER_MAX or value != int(value):
+        # int() would take blanks, signs, underscores and every script's digits.
+        legal = 1 <= len(value) <= 6 and value.isascii() and value.isdigit()
+    else:
+        # JSON knows one kind of number, so 100.0 is whole; True is an int in Python only.
+        legal = type(value) in (int, float) and 0 <= value <= WHOLE_NUMBER_MAX and value == int(value)  # type: ignore
+    if not legal:
         raise ValueError(f"must be a whole number from 0 to {WHOLE_NUMBER_MAX}")
-    return int(value)
+    return int(value)  # type: ignore[call-overload, no-any-return]
 
 
-def seconds(value: float | str) -> int:
+def seconds(value: object) -> int:
     """Read a whole number of seconds, at least 1."""
     number = whole_number(value)
     if not number:
@@ -64,6 +66,6 @@ def seconds(value: float | str) -> int:
 
 def socket_path(text: str) -> str:
     """Check a unix socket's path: absolute, printable ASCII, 107 bytes (sun_path); empty means the default."""
-    if text and (text[0] != "/" or not 2 <= len(text) <= 107 or any([not "!" <= c <= "~" for c in text])):
+    if text and (text[0] != "/" or not 2 <= len(text) <= 107 or any(not "!" <= c <= "~" for c in text)):
         raise ValueError("must be an absolute path of 2 to 107 printable ASCII characters without blanks")
     return text

@@ -5,10 +5,10 @@ extensions. Bodies of 500 and 501 are one JSON string; those of 400, 404 (unknow
 ErrorObject; 200 of healthy and of the releases has no body at all.
 """
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired
 
 from pydantic import Field
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 BASE_PATH = "/v1"
 
@@ -26,9 +26,7 @@ class IpamAddArgs(TypedDict):
     defaultIPv6IPPool: NotRequired[list[str] | None]
     cleanGateway: NotRequired[bool]
     matchMasterSubnet: NotRequired[bool]
-    network: NotRequired[
-        Annotated[str, Field(description="Extension: the network's name. Real agents ignore it.")]
-    ]
+    network: NotRequired[Annotated[str, Field(description="Extension: the network's name. Real agents ignore it.")]]
 
 
 class IpConfig(TypedDict):
@@ -79,9 +77,7 @@ class IpamDelArgs(TypedDict):
     podNamespace: str
     podName: str
     podUID: str
-    network: NotRequired[
-        Annotated[str, Field(description="Extension: the network's name. Real agents ignore it.")]
-    ]
+    network: NotRequired[Annotated[str, Field(description="Extension: the network's name. Real agents ignore it.")]]
 
 
 class IpamBatchDelArgs(TypedDict):
@@ -93,9 +89,7 @@ class IpamBatchDelArgs(TypedDict):
     podName: str
     podUID: str
     isReleaseConflictIPs: NotRequired[bool]
-    network: NotRequired[
-        Annotated[str, Field(description="Extension: the network's name. Real agents ignore it.")]
-    ]
+    network: NotRequired[Annotated[str, Field(description="Extension: the network's name. Real agents ignore it.")]]
 
 
 class InterfaceDetail(TypedDict):
@@ -120,7 +114,7 @@ class WorkloadEndpointStatus(TypedDict):
     podName: str
     podUID: str
     node: str
-    interfaces: list[InterfaceDetail]
+    interfaces: list[InterfaceDetail] | None
 
 
 class GcAttachment(TypedDict):
@@ -214,9 +208,7 @@ OPERATIONS = (
         {200: WorkloadEndpointStatus, 404: str, 422: ErrorObject, 500: str, 501: str},
         query=(("podNamespace", True), ("podName", True), ("containerID", False), ("ifName", False)),
     ),
-    Operation(
-        "GET", "/ipam/allocations", "List every allocation.", None, {200: Allocations, 500: str}, extension=True
-    ),
+    Operation("GET", "/ipam/allocations", "List every allocation.", None, {200: Allocations, 500: str}, extension=True),
     Operation(
         "POST",
         "/ipam/gc",

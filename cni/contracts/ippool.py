@@ -4,10 +4,10 @@ Both versions of the resource have the same spec. Fields beside these are legal 
 nothing without Kubernetes. What needs arithmetic (an address inside the subnet, no overlap) is cni/agent/pools.py's.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, with_config
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 API_VERSIONS = ("spiderpool.spidernet.io/v1", "spiderpool.spidernet.io/v2beta1")
 

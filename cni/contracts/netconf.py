@@ -5,10 +5,10 @@ CNI specification section 1 ("Plugin configuration objects") and 2; the `ipam` o
 configuration arrives whole. `null` means the same as absence, as in Go.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, with_config
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from cni import syntax
 from cni.spec_versions import SUPPORTED
@@ -19,9 +19,7 @@ _COUNT_SCHEMA = {"type": "integer", "minimum": 0, "maximum": syntax.WHOLE_NUMBER
 Version = Literal["", "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]
 assert Version.__args__[1:] == SUPPORTED  # type: ignore[attr-defined]
 
-Name = Annotated[
-    str, AfterValidator(syntax.name), WithJsonSchema({"type": "string", "pattern": syntax.NAME_PATTERN})
-]
+Name = Annotated[str, AfterValidator(syntax.name), WithJsonSchema({"type": "string", "pattern": syntax.NAME_PATTERN})]
 LogLevel = Annotated[
     str, AfterValidator(syntax.log_level), WithJsonSchema({"type": "string", "pattern": syntax.LOG_LEVEL_PATTERN})
 ]
@@ -29,12 +27,12 @@ SocketPath = Annotated[
     str, AfterValidator(syntax.socket_path), WithJsonSchema({"type": "string", "pattern": syntax.SOCKET_PATH_PATTERN})
 ]
 WholeNumber = Annotated[
-    float | str,
+    Any,
     AfterValidator(syntax.whole_number),
     WithJsonSchema({"anyOf": [_COUNT_SCHEMA, {"type": "string", "pattern": syntax.WHOLE_NUMBER_PATTERN}]}),
 ]
 Seconds = Annotated[
-    float | str,
+    Any,
     AfterValidator(syntax.seconds),
     WithJsonSchema(
         {
@@ -71,9 +69,7 @@ class Ipam(TypedDict):
         Annotated[bool | None, Field(description="Ask for an address in the master interface's subnet.")]
     ]
     log_level: NotRequired[Annotated[LogLevel | None, Field(description="The least level that is logged; debug.")]]
-    log_file_path: NotRequired[
-        Annotated[str | None, Field(description="/var/log/spidernet/spiderpool.log")]
-    ]
+    log_file_path: NotRequired[Annotated[str | None, Field(description="/var/log/spidernet/spiderpool.log")]]
     log_file_max_size: NotRequired[Annotated[WholeNumber | None, Field(description="MB; 100.")]]
     log_file_max_age: NotRequired[Annotated[WholeNumber | None, Field(description="Days; 30.")]]
     log_file_max_count: NotRequired[Annotated[WholeNumber | None, Field(description="Rotated files kept; 10.")]]

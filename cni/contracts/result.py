@@ -4,10 +4,10 @@ CNI specification section 5; forms as in FACTS of containernetworking's pkg/type
 plugin's result has no `interfaces` and no `ips[].interface`, so nothing but these keys is legal.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, with_config
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 _CLOSED = ConfigDict(extra="forbid", strict=True)
 

@@ -1,0 +1,63 @@
+# Every target sets up what it needs. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# The interpreter that builds: PYTHON if set, else the distribution's (PGO), else python3. Checked by build/find_python.sh.
+PYTHON ?=
+BIN := .venv/bin
+TOOLS := .tools/bin
+SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.spec) pyproject.toml
+TREE := dist/spiderpool-ipam
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## Freeze the plugin, serve the guide's pool, give two pods addresses; leaves nothing behind
+	@build/demo.sh $(TREE)
+
+.PHONY: test
+test: build ## Run every test; REQUIRE_E2E=1 makes a skipped one a failure
+	$(BIN)/pytest
+
+.PHONY: check
+check: .venv/.done ## Lint, type-check, and see that `make spec` changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m cni.contracts --check
+
+.PHONY: build
+build: $(TREE)/.done ## Freeze plugin and operator program into dist/, tree and tarball
+
+.PHONY: spec
+spec: .venv/.done ## Publish the contracts: JSON schemas, openapi.yaml, the plugin's validators
+	$(BIN)/python -m cni.contracts
+
+.PHONY: conformance
+conformance: .venv/.done ## Run the vectors against any IPAM plugin: PLUGIN=/path
+	$(BIN)/python -m tests.conformance "$(PLUGIN)"
+
+.PHONY: tools
+tools: $(TOOLS)/.done ## Build the Go peers of the tests into .tools/: cnitool, reference plugins, upstream's plugin
+
+.PHONY: clean
+clean: ## Remove what the targets made
+	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find cni tests build -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/.done: pyproject.toml constraints.txt build/find_python.sh
+	python=$$(build/find_python.sh "$(PYTHON)") && "$$python" -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(TREE)/.done: .venv/.done $(SOURCES) build/freeze.sh
+	build/freeze.sh
+	touch $@
+
+$(TOOLS)/.done: build/tools.sh tests/go/peer/go.mod
+	build/tools.sh
+	touch $@

@@ -1,0 +1,176 @@
+"""What each CNI_COMMAND does. CNI specification section 2; side effects are the agent client's.
+
+An operation returns the object to print, or None for silence; everything that goes wrong is one CNIError.
+"""
+
+import time
+
+from cni.errors import CHECK_DIFFERS, INCOMPATIBLE_VERSION, CNIError
+from cni.plugin import ip_address, parameters, result
+from cni.plugin import netconf as network_configuration
+from cni.plugin.agent_client import STATUS_TIMEOUT, AgentClient
+from cni.spec_versions import FIRST_VERSION, LATEST, SUPPORTED, knows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from cni.plugin.netconf import NetConf
+    from cni.plugin.parameters import Attachment
+
+# The agent answers CHECK out of a cache that may lag behind an ADD.
+CHECK_RETRY = 3.0  # seconds
+_CHECK_PAUSE = 0.2  # seconds
+
+
+class Call:
+    """One call. `run` fills it in step by step, so that the log tells as much as was understood when it ended."""
+
+    __slots__ = ("agent", "attachment", "command", "netconf", "notes")
+
+    if TYPE_CHECKING:
+        attachment: Attachment  # of ADD, DEL, CHECK
+        netconf: NetConf
+        agent: AgentClient
+
+    def __init__(self, command: str) -> None:
+        self.command = command
+        self.notes: dict[str, Any] = {}  # what else the log line tells
+
+
+def run(call: Call, environ: "Mapping[bytes, bytes]", stdin: bytes) -> "dict[str, Any] | None":
+    """Check environment and stdin as skel does, then run the command; return what to print."""
+    attachment = parameters.read(call.command, environ)
+    if attachment:
+        call.attachment = attachment
+    if call.command == "VERSION":
+        return cmd_version(stdin)
+    call.netconf = netconf = network_configuration.parse(stdin)
+    if not knows(netconf.version, call.command):
+        text = f"{call.command} exists from cniVersion {FIRST_VERSION[call.command]} on"
+        raise CNIError(INCOMPATIBLE_VERSION, text, f"the configuration's is {netconf.version}")
+    call.agent = AgentClient(netconf.socket_path, STATUS_TIMEOUT if call.command == "STATUS" else netconf.timeout)
+    return _COMMANDS[call.command](call)
+
+
+def cmd_version(stdin: bytes) -> "dict[str, Any]":
+    """Return the versions spoken."""
+    stated = network_configuration.stated_version(stdin) or LATEST
+    return {"cniVersion": stated, "supportedVersions": list(SUPPORTED)}
+
+
+def cmd_add(call: Call) -> "dict[str, Any]":
+    """Ask the agent for addresses; return the IPAM result. Codes 2, 11, 100, 105.
+
+    The netns is not opened: Calico calls before the interface exists.
+    """
+    netconf, ifname = call.netconf, call.attachment.ifname
+    response = call.agent.add(call.attachment, netconf)
+    try:
+        addresses = result.select(response, ifname)
+        result.refuse_static(_requested(call), addresses)
+        ipam_result = result.render(netconf.version, netconf.result_shape, ifname, addresses, response)
+    except CNIError:
+        # Calico does not call DEL after a failed ADD: what is not reported must not stay held.
+        _give_back(call)
+        raise
+    call.notes["addresses"] = [f"{ip_address.text(address.packed)}/{address.length}" for address in addresses]
+    return ipam_result
+
+
+def cmd_del(call: Call) -> None:
+    """Release the attachment's addresses. Codes 11, 105.
+
+    # SPEC DEL: "Plugins should generally complete a DEL action without error even if some resources are missing."
+    """
+    call.agent.release(call.attachment, call.netconf)
+
+
+def cmd_check(call: Call) -> None:
+    """Compare what the agent holds with prevResult. Codes 7, 11, 50, 104, 105.
+
+    # SPEC CHECK: "The plugin must return an error if a resource included in the CNI Result type that was created by
+    # the plugin … is missing or in an invalid state." Not the reverse: chained plugins may have added addresses.
+    """
+    previous = _packed(call.netconf.prev_addresses())
+    if call.attachment.pod_name.startswith("virt-launcher-"):
+        # KubeVirt: the endpoint carries the virtual machine's name, which nobody tells us.
+        return _check_health(call, "a KubeVirt pod's endpoint has another name")
+    give_up = min(time.monotonic() + CHECK_RETRY, call.agent.deadline)
+    while True:
+        known, endpoint = call.agent.endpoint(call.attachment)
+        if not known:
+            return _check_health(call, "this agent cannot tell what a pod holds")
+        difference = _difference(call.attachment, previous, endpoint)
+        if difference is None:
+            return None
+        if time.monotonic() + _CHECK_PAUSE > give_up:
+            raise CNIError(CHECK_DIFFERS, "the pod's addresses are not those that the agent holds for it", difference)
+        time.sleep(_CHECK_PAUSE)
+
+
+def cmd_status(call: Call) -> None:
+    """Say by code 50 that no ADD can be served now."""
+    call.agent.require_healthy()
+
+
+def cmd_gc(call: Call) -> None:
+    """Have the agent free what the network holds for attachments that are gone. Codes 7, 11, 105.
+
+    # DEPARTS: the specification has the plugin clean up; a real agent has no operation for that and needs none,
+    # because spiderpool-controller frees the addresses of pods that are gone. So that is success.
+    """
+    valid_attachments = call.netconf.valid_attachments()
+    if not call.agent.collect_garbage(call.netconf.name, valid_attachments):
+        call.notes["note"] = "left to spiderpool-controller: this agent has no GC of its own"
+
+
+_COMMANDS = {"ADD": cmd_add, "DEL": cmd_del, "CHECK": cmd_check, "STATUS": cmd_status, "GC": cmd_gc}
+
+
+def _requested(call: Call) -> list[tuple[str, str]]:
+    """Return (key, value) of each static address asked for; CNI_ARGS may list several after one IP=."""
+    values = call.attachment.requested_ip.split(",") if call.attachment.requested_ip else []
+    return [("CNI_ARGS IP", value) for value in values] + call.netconf.requested_addresses()
+
+
+def _give_back(call: Call) -> None:
+    try:
+        call.agent.release(call.attachment, call.netconf)
+    except CNIError as error:
+        # The first error stands; the same pod's next ADD or DEL takes the address up again.
+        call.notes["note"] = f"not given back: {error.msg}: {error.details}"
+
+
+def _check_health(call: Call, reason: str) -> None:
+    call.notes["note"] = f"only the agent's health was checked: {reason}"
+    call.agent.require_healthy()
+
+
+def _difference(attachment: "Attachment", previous: list[bytes], endpoint: "dict[str, Any] | None") -> str | None:
+    """Say how prevResult and what the agent holds differ, or None."""
+    if endpoint is None:
+        return f"the agent holds nothing for this pod, prevResult has {_texts(previous)}"
+    if endpoint["podUID"] and attachment.pod_uid and endpoint["podUID"] != attachment.pod_uid:
+        return f"the agent's pod has UID {endpoint['podUID']}, this one {attachment.pod_uid}"
+    details = [detail for detail in endpoint["interfaces"] or () if detail["interface"] == attachment.ifname]
+    held = _packed([detail[key] for detail in details for key in ("ipv4", "ipv6") if detail.get(key)])
+    if held and all(address in previous for address in held):
+        return None
+    return f"the agent holds {_texts(held)} for {attachment.ifname}, prevResult has {_texts(previous)}"
+
+
+def _packed(addresses: list[str]) -> list[bytes]:
+    """Return the addresses without their prefixes; what does not parse cannot be equal to anything."""
+    packed = []
+    for address in addresses:
+        try:
+            packed.append(ip_address.parse(address.partition("/")[0]))
+        except ValueError:
+            continue
+    return packed
+
+
+def _texts(addresses: list[bytes]) -> str:
+    return " ".join([ip_address.text(address) for address in addresses]) or "none"
