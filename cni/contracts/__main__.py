@@ -45,7 +45,7 @@ def main() -> None:
         if not path.exists() or path.read_text() != text
     ]
     if "--check" in sys.argv[1:]:
-        sys.exit("".join(f"{path} is not what the contracts say: run `make spec`\n" for path, _ in stale))
+        sys.exit("".join(f"{path} is not what the contracts say: run `make spec`\n" for path, _ in stale) or 0)
     for path, text in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -1,0 +1,1 @@
+"""The frozen programs with real runtimes and plugins."""

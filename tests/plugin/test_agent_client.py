@@ -1,0 +1,157 @@
+"""The client against sockets that answer late, badly or not at all; its answers' meanings are in the vectors."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cni.errors import BAD_AGENT_ANSWER, NOT_AVAILABLE, TRY_AGAIN_LATER, CNIError
+from cni.plugin.agent_client import AgentClient
+from cni.plugin.netconf import NetConf
+from cni.plugin.parameters import Attachment
+
+ATTACHMENT = Attachment("c1", "eth0", "/netns", {})
+NETCONF = NetConf({"name": "net", "ipam": {}})
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+Serve = Callable[[socket.socket], None]
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Callable[[Serve], str]]:
+    """Start a server that handles one connection as told; gives its path."""
+    listener = socket.socket(socket.AF_UNIX)
+    threads = []
+
+    def start(serve: Serve) -> str:
+        path = str(tmp_path / "s")
+        listener.bind(path)
+        listener.listen()
+
+        def work() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                serve(connection)
+
+        threads.append(threading.Thread(target=work))
+        threads[0].start()
+        return path
+
+    yield start
+    listener.close()
+    for thread in threads:
+        thread.join()
+
+
+def hear_and_hang_up(connection: socket.socket) -> None:
+    connection.recv(65536)
+
+
+def hear_and_sleep(connection: socket.socket) -> None:
+    connection.recv(65536)
+    time.sleep(1)
+
+
+def release(path: str, timeout: float = 5) -> CNIError:
+    started = time.monotonic()
+    with pytest.raises(CNIError) as raised:
+        AgentClient(path, timeout).release(ATTACHMENT, NETCONF)
+    assert time.monotonic() - started < timeout + 0.5
+    return raised.value
+
+
+def test_the_whole_request_arrives_and_the_writing_side_stays_open(agent: Callable[[Serve], str]) -> None:
+    request = bytearray()
+    seen: list[bytes | str] = []
+
+    def serve(connection: socket.socket) -> None:
+        request.extend(connection.recv(65536))
+        connection.settimeout(0.2)
+        try:
+            seen.append(connection.recv(1))  # b"" is what Go's server takes for a gone client
+        except TimeoutError:
+            seen.append("open")
+        connection.sendall(OK)
+
+    AgentClient(agent(serve), 5).release(ATTACHMENT, NETCONF)
+    assert seen == ["open"]
+    assert request.startswith(b"DELETE /v1/ipam/ip HTTP/1.1\r\nHost: ")
+    assert b'"network":"net"' in request
+
+
+def test_an_agent_that_answers_nothing_is_given_up_at_the_deadline(agent: Callable[[Serve], str]) -> None:
+    error = release(agent(hear_and_sleep), timeout=0.3)
+    assert error.code == TRY_AGAIN_LATER
+    assert "DELETE /v1/ipam/ip within 0.3 s" in error.msg
+
+
+def test_a_dripping_agent_is_given_up_at_the_same_deadline(agent: Callable[[Serve], str]) -> None:
+    def drip(connection: socket.socket) -> None:
+        connection.recv(65536)
+        for byte in b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1000:
+            time.sleep(0.05)
+            try:
+                connection.sendall(bytes([byte]))
+            except OSError:
+                return
+
+    assert release(agent(drip), timeout=0.5).code == TRY_AGAIN_LATER
+
+
+def test_a_full_backlog_is_given_up_at_the_deadline(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        path = str(tmp_path / "s")
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        assert release(path, timeout=0.3).code == TRY_AGAIN_LATER
+
+
+@pytest.mark.parametrize("make", ["nothing", "file", "closed"])
+def test_nobody_listening_is_code_11_and_names_the_socket(make: str, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    if make == "file":
+        path.touch()
+    if make == "closed":
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+    error = release(str(path))
+    assert error.code == TRY_AGAIN_LATER
+    assert str(path) in error.details
+
+
+def test_an_agent_that_hangs_up_is_an_error(agent: Callable[[Serve], str]) -> None:
+    assert release(agent(hear_and_hang_up)).code == BAD_AGENT_ANSWER
+
+
+def test_an_agent_that_resets_the_connection_is_an_error(agent: Callable[[Serve], str]) -> None:
+    assert release(agent(lambda connection: None)).code in (TRY_AGAIN_LATER, BAD_AGENT_ANSWER)
+
+
+def test_a_huge_answer_is_read_whole(agent: Callable[[Serve], str]) -> None:
+    text = b'"' + b"x" * (15 * 2**20) + b'"'
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 500 X\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
+
+    assert len(release(agent(serve)).details) == len(text) - 2
+
+
+def test_seconds_counts_the_time_in_the_agent(agent: Callable[[Serve], str]) -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65536)
+        time.sleep(0.2)
+        connection.sendall(OK)
+
+    client = AgentClient(agent(serve), 5)
+    client.require_healthy()
+    assert 0.2 <= client.seconds < 1
+
+
+def test_an_unhealthy_agent_is_code_50(tmp_path: Path) -> None:
+    with pytest.raises(CNIError, match=str(NOT_AVAILABLE)):
+        AgentClient(str(tmp_path / "s"), 1).require_healthy()

@@ -1,0 +1,60 @@
+import json
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cni.plugin import log
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_line_has_time_level_and_record(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    log.write({"log_file_path": str(path)}, "info", {"command": "ADD", "msg": "two\nlines"})
+    (line,) = lines(path)
+    assert line["command"] == "ADD"
+    assert time.strptime(line["time"], "%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def test_folders_are_made_and_the_file_is_0640(tmp_path: Path) -> None:
+    path = tmp_path / "a/b/log"
+    umask = os.umask(0)
+    try:
+        log.write({"log_file_path": str(path)}, "info", {})
+    finally:
+        os.umask(umask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_below_the_level_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    for level in ("info", "error"):
+        log.write({"log_file_path": str(path), "log_level": "error"}, level, {"level_was": level})
+    assert [line["level_was"] for line in lines(path)] == ["error"]
+
+
+def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("mine")
+    (tmp_path / "log").symlink_to(target)
+    log.write({"log_file_path": str(tmp_path / "log")}, "info", {})
+    assert target.read_text() == "mine"
+
+
+def test_a_fifo_does_not_hold_the_call(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log")
+    started = time.monotonic()
+    log.write({"log_file_path": str(tmp_path / "log")}, "info", {})
+    assert time.monotonic() - started < 1
+
+
+@pytest.mark.parametrize("path", ["/dev/full", "/proc/nowhere/log", "a\x00b", "/dev/null/log", "x" * 5000, "/"])
+def test_a_log_that_cannot_be_written_fails_nothing(path: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    log.write({"log_file_path": path}, "error", {"msg": "x"})
