@@ -45,6 +45,7 @@ class AgentClient:
         self._timeout = timeout
         self.deadline = time.monotonic() + timeout
         self.seconds = 0.0  # spent waiting for the agent
+        self.may_hold = False  # addresses of an ADD whose answer did not get through to us
 
     def add(self, attachment: "Attachment", netconf: "NetConf") -> "dict[str, Any]":
         """POST /ipam/ip; return an IpamAddResponse. Codes 11, 100, 105."""
@@ -56,7 +57,13 @@ class AgentClient:
             "matchMasterSubnet": netconf.ipam.get("match_master_subnet"),
         }
         body.update({key: value for key, value in options.items() if value})
-        status, answer = self._ask("POST", "/v1/ipam/ip", body)
+        try:
+            status, answer = self._ask("POST", "/v1/ipam/ip", body)
+        except CNIError as error:
+            # An answer came and was cut. (Where none came, closing the connection has made the agent stop.)
+            self.may_hold = error.code == BAD_AGENT_ANSWER
+            raise
+        self.may_hold = status == 200
         if status == 500:
             raise _refusal(answer)
         if status != 200:

@@ -66,14 +66,15 @@ def cmd_add(call: Call) -> "dict[str, Any]":
     The netns is not opened: Calico calls before the interface exists.
     """
     netconf, ifname = call.netconf, call.attachment.ifname
-    response = call.agent.add(call.attachment, netconf)
     try:
+        response = call.agent.add(call.attachment, netconf)
         addresses = result.select(response, ifname)
         result.refuse_static(_requested(call), addresses)
         ipam_result = result.render(netconf.version, netconf.result_shape, ifname, addresses, response)
     except CNIError:
         # Calico does not call DEL after a failed ADD: what is not reported must not stay held.
-        _give_back(call)
+        if call.agent.may_hold:
+            _give_back(call)
         raise
     call.notes["addresses"] = [f"{ip_address.text(address.packed)}/{address.length}" for address in addresses]
     return ipam_result

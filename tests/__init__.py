@@ -1,0 +1,1 @@
+"""Tests of cni/, which they mirror, and of what this repository publishes."""

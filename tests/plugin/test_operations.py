@@ -1,0 +1,84 @@
+"""What CHECK compares, and what ADD gives back; the rest of each operation is in the vectors."""
+
+from typing import Any
+
+import pytest
+
+from cni.errors import CHECK_DIFFERS, CNIError
+from cni.plugin import operations
+from cni.plugin.agent_client import AgentClient
+from cni.plugin.netconf import NetConf
+from cni.plugin.operations import Call, cmd_check
+from cni.plugin.parameters import Attachment
+
+HELD = {"interface": "eth0", "ipv4": "10.244.100.10/16", "ipv6": "fd00:244::a/64"}
+OTHER = {"interface": "net1", "ipv4": "192.168.0.9/24"}
+
+
+class ScriptedAgent(AgentClient):
+    """Stands in for the agent's cache, which nobody can hold back on purpose: one answer after the other."""
+
+    def __init__(self, *endpoints: dict[str, Any] | None) -> None:
+        super().__init__("/nowhere", 100)
+        self.endpoints = list(endpoints)
+
+    def endpoint(self, attachment: Attachment) -> tuple[bool, dict[str, Any] | None]:
+        return True, self.endpoints.pop(0) if len(self.endpoints) > 1 else self.endpoints[0]
+
+
+def endpoint(*interfaces: dict[str, str], uid: str = "") -> dict[str, Any]:
+    return {"podNamespace": "", "podName": "", "podUID": uid, "node": "", "interfaces": list(interfaces)}
+
+
+def check(previous: list[str], *endpoints: dict[str, Any] | None, uid: str = "") -> None:
+    call = Call("CHECK")
+    call.attachment = Attachment("c", "eth0", "/n", {"K8S_POD_UID": uid})
+    addresses = [{"address": address} for address in previous]
+    call.netconf = NetConf({"name": "n", "cniVersion": "1.0.0", "ipam": {}, "prevResult": {"ips": addresses}})
+    call.agent = ScriptedAgent(*endpoints)
+    cmd_check(call)
+
+
+@pytest.fixture(autouse=True)
+def short_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "CHECK_RETRY", 0.5)
+
+
+def test_prefixes_and_spelling_do_not_matter() -> None:
+    check(["10.244.100.10/32", "FD00:244:0::a/128"], endpoint(HELD, OTHER))
+
+
+def test_addresses_that_chained_plugins_added_do_not_matter() -> None:
+    check(["192.168.7.7/24", "10.244.100.10/32", "fd00:244::a/128"], endpoint(HELD))
+
+
+def test_a_cache_that_lags_is_asked_again() -> None:
+    check(["10.244.100.10/32"], None, endpoint(OTHER), endpoint({**HELD, "ipv6": ""}))
+
+
+@pytest.mark.parametrize(
+    ("previous", "held", "words"),
+    [
+        (["10.244.100.10/32"], endpoint(HELD), ["fd00:244::a", "prevResult has 10.244.100.10"]),
+        (["10.244.100.11/32"], endpoint({**HELD, "ipv6": ""}), ["holds 10.244.100.10", "has 10.244.100.11"]),
+        (["192.168.0.9/24"], endpoint(OTHER), ["holds none for eth0"]),
+        ([], endpoint(HELD), ["has none"]),
+        (["10.244.100.10/32"], endpoint(), ["holds none"]),
+        (["10.244.100.10/32"], None, ["nothing for this pod", "10.244.100.10"]),
+        (["10.244.100.10/32"], endpoint({**HELD, "ipv4": "?"}), ["holds fd00:244::a"]),
+    ],
+)
+def test_a_difference_is_code_104_naming_both_sides(
+    previous: list[str], held: dict[str, Any] | None, words: list[str]
+) -> None:
+    with pytest.raises(CNIError) as raised:
+        check(previous, held)
+    assert raised.value.code == CHECK_DIFFERS
+    assert all(word in raised.value.details for word in words), raised.value.details
+
+
+def test_pod_uids_are_compared_when_both_are_known() -> None:
+    with pytest.raises(CNIError, match="u-1"):
+        check(["10.244.100.10/32", "fd00:244::a/128"], endpoint(HELD, uid="u-1"), uid="u-2")
+    check(["10.244.100.10/32", "fd00:244::a/128"], endpoint(HELD, uid="u-1"))
+    check(["10.244.100.10/32", "fd00:244::a/128"], endpoint(HELD), uid="u-2")
