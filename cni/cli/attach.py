@@ -233,14 +233,22 @@ def _show(label: str, result: dict[str, Any]) -> None:
     families = [result[key] for key in ("ip4", "ip6") if key in result]
     ips = result.get("ips") or [{"address": ip["ip"], **ip} for ip in families]
     routes = [route for holder in [result, *families] for route in holder.get("routes") or []]
-    table = Table("pod and interface", "address", "gateway", "routes", box=None, header_style="bold")
-    for index, ip in enumerate(ips):
-        texts = [f"{route['dst']} via {route['gw']}" if route.get("gw") else route["dst"] for route in routes]
-        table.add_row("" if index else label, ip["address"], ip.get("gateway", "-"), "" if index else "\n".join(texts))
+    texts = [f"{route['dst']} via {route['gw']}" if route.get("gw") else route["dst"] for route in routes]
+    below = [""] * (len(ips) - 1)
+    columns = {
+        "pod and interface": [label, *below],
+        "address": [ip["address"] for ip in ips],
+        "gateway": [ip.get("gateway", "") for ip in ips],
+        "routes": ["\n".join(texts), *below],
+    }
+    columns = {title: cells for title, cells in columns.items() if any(cells)}
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
     console = Console()
     console.print(table)
     if result.get("dns"):
-        console.print(f"dns: {json.dumps(result['dns'])}")
+        console.print("dns", json.dumps(result["dns"]))
 
 
 def _fail(text: str) -> NoReturn:

@@ -1,0 +1,72 @@
+"""The frozen tree: what is in it and what the plugin opens."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from cni.spec_versions import SUPPORTED
+from tests import requirements, vectors
+
+# Of the bundle the plugin may open the interpreter, its zip of bootstrap modules and pydantic-core's extension.
+BUNDLE_MAY = re.compile(
+    r"spiderpool|libpython3\.\d+\.so\.1\.0|base_library\.zip|_pydantic_core\.[\w-]+\.so|lib[\w-]+\.so[.\d]*"
+)
+
+
+def test_it_lists_seven_versions() -> None:
+    plugin = requirements.need_frozen("spiderpool")
+    done = subprocess.run([plugin], env={"CNI_COMMAND": "VERSION"}, stdin=subprocess.DEVNULL, capture_output=True)
+    assert json.loads(done.stdout)["supportedVersions"] == list(SUPPORTED)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_operator_program_runs_with_an_empty_environment() -> None:
+    program = requirements.need_frozen("spiderpool-ipam")
+    done = subprocess.run([program, "version", "--json"], env={}, capture_output=True, text=True)
+    assert json.loads(done.stdout)["cniVersions"] == list(SUPPORTED)
+
+
+def test_the_tarball_holds_the_tree_under_its_checksum() -> None:
+    tree = requirements.need_frozen("spiderpool").parent
+    (tarball,) = tree.parent.glob("spiderpool-ipam-*-linux-*.tar.gz")
+    checksum = Path(f"{tarball}.sha256").read_text()
+    assert checksum == f"{hashlib.sha256(tarball.read_bytes()).hexdigest()}  {tarball.name}\n"
+    with tarfile.open(tarball) as archive:
+        names = set(archive.getnames())
+    assert {"spiderpool-ipam/spiderpool", "spiderpool-ipam/spiderpool-ipam", "spiderpool-ipam/_internal"} <= names
+    assert not [name for name in names if not name.startswith("spiderpool-ipam")]
+
+
+def test_an_add_opens_no_module_but_the_interpreters_own_and_pydantic_cores(tmp_path: Path) -> None:
+    strace = requirements.need_program("strace")
+    plugin = requirements.need_frozen("spiderpool")
+    trace = tmp_path / "trace"
+
+    def main(environment: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> int:
+        command = [strace, "-f", "-e", "trace=open,openat,execve", "-o", str(trace), str(plugin)]
+        return subprocess.run(command, env=environment, stdin=stdin, stdout=stdout, stderr=stderr).returncode
+
+    (vector,) = [v for v in vectors.load() if v.name == "1.1.0/add-chunked-answer-with-60-routes"]
+    assert not vectors.fault(vector, vectors.run(vector, main))
+    opened = re.findall(r'(?:openat\(AT_FDCWD, |execve\()"([^"]+)".*= \d+$', trace.read_text(), re.MULTILINE)
+    of_bundle = [Path(path) for path in opened if path.startswith(str(plugin.parent)) and not Path(path).is_dir()]
+    assert [path for path in of_bundle if "_pydantic_core" in path.name]
+    assert not [path for path in of_bundle if not BUNDLE_MAY.fullmatch(path.name)]
+    assert not [path for path in opened if path.endswith((".py", ".pyc"))]
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1", "C.UTF-8"])
+def test_text_is_utf8_whatever_the_locale(locale: str) -> None:
+    plugin = requirements.need_frozen("spiderpool")
+    environ = {"CNI_COMMAND": "ADD", "LC_ALL": locale, "CNI_ARGS": "K8S_POD_NAME=ä=;ö", "CNI_CONTAINERID": "c"}
+    names = {"CNI_NETNS": "/n", "CNI_IFNAME": "e", "CNI_PATH": "/"}
+    encoded = {os.fsencode(key): value.encode() for key, value in {**environ, **names}.items()}
+    done = subprocess.run([plugin], env=encoded, stdin=subprocess.DEVNULL, capture_output=True)
+    assert "pair 'ö' is not" in json.loads(done.stdout)["details"]

@@ -1,0 +1,40 @@
+import json
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from cni.spec_versions import SUPPORTED
+
+
+def run(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "cni.cli", *args], capture_output=True, text=True, timeout=30)
+
+
+def test_version_tells_the_package_and_the_cni_versions() -> None:
+    done = run("version", "--json")
+    assert json.loads(done.stdout) == {"version": metadata.version("spiderpool-ipam"), "cniVersions": list(SUPPORTED)}
+    assert metadata.version("spiderpool-ipam") in run("version").stdout
+
+
+def test_help_lists_every_command_without_loading_it() -> None:
+    script = (
+        "import sys; from cni.cli.__main__ import main\ntry: main()\nexcept SystemExit: print(*sys.modules, sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", script, "--help"], capture_output=True, text=True, timeout=30)
+    assert all(command in done.stdout for command in ("attach", "agent", "version"))
+    assert not {"fastapi", "pydantic", "rich", "httpx", "cni.cli.attach"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", ["attach", "agent", "version"])
+def test_every_command_has_help(command: str) -> None:
+    done = run(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Usage: spiderpool-ipam " + command in done.stdout
+
+
+def test_an_unknown_command_is_wrong_usage() -> None:
+    done = run("instal")
+    assert done.returncode == 2
+    assert "instal" in done.stderr

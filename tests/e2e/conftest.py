@@ -1,0 +1,123 @@
+"""A node of the test's own: a network namespace, pods' namespaces, the embedded agent, the frozen programs."""
+
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pyroute2 import IPRoute, netns
+
+from tests import requirements
+
+POOLS = """
+apiVersion: spiderpool.spidernet.io/v1
+kind: SpiderIPPool
+metadata: {name: v4}
+spec: {ipVersion: 4, subnet: 10.244.0.0/16, gateway: 10.244.0.1, ips: [10.244.100.10-10.244.100.200], default: true}
+---
+apiVersion: spiderpool.spidernet.io/v2beta1
+kind: SpiderIPPool
+metadata: {name: v6}
+spec: {ipVersion: 6, subnet: "fd00:244::/64", gateway: "fd00:244::1", ips: ["fd00:244::a-fd00:244::ff"], default: true}
+"""
+
+
+class Node:
+    """A network namespace that stands for the node; programs run in it, pods' namespaces are beside it."""
+
+    def __init__(self) -> None:
+        self.name = f"spip-{uuid.uuid4().hex[:8]}"
+        self._pods: list[str] = []
+
+    def run(self, *command: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run a program in the node's network. (`ip netns exec` would remount /sys.)"""
+        return subprocess.run(
+            ["nsenter", f"--net=/var/run/netns/{self.name}", *command],
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **environ}, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+
+    def add_pod(self) -> str:
+        """Make a pod's namespace; return its name."""
+        name = f"{self.name}-{len(self._pods)}"
+        netns.create(name)
+        self._pods.append(name)
+        return name
+
+    def open(self) -> None:
+        netns.create(self.name)
+        with IPRoute(netns=self.name) as links:
+            links.link("set", index=links.link_lookup(ifname="lo")[0], state="up")
+
+    def close(self) -> None:
+        for name in [*self._pods, self.name]:
+            netns.remove(name)
+
+
+def addresses(namespace: str, ifname: str) -> set[str]:
+    """Return the interface's addresses with prefix, link-local ones left out."""
+    with IPRoute(netns=namespace) as links:
+        index = links.link_lookup(ifname=ifname)
+        found = links.get_addr(index=index[0]) if index else []
+        texts = [f"{a.get('address')}/{a['prefixlen']}" for a in found]
+    return {text for text in texts if not text.startswith("fe80:")}
+
+
+def links(namespace: str) -> set[str]:
+    """Return the names of the links in a namespace."""
+    with IPRoute(netns=namespace) as route:
+        return {link.get("ifname") for link in route.get_links()}
+
+
+class Agent:
+    """The embedded agent, frozen, and what it holds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.socket = folder / "agent.sock"
+        (folder / "pools.yaml").write_text(POOLS)
+        program = requirements.need_frozen("spiderpool-ipam")
+        options: list[str | Path] = [
+            "--socket",
+            self.socket,
+            "--pool",
+            folder / "pools.yaml",
+            "--state",
+            folder / "state",
+        ]
+        self.process = subprocess.Popen([program, "agent", *options], stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout
+        assert "serving 2 pools" in self.process.stdout.readline()
+
+    def held(self) -> list[dict[str, Any]]:
+        """Return its allocations."""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://agent/v1") as client:
+            answer: list[dict[str, Any]] = client.get("/ipam/allocations").raise_for_status().json()["allocations"]
+        return answer
+
+    def stop(self) -> None:
+        started = time.monotonic()
+        self.process.terminate()
+        assert self.process.wait(timeout=10) == 0
+        assert time.monotonic() - started < 3
+        if self.process.stdout:
+            self.process.stdout.close()
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    requirements.need_root()
+    requirements.need_program("nsenter")
+    node = Node()
+    node.open()
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    agent = Agent(tmp_path)
+    yield agent
+    agent.stop()

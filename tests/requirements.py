@@ -1,0 +1,45 @@
+"""What a test needs of the machine: skipped with the reason where it is missing, a failure where REQUIRE_E2E=1."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TREE = ROOT / "dist/spiderpool-ipam"
+TOOLS = ROOT / ".tools/bin"
+
+
+def missing(reason: str) -> None:
+    """Skip the test, or fail it where everything has to be there (CI)."""
+    if os.environ.get("REQUIRE_E2E") == "1":
+        pytest.fail(f"REQUIRE_E2E=1, but {reason}")
+    pytest.skip(reason)
+
+
+def need_root() -> None:
+    if os.geteuid():
+        missing("this test makes network namespaces: it needs root")
+
+
+def need_program(name: str) -> str:
+    """Return the path of a program of the distribution."""
+    path = shutil.which(name)
+    if not path:
+        missing(f"{name} is not installed")
+    return str(path)
+
+
+def need_tool(name: str) -> Path:
+    """Return the path of a Go peer."""
+    if not (TOOLS / name).exists():
+        missing(f"{name} is not built: run `make tools`")
+    return TOOLS / name
+
+
+def need_frozen(name: str) -> Path:
+    """Return the path of a frozen program."""
+    if not (TREE / name).exists():
+        missing(f"{name} is not frozen: run `make build`")
+    return TREE / name
