@@ -1,0 +1,139 @@
+"""Serves the agent on a unix socket. Side effects: the socket, the locks, the state folder, signal handlers.
+
+uvicorn's own `uds=` would make the socket 0666 and take it over from a live agent, so it is bound here.
+"""
+
+import fcntl
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from cni.agent.api import create_app
+from cni.agent.change_log import log
+from cni.agent.lease_store import LeaseStore
+from cni.agent.pools import Pool, read_pools
+from cni.agent.ranges import count
+
+_STOP_TIMEOUT = 1  # seconds that requests under way get
+_PROBE_TIMEOUT = 1  # seconds in which a live agent accepts a connection, unless its queue is full
+
+
+class ServeError(Exception):
+    """Why the agent cannot serve; one line."""
+
+
+def serve(socket_path: Path, pool_paths: Sequence[Path], state: Path) -> None:
+    """Serve until SIGTERM or SIGINT, which end the process with status 0; raise PoolError and ServeError."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    pools = read_pools(pool_paths, log)
+    with ExitStack() as stack:
+        try:
+            store = stack.enter_context(_opened_store(state, pools))
+            listener = stack.enter_context(_bound(socket_path))
+        except OSError as error:
+            raise ServeError(f"{error.filename or socket_path}: {error.strerror or error}") from None
+        _announce(pools, socket_path)
+        _uvicorn(store).run(sockets=[listener])
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End the process. While uvicorn serves it has handlers of its own, and raises the signal again when it is done."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(0)
+
+
+@contextmanager
+def _opened_store(state: Path, pools: list[Pool]) -> Iterator[LeaseStore]:
+    """Open the lease store in the state folder, which no other agent may use, on whatever socket it serves."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = state / "leases.db"
+    with _locked(state / "lock"):
+        try:
+            store = LeaseStore(database, pools)
+        except sqlite3.Error as error:
+            raise ServeError(f"{database}: {error}") from None
+        with closing(store):
+            yield store
+
+
+@contextmanager
+def _bound(path: Path) -> Iterator[socket.socket]:
+    """Listen on a unix socket that is ours alone; remove it in the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(Path(f"{path}.lock")):
+        _remove_stale(path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+            umask = os.umask(0o177)
+            try:
+                listener.bind(str(path))
+            finally:
+                os.umask(umask)
+            listener.listen()
+            bound = path.stat()
+            try:
+                yield listener
+            finally:
+                # A real agent may have put its own socket in its place meanwhile: it asks nobody.
+                if path.exists() and os.path.samestat(path.stat(), bound):
+                    path.unlink()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock file. It stays: removing it would let two others each lock a file of this name."""
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServeError(f"another agent holds {path}") from None
+        yield
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of an agent that was killed; raise ServeError for a live one's, and for any other file."""
+    if not os.path.lexists(path):
+        return
+    if not path.is_socket():
+        raise ServeError(f"{path} is not a socket: not replaced")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(_PROBE_TIMEOUT)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        except TimeoutError:
+            raise ServeError(f"another agent has {path} and does not answer") from None
+        else:
+            raise ServeError(f"another agent answers on {path}")
+
+
+def _announce(pools: list[Pool], path: Path) -> None:
+    addresses = sum(count(pool.ranges) for pool in pools)
+    what = f"{len(pools)} pool{'s' * (len(pools) != 1)} ({addresses} address{'es' * (addresses != 1)})"
+    print(f"spiderpool-ipam agent: serving {what} on {path}", flush=True)
+
+
+def _uvicorn(store: LeaseStore) -> uvicorn.Server:
+    config = uvicorn.Config(
+        create_app(store),
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_TIMEOUT,
+    )
+    return uvicorn.Server(config)

@@ -1,0 +1,45 @@
+"""`spiderpool-ipam agent`: serve the embedded agent."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--socket",
+    "socket_path",
+    type=click.Path(path_type=Path),
+    default=Path("/var/run/spidernet/spiderpool.sock"),
+    show_default=True,
+    help="The unix socket to serve on.",
+)
+@click.option(
+    "--pool",
+    "pool_paths",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    required=True,
+    help="A file of SpiderIPPool manifests, or a folder of them. Can be given more than once.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("/var/lib/spiderpool-ipam/agent"),
+    show_default=True,
+    help="The folder in which it keeps who holds which address.",
+)
+def agent(socket_path: Path, pool_paths: tuple[Path, ...], state: Path) -> None:
+    """Serve the embedded agent where there is no Kubernetes.
+
+    It answers as a spiderpool-agent does, out of SpiderIPPool manifests and a folder of its own. Edited manifests are
+    read at the next start. One line on stdout says that it serves; changes and refusals are logged on stderr. SIGTERM
+    stops it.
+    """
+    from cni.agent.pools import PoolError
+    from cni.agent.server import ServeError, serve
+
+    try:
+        serve(socket_path, pool_paths, state)
+    except (PoolError, ServeError) as error:
+        raise click.ClickException(str(error)) from None
