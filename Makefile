@@ -50,14 +50,17 @@ clean: ## Remove what the targets made
 	find cni tests build -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/.done: pyproject.toml constraints.txt build/find_python.sh
-	python=$$(build/find_python.sh "$(PYTHON)") && "$$python" -m venv --clear .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@echo "setting up .venv, which takes a minute"
+	@python=$$(build/find_python.sh "$(PYTHON)") && "$$python" -m venv --clear .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
 
 $(TREE)/.done: .venv/.done $(SOURCES) build/freeze.sh
-	build/freeze.sh
-	touch $@
+	@echo "freezing plugin and operator program"
+	@build/freeze.sh
+	@touch $@
 
 $(TOOLS)/.done: build/tools.sh tests/go/peer/go.mod
-	build/tools.sh
-	touch $@
+	@echo "building the Go peers"
+	@build/tools.sh
+	@touch $@

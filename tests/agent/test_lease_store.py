@@ -1,7 +1,7 @@
 """Who holds which address: keys and holders, restarts and changed manifests, what an ADD costs."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -253,10 +253,9 @@ def _steps(folder: Path, held: int) -> tuple[int, int]:
 
 
 def test_an_add_with_100000_addresses_held_takes_as_many_sqlite_steps_as_with_100(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, show: Callable[[str], None]
 ) -> None:
     few, many = _steps(tmp_path / "few", 100), _steps(tmp_path / "many", 100_000)
-    with capsys.disabled():
-        print(f"\nSQLite VM steps of a dual-stack ADD (never used, freed address): 100 held {few}, 100,000 held {many}")
+    show(f"SQLite VM steps of a dual-stack ADD (never used, freed address): 100 held {few}, 100,000 held {many}")
     for steps_few, steps_many in zip(few, many, strict=True):
         assert steps_many <= 1.2 * steps_few

@@ -198,7 +198,7 @@ def _check_nothing_lost_or_doubled(agent: Agent, load: Load) -> int:
 
 
 def test_killed_at_any_moment_it_forgets_no_answered_add_and_gives_no_address_twice(
-    tmp_path: Path, pools: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, pools: Path, show: Callable[[str], None]
 ) -> None:
     load, rounds, held = Load(), 8, 0
     for generation in range(rounds):
@@ -211,8 +211,5 @@ def test_killed_at_any_moment_it_forgets_no_answered_add_and_gives_no_address_tw
     with running_agent(tmp_path, pools) as agent:
         for uid in random.sample(sorted(load.held.keys() - load.unsure), 20):
             assert _addresses(agent.add(add_args(uid, container="new")).json()) == load.held[uid]
-    with capsys.disabled():
-        counts = (
-            f"{load.sent} ADDs sent, {len(load.held)} answered, {len(load.gone)} DELs answered, {held} held at the end"
-        )
-        print(f"\nSIGKILL {rounds} times under load: {counts}; none lost, none given twice")
+    counts = f"{load.sent} ADDs sent, {len(load.held)} answered, {len(load.gone)} DELs answered, {held} held at the end"
+    show(f"SIGKILL {rounds} times under load: {counts}; none lost, none given twice")

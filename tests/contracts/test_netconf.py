@@ -1,6 +1,7 @@
 """Three readers of a network configuration - JSON schema, pydantic type, plugin - and they agree on every document."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
-def test_all_three_agree_on_generated_documents() -> None:
+def test_all_three_agree_on_generated_documents(show: Callable[[str], None]) -> None:
     legal = {True: 0, False: 0}
 
     @settings(max_examples=3000, deadline=None)
@@ -136,5 +137,5 @@ def test_all_three_agree_on_generated_documents() -> None:
         legal[found["plugin"]] += 1
 
     agree()
-    print(f"generated network configurations: {legal[True]} legal, {legal[False]} not")
+    show(f"generated network configurations: {legal[True]} legal, {legal[False]} not")
     assert min(legal.values()) > 200

@@ -4,13 +4,16 @@ import json
 import statistics
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests import requirements
 from tests.e2e.conftest import Agent, Node
 
 
-def test_one_add_takes_no_longer_than_upstreams_go_plugin(node: Node, agent: Agent, tmp_path: Path) -> None:
+def test_one_add_takes_no_longer_than_upstreams_go_plugin(
+    node: Node, agent: Agent, tmp_path: Path, show: Callable[[str], None]
+) -> None:
     programs = {"go": requirements.need_tool("spiderpool-go"), "ours": requirements.need_frozen("spiderpool")}
     pod = node.add_pod()
     environ = {
@@ -33,5 +36,5 @@ def test_one_add_takes_no_longer_than_upstreams_go_plugin(node: Node, agent: Age
             if turn >= 5:
                 seconds[name].append(took)
     ours, go = [statistics.median(seconds[name]) for name in ("ours", "go")]
-    print(f"one ADD: ours {1000 * ours:.1f} ms, upstream's Go plugin {1000 * go:.1f} ms, ratio {ours / go:.2f}")
+    show(f"one ADD: ours {1000 * ours:.1f} ms, upstream's Go plugin {1000 * go:.1f} ms, ratio {ours / go:.2f}")
     assert ours <= go

@@ -5,7 +5,7 @@ import os
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +151,7 @@ def stdins(socket_path: str) -> st.SearchStrategy[bytes]:
 
 
 def test_any_input_gives_one_object_or_silence_and_no_traceback(
-    agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, show: Callable[[str], None]
 ) -> None:
     monkeypatch.setattr(log, "DEFAULT_PATH", str(tmp_path / "log"))
     monkeypatch.setattr(operations, "CHECK_RETRY", 0)
@@ -170,7 +170,7 @@ def test_any_input_gives_one_object_or_silence_and_no_traceback(
             keeps_the_promise(environ[b"CNI_COMMAND"], status, stdout)
 
     any_input()
-    print(f"any input: {calls} calls, {100 * reached // calls} % of them reached the agent")
+    show(f"any input: {calls} calls, {100 * reached // calls} % of them reached the agent")
     assert calls >= examples
     assert reached >= 0.3 * calls
 
