@@ -8,8 +8,9 @@ SHELL := /bin/bash
 PYTHON ?=
 BIN := .venv/bin
 TOOLS := .tools/bin
-SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.spec) pyproject.toml
+SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.c build/*.spec) pyproject.toml
 TREE := dist/spiderpool-ipam
+BUILT := dist/.built
 
 .PHONY: help
 help: ## List the targets
@@ -31,7 +32,7 @@ check: .venv/.done ## Lint, type-check, and see that `make spec` changes nothing
 	$(BIN)/python -m cni.contracts --check
 
 .PHONY: build
-build: $(TREE)/.done ## Freeze plugin and operator program into dist/, tree and tarball
+build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarball
 
 .PHONY: spec
 spec: .venv/.done ## Publish the contracts: JSON schemas, openapi.yaml, the plugin's validators
@@ -49,13 +50,21 @@ clean: ## Remove what the targets made
 	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find cni tests build -name __pycache__ -prune -exec rm -rf {} +
 
+# Another PYTHON than the last time makes .venv anew.
+ifneq ($(PYTHON),)
+ifneq ($(PYTHON),$(shell cat .venv/.python 2>/dev/null))
+.PHONY: .venv/.done
+endif
+endif
+
 .venv/.done: pyproject.toml constraints.txt build/find_python.sh
 	@echo "setting up .venv, which takes a minute"
 	@python=$$(build/find_python.sh "$(PYTHON)") && "$$python" -m venv --clear .venv
+	@echo "$(PYTHON)" >.venv/.python
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-$(TREE)/.done: .venv/.done $(SOURCES) build/freeze.sh
+$(BUILT): .venv/.done $(SOURCES) build/freeze.sh
 	@echo "freezing plugin and operator program"
 	@build/freeze.sh
 	@touch $@

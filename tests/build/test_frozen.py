@@ -14,10 +14,14 @@ import pytest
 from cni.spec_versions import SUPPORTED
 from tests import requirements, vectors
 
-# Of the bundle the plugin may open the interpreter, its zip of bootstrap modules and pydantic-core's extension.
+# What an ADD may open of the bundle.
 BUNDLE_MAY = re.compile(
-    r"spiderpool|libpython3\.\d+\.so\.1\.0|base_library\.zip|_pydantic_core\.[\w-]+\.so|lib[\w-]+\.so[.\d]*"
+    r"spiderpool|_internal/("
+    r"spiderpool\.bin|ld-[\w-]+\.so\.\d|lib[\w.-]+\.so[.\d]*|pydantic_core/_pydantic_core\.[\w-]+\.so"
+    r"|encodings/(__init__|aliases|utf_8)\.pyc)"
 )
+# And of the host: C's local time, for the log.
+HOST_MAY = {"/etc/localtime"}
 
 
 def test_it_lists_seven_versions() -> None:
@@ -44,7 +48,7 @@ def test_the_tarball_holds_the_tree_under_its_checksum() -> None:
     assert not [name for name in names if not name.startswith("spiderpool-ipam")]
 
 
-def test_an_add_opens_no_module_but_the_interpreters_own_and_pydantic_cores(tmp_path: Path) -> None:
+def test_an_add_opens_its_bundle_and_its_log_and_nothing_of_the_host(tmp_path: Path) -> None:
     strace = requirements.need_program("strace")
     plugin = requirements.need_frozen("spiderpool")
     trace = tmp_path / "trace"
@@ -56,10 +60,12 @@ def test_an_add_opens_no_module_but_the_interpreters_own_and_pydantic_cores(tmp_
     (vector,) = [v for v in vectors.load() if v.name == "1.1.0/add-chunked-answer-with-60-routes"]
     assert not vectors.fault(vector, vectors.run(vector, main))
     opened = re.findall(r'(?:openat\(AT_FDCWD, |execve\()"([^"]+)".*= \d+$', trace.read_text(), re.MULTILINE)
-    of_bundle = [Path(path) for path in opened if path.startswith(str(plugin.parent)) and not Path(path).is_dir()]
-    assert [path for path in of_bundle if "_pydantic_core" in path.name]
-    assert not [path for path in of_bundle if not BUNDLE_MAY.fullmatch(path.name)]
-    assert not [path for path in opened if path.endswith((".py", ".pyc"))]
+    files = {path for path in opened if not Path(path).is_dir()}
+    of_bundle = {path.removeprefix(f"{plugin.parent}/") for path in files if path.startswith(str(plugin.parent))}
+    assert [path for path in of_bundle if "_pydantic_core" in path]
+    assert not [path for path in of_bundle if not BUNDLE_MAY.fullmatch(path)]
+    of_host = {path for path in files if not path.startswith(str(plugin.parent))} - HOST_MAY
+    assert all(path.endswith(("/log", "/agent.sock")) for path in of_host), of_host
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1", "C.UTF-8"])

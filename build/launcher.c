@@ -1,0 +1,119 @@
+/* The static launcher: DIR/NAME runs DIR/_internal/NAME.bin with the dynamic loader and the C library in DIR/_internal,
+ * so that the bundle works on any Linux. It needs no C library itself: glibc's static start-up takes 0.5 ms, all of this
+ * 0.07 ms. build/freeze.sh defines LOADER, the dynamic loader's file name. */
+#include <asm/unistd.h>
+#include <linux/auxvec.h>
+#include <linux/fcntl.h>
+#include <linux/limits.h>
+/* What would bring the host's libraries or data into the process; and PyInstaller's own state. */
+static const char *const dropped[] = {"LD_", "GLIBC_TUNABLES=", "GCONV_PATH=", "LOCPATH=", "LANG", "LC_", "_PYI_", 0};
+
+/* Each has room for two of the longest paths that the kernel takes or gives. */
+typedef char buffer[2 * PATH_MAX];
+static buffer self, folder, target, library_path, loader, program, archive, message;
+
+#if defined(__x86_64__)
+__asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call start\n");
+static long call(long number, long a, long b, long c, long d)
+{
+    register long r10 __asm__("r10") = d;
+    __asm__ volatile("syscall" : "+a"(number) : "D"(a), "S"(b), "d"(c), "r"(r10) : "rcx", "r11", "memory");
+    return number;
+}
+#elif defined(__aarch64__)
+__asm__(".globl _start\n_start: mov x29, #0\n mov x0, sp\n bl start\n");
+static long call(long number, long a, long b, long c, long d)
+{
+    register long x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c, x3 __asm__("x3") = d;
+    register long x8 __asm__("x8") = number;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
+    return x0;
+}
+#endif
+
+static char *copy(char *to, const char *from) /* returns the end of the copy */
+{
+    while ((*to = *from++))
+        to++;
+    return to;
+}
+
+static void fail(const char *what)
+{
+    char *end = copy(copy(copy(message, "spiderpool: cannot run "), what), ": broken bundle, install it again\n");
+    call(__NR_write, 2, (long)message, end - message, 0);
+    call(__NR_exit_group, 127, 0, 0, 0);
+}
+
+static long read_link(const char *path, char *to)
+{
+    long length = call(__NR_readlinkat, AT_FDCWD, (long)path, (long)to, PATH_MAX - 1);
+    to[length > 0 ? length : 0] = 0;
+    return length;
+}
+
+static char *base_name(char *path)
+{
+    char *name = path;
+    while (*path)
+        if (*path++ == '/')
+            name = path;
+    return name;
+}
+
+/* Without /proc: follow links from `path` to the file, then have the kernel spell its folder, so that a link in it that
+ * an upgrade flips meanwhile cannot mix two versions. The working folder is left for that and taken up again. */
+static void find_self(const char *path)
+{
+    copy(self, path);
+    for (int links = 0; links < 40 && read_link(self, target) > 0; links++)
+        copy(*target == '/' ? self : base_name(self), target);
+    copy(target, base_name(self));
+    *base_name(self) = 0;
+    long here = call(__NR_openat, AT_FDCWD, (long)".", O_PATH | O_CLOEXEC, 0);
+    if (call(__NR_chdir, (long)(*self ? self : "."), 0, 0, 0) || call(__NR_getcwd, (long)folder, PATH_MAX, 0, 0) <= 0)
+        fail(path);
+    call(__NR_fchdir, here, 0, 0, 0);
+    copy(copy(copy(self, folder), "/"), target);
+}
+
+static int is_dropped(const char *variable)
+{
+    for (const char *const *prefix = dropped; *prefix; prefix++)
+        for (int i = 0; (*prefix)[i] == variable[i]; i++)
+            if (!(*prefix)[i + 1])
+                return 1;
+    return 0;
+}
+
+__attribute__((used)) static void start(long *stack)
+{
+    long argc = *stack;
+    char **argv = (char **)(stack + 1), **variable = argv + argc + 1, **last = variable;
+    while (*last)
+        last++;
+    long *auxiliary = (long *)(last + 1);
+    while (*auxiliary != AT_EXECFN)
+        auxiliary += 2;
+    if (read_link("/proc/self/exe", self) <= 0)
+        find_self((char *)auxiliary[1]);
+    copy(folder, self);
+    *base_name(folder) = 0;
+    copy(copy(library_path, folder), "_internal");
+    copy(copy(loader, library_path), "/" LOADER);
+    copy(copy(copy(copy(program, library_path), "/"), base_name(self)), ".bin");
+    copy(copy(archive, "_PYI_ARCHIVE_FILE="), program);
+    /* PyInstaller's bootloader starts itself anew with LD_LIBRARY_PATH set, unless told that this has happened. */
+    const char *environment[last - variable + 3], **next = environment;
+    *next++ = archive, *next++ = "_PYI_PARENT_PROCESS_LEVEL=-1";
+    while ((*next = *variable++))
+        if (!is_dropped(*next))
+            next++;
+    const char *arguments[6 + argc];
+    arguments[0] = loader, arguments[1] = "--inhibit-cache", arguments[2] = "--library-path";
+    arguments[3] = library_path, arguments[4] = program, arguments[5] = 0;
+    for (long i = 1; i <= argc; i++)
+        arguments[4 + i] = argv[i];
+    call(__NR_execve, (long)loader, (long)arguments, (long)environment, 0);
+    fail(loader);
+}
