@@ -42,6 +42,10 @@ spec: .venv/.done ## Publish the contracts: JSON schemas, openapi.yaml, the plug
 conformance: .venv/.done ## Run the vectors against any IPAM plugin: PLUGIN=/path
 	$(BIN)/python -m tests.conformance "$(PLUGIN)"
 
+.PHONY: bench
+bench: build tools ## Measure against upstream's Go plugin (PEER= for another): table, dist/bench.json, chart
+	@PEER="$(PEER)" $(BIN)/python -m tests.bench
+
 .PHONY: tools
 tools: $(TOOLS)/.done ## Build the Go peers of the tests into .tools/: cnitool, reference plugins, upstream's plugin
 

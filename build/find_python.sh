@@ -4,7 +4,11 @@
 set -eu
 
 usable='
-import sys, sysconfig, ensurepip, venv
+import ctypes, ensurepip, os, sys, sysconfig, venv
+library = sysconfig.get_config_var("INSTSONAME")
+folders = [sysconfig.get_config_var("LIBDIR"), os.path.join(sys.base_prefix, "lib"), ""]
+found = [path for path in (os.path.join(folder or "", library) for folder in folders) if os.path.exists(path)]
+ctypes.CDLL(found[0] if found else library)
 sys.exit(sys.version_info < (3, 11) or not sysconfig.get_config_var("Py_ENABLE_SHARED"))
 '
 for python in ${1:-/usr/bin/python3 python3}; do

@@ -2,7 +2,7 @@
 
 Importing them from PyInstaller's archive would need PyInstaller's own import machinery first: five modules, 3 ms. So
 they are compiled here and lie in the script as marshalled code, in the order in which they import each other, and a
-loop of four lines runs them. Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs this must be the bundle's).
+loop runs them. Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs this must be the bundle's).
 """
 
 import ast

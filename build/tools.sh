@@ -3,11 +3,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-command -v go >/dev/null || { echo "go is missing: install Go 1.24 or later" >&2; exit 1; }
+command -v go >/dev/null || { echo "go is missing: install Go 1.25 or later" >&2; exit 1; }
 export GOBIN=$PWD/.tools/bin GOFLAGS=-buildvcs=false
 mkdir -p "$GOBIN"
 go install github.com/containernetworking/cni/cnitool@v1.3.0
-for plugin in main/ptp main/bridge main/loopback meta/portmap meta/tuning; do
+for plugin in main/ptp main/bridge meta/portmap meta/tuning ipam/host-local; do
     go install "github.com/containernetworking/plugins/plugins/$plugin@v1.9.1"
 done
 # `go install …/spiderpool@v1.2.2` asks the module proxy for the list of versions, which not every proxy serves.

@@ -1,7 +1,7 @@
 """The one error type and the table of codes. Imports nothing.
 
 Codes 1 to 99 are the CNI specification's ("Error": well-known error codes), 8 and 999 are libcni's,
-from 100 on they are ours. What an operator does about each stands in cni/plugin/README.md.
+from 100 on they are ours. What an operator does about each stands in README.md.
 """
 
 INCOMPATIBLE_VERSION = 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from tests.vectors import Outcome, Vector, executable, fault, load, run
@@ -23,13 +23,13 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m tests.conformance PLUGIN, where PLUGIN is an executable file\n")
         return 2
     plugin = Path(arguments[0]).absolute()
-    table = Table("case", "expected", "got", "verdict")
+    table = Table(Column("case", no_wrap=True), "expected", "got", "verdict")
     vectors, held = load(), 0
     for vector in vectors:
         got, verdict = attempt(vector, plugin)
         held += not verdict
         table.add_row(*map(Text, [vector.name, brief(vector.stdout), got, verdict or "holds"]))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table)
     console.print(f"{held} of {len(vectors)} vectors hold on {plugin}", soft_wrap=True, highlight=False)
     return 0 if held == len(vectors) else 1

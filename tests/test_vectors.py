@@ -21,17 +21,10 @@ from cni.spec_versions import SUPPORTED
 from tests.vectors import FILES, FOLDER, TIME_LIMIT, Main, Outcome, Vector, executable, fault, load, run, staged_stdin
 
 VECTORS = load()
-FROZEN = Path(__file__).parent.parent / "dist" / "spiderpool-ipam" / "spiderpool"
 JUDGE = Path(__file__).parent / "go" / "judge"
 CODES = {1, 2, 4, 6, 7, 11, 50, 100, 104, 105}
 
 each_vector = pytest.mark.parametrize("vector", VECTORS, ids=[vector.name for vector in VECTORS])
-
-
-def skip_or_fail(reason: str) -> None:
-    if os.environ.get("REQUIRE_E2E") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture
@@ -78,9 +71,7 @@ def test_holds_when_the_agent_answers_byte_by_byte(vector: Vector, plugin_main: 
 
 @each_vector
 def test_holds_on_the_frozen_plugin(vector: Vector) -> None:
-    if not FROZEN.exists():
-        skip_or_fail(f"{FROZEN} is not built")
-    assert_ours_holds(vector, run(vector, executable(FROZEN)))
+    assert_ours_holds(vector, run(vector, executable(requirements.need_frozen("spiderpool"))))
 
 
 def test_every_version_family_and_shape_is_there() -> None:
@@ -141,7 +132,7 @@ def test_requests_obey_the_agents_contract(vector: Vector) -> None:
 def judge(*folders: Path) -> subprocess.CompletedProcess[str]:
     go = shutil.which("go")
     if go is None:
-        skip_or_fail("no go to run containernetworking's types with")
+        requirements.missing("no go to run containernetworking's types with")
     environment = os.environ | {"GOFLAGS": "-buildvcs=false"}
     return subprocess.run(
         [go or "go", "run", ".", *folders], cwd=JUDGE, env=environment, capture_output=True, text=True, timeout=600

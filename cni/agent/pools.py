@@ -58,7 +58,10 @@ def read_pools(paths: Sequence[Path], warn: Callable[[str], None]) -> list[Pool]
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml", ".json"))
+    try:
+        return sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml", ".json"))
+    except OSError as error:
+        raise PoolError(f"{path}: {error.strerror}") from None
 
 
 def _documents(file: Path) -> Iterator[tuple[str, Any]]:

@@ -32,19 +32,22 @@ class Delegate:
         """Run one CNI command; `more` is added to the configuration on stdin."""
         environ = {"CNI_COMMAND": command, "CNI_PATH": self.cni_path, "PATH": os.environ.get("PATH", ""), **environ}
         stdin = json.dumps({**self.document, **more})
-        # S603: running the operator's own plugin is what this command is for.
-        return subprocess.run(  # noqa: S603
-            [self.executable], input=stdin, env=environ, capture_output=True, text=True, check=False
-        )
+        try:
+            # S603: running the operator's own plugin is what this command is for.
+            return subprocess.run(  # noqa: S603
+                [self.executable], input=stdin, env=environ, capture_output=True, text=True, check=False
+            )
+        except OSError as error:
+            _fail(f"cannot run {self.executable}: {error.strerror}")
 
 
 def _execution_configuration(conf: Path) -> dict[str, Any]:
     try:
         document = json.loads(conf.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         _fail(f"{conf}: {error}")
     plugins = document.get("plugins", [document]) if isinstance(document, dict) else []
-    delegating = [plugin for plugin in plugins if _delegates(plugin)]
+    delegating = [plugin for plugin in plugins if _delegates(plugin)] if isinstance(plugins, list) else []
     if not delegating:
         _fail(f"{conf}: no plugin with an ipam.type in it")
     # SPEC 3: "cniVersion" and "name" are those of the list.
@@ -113,7 +116,9 @@ def _takes_pod(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--pod-uid", default="", metavar="UID", help="Its UID; a real agent's DEL needs it.")
     @click.option("--container-id", default="", metavar="ID", help="Made from the pod's name when left out.")
     @click.option("--ifname", default="eth0", show_default=True, help="The interface.")
-    @click.option("--netns", default="/var/run/netns/pod", show_default=True, help="Passed on; nobody opens it.")
+    @click.option(
+        "--netns", default="/var/run/netns/pod", show_default=True, help="Passed on; spiderpool does not open it."
+    )
     @click.option("--state", type=click.Path(path_type=Path), default=STATE, show_default=True, help="Keeps results.")
     @functools.wraps(command)
     def with_pod(
@@ -143,8 +148,12 @@ def add(delegate: Delegate, pod: Pod, as_json: bool) -> None:
     """Allocate addresses for a pod's interface and show them."""
     result = _finish("add", delegate.run("ADD", pod.environ), as_json)
     _keep(pod.result_file(delegate), result)
-    if not as_json:
+    if as_json:
+        return
+    try:
         _show(pod.label, result)
+    except (AttributeError, KeyError, TypeError):
+        _fail(f"the plugin's output is not a CNI result: {json.dumps(result)[:200]}")
 
 
 @attach.command()
@@ -245,7 +254,8 @@ def _show(label: str, result: dict[str, Any]) -> None:
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
-    console = Console()
+    # A pipe has no width: nothing is cut there for the sake of one.
+    console = Console(width=None if sys.stdout.isatty() else 400)
     console.print(table)
     if result.get("dns"):
         console.print("dns", json.dumps(result["dns"]))

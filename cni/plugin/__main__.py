@@ -13,7 +13,7 @@ from cni.errors import INTERNAL, IO_FAILURE, CNIError
 from cni.plugin import log
 from cni.plugin.json_text import encode
 from cni.plugin.netconf import stated_version
-from cni.plugin.operations import Call, run
+from cni.plugin.operations import Call, give_back, run
 from cni.spec_versions import LATEST, SUPPORTED, WHEN_EMPTY
 
 TYPE_CHECKING = False
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STDIN_LIMIT = 16 * 1024 * 1024  # bytes
 DETAILS_LIMIT = 300  # bytes: libcni joins msg and details into the pod's event
+LOGGED_LIMIT = 65536  # characters of details
 
 _ABOUT = f"""spiderpool: the CNI IPAM plugin for Calico with SpiderPool, run by a container runtime or a CNI plugin
 CNI protocol versions supported: {", ".join(SUPPORTED)}
@@ -52,7 +53,9 @@ def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int)
         try:
             _write(stdout, encode(output))
         except OSError as failure:
-            error = CNIError(IO_FAILURE, "cannot write the result to stdout", str(failure))
+            error = error or CNIError(IO_FAILURE, "cannot write the result to stdout", str(failure))
+            if command == "ADD" and "code" not in output:
+                give_back(call)
     _log(call, error, started)
     return 1 if error else 0
 
@@ -91,7 +94,7 @@ def _error_object(error: CNIError, document: bytes) -> "dict[str, Any]":
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return "".join([c if c.isprintable() else "?" for c in " ".join(text.split())])
 
 
 def _log(call: Call, error: CNIError | None, started: float) -> None:
@@ -113,7 +116,7 @@ def _log(call: Call, error: CNIError | None, started: float) -> None:
     record["outcome"] = "error" if error else "ok"
     record["code"] = error.code if error else 0
     if error:
-        record.update(msg=error.msg, details=error.details)
+        record.update(msg=error.msg, details=error.details[:LOGGED_LIMIT])
     record.update(call.notes)
     record["ms"] = int((time.monotonic() - started) * 1000)
     record["agent_ms"] = int(agent.seconds * 1000) if agent else 0

@@ -8,7 +8,7 @@ pod for ever. The writing side is never shut down: Go's server takes that for a 
 import time
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 
-from cni.errors import ALLOCATION_REFUSED, BAD_AGENT_ANSWER, NOT_AVAILABLE, TRY_AGAIN_LATER, CNIError
+from cni.errors import ALLOCATION_REFUSED, BAD_AGENT_ANSWER, TRY_AGAIN_LATER, CNIError
 from cni.plugin._validators import IPAM_ADD_RESPONSE, WORKLOAD_ENDPOINT
 from cni.plugin.http1 import ProtocolError, decode_response, encode_request
 from cni.plugin.json_text import encode
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from cni.plugin.parameters import Attachment
 
 STATUS_TIMEOUT = 2  # seconds
+_GIVE_BACK_TIMEOUT = 2  # seconds, beyond the call's own deadline
+_BACKLOG_PAUSE = 0.01  # seconds
 _RECEIVE_SIZE = 65536
 _UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 
@@ -45,7 +47,7 @@ class AgentClient:
         self._timeout = timeout
         self.deadline = time.monotonic() + timeout
         self.seconds = 0.0  # spent waiting for the agent
-        self.may_hold = False  # addresses of an ADD whose answer did not get through to us
+        self.may_hold = False  # an answer has begun: after an ADD, addresses may be held that nobody reports
 
     def add(self, attachment: "Attachment", netconf: "NetConf") -> "dict[str, Any]":
         """POST /ipam/ip; return an IpamAddResponse. Codes 11, 100, 105."""
@@ -57,12 +59,7 @@ class AgentClient:
             "matchMasterSubnet": netconf.ipam.get("match_master_subnet"),
         }
         body.update({key: value for key, value in options.items() if value})
-        try:
-            status, answer = self._ask("POST", "/v1/ipam/ip", body)
-        except CNIError as error:
-            # An answer came and was cut. (Where none came, closing the connection has made the agent stop.)
-            self.may_hold = error.code == BAD_AGENT_ANSWER
-            raise
+        status, answer = self._ask("POST", "/v1/ipam/ip", body)
         self.may_hold = status == 200
         if status == 500:
             raise _refusal(answer)
@@ -78,6 +75,18 @@ class AgentClient:
             raise CNIError(TRY_AGAIN_LATER, "the agent failed to release the address", _message(answer))
         if status != 200:
             raise _unexpected("DEL", status, answer)
+
+    def give_back(self, attachment: "Attachment", netconf: "NetConf") -> str:
+        """Release what an ADD that failed may have left held; return what went wrong with that, or "".
+
+        A real agent keeps a live pod's address, and gives it to that pod's next ADD.
+        """
+        self.deadline = max(self.deadline, time.monotonic() + _GIVE_BACK_TIMEOUT)
+        try:
+            self.release(attachment, netconf)
+        except CNIError as error:
+            return f"not given back: {error.msg}: {error.details}"
+        return ""
 
     def endpoint(self, attachment: "Attachment") -> "tuple[bool, dict[str, Any] | None]":
         """GET /workloadendpoint; return (the agent knows the operation, WorkloadEndpointStatus or None). Codes 11, 105.
@@ -113,13 +122,10 @@ class AgentClient:
         return True
 
     def require_healthy(self) -> None:
-        """GET /ipam/healthy; code 50 unless it answers 200 in time."""
-        try:
-            status, answer = self._ask("GET", "/v1/ipam/healthy")
-        except CNIError as error:
-            raise CNIError(NOT_AVAILABLE, error.msg, error.details) from None
+        """GET /ipam/healthy. Codes 11, 105."""
+        status, answer = self._ask("GET", "/v1/ipam/healthy")
         if status != 200:
-            raise CNIError(NOT_AVAILABLE, "the spiderpool-agent says that it is not healthy", _message(answer))
+            raise CNIError(TRY_AGAIN_LATER, "the spiderpool-agent says that it is not healthy", _message(answer))
 
     def _ask(self, method: str, target: str, body: "dict[str, Any] | None" = None) -> tuple[int, bytes]:
         operation = method + " " + target.partition("?")[0]
@@ -132,6 +138,9 @@ class AgentClient:
         except TimeoutError:
             text = f"the spiderpool-agent did not answer {operation} within {self._timeout:g} s: is it overloaded?"
             raise CNIError(TRY_AGAIN_LATER, text, self._socket_path) from None
+        except EOFError:
+            text = f"the spiderpool-agent closed the connection without an answer to {operation}: is it restarting?"
+            raise CNIError(TRY_AGAIN_LATER, text, self._socket_path) from None
         except OSError as error:
             text = "cannot reach the spiderpool-agent on this node: is its pod running?"
             raise CNIError(TRY_AGAIN_LATER, text, f"{self._socket_path}: {error.strerror}") from None
@@ -141,17 +150,30 @@ class AgentClient:
     def _exchange(self, request: bytes) -> tuple[int, bytes]:
         connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         try:
-            self._limit(connection)
-            connection.connect(self._socket_path)
+            self._connect(connection)
             connection.sendall(request)
+            self.may_hold = False
 
             def receive() -> bytes:
                 self._limit(connection)
-                return connection.recv(_RECEIVE_SIZE)
+                piece = connection.recv(_RECEIVE_SIZE)
+                if not piece and not self.may_hold:
+                    raise EOFError
+                self.may_hold = True
+                return piece
 
             return decode_response(receive)
         finally:
             connection.close()
+
+    def _connect(self, connection: socket) -> None:
+        while True:
+            self._limit(connection)
+            try:
+                return connection.connect(self._socket_path)
+            except BlockingIOError:
+                # A unix socket whose queue is full says so at once, whatever the timeout.
+                time.sleep(_BACKLOG_PAUSE)
 
     def _limit(self, connection: socket) -> None:
         left = self.deadline - time.monotonic()

@@ -5,7 +5,7 @@ An operation returns the object to print, or None for silence; everything that g
 
 import time
 
-from cni.errors import CHECK_DIFFERS, INCOMPATIBLE_VERSION, CNIError
+from cni.errors import BAD_AGENT_ANSWER, CHECK_DIFFERS, INCOMPATIBLE_VERSION, NOT_AVAILABLE, CNIError
 from cni.plugin import ip_address, parameters, result
 from cni.plugin import netconf as network_configuration
 from cni.plugin.agent_client import STATUS_TIMEOUT, AgentClient
@@ -41,7 +41,11 @@ class Call:
 
 def run(call: Call, environ: "Mapping[bytes, bytes]", stdin: bytes) -> "dict[str, Any] | None":
     """Check environment and stdin as skel does, then run the command; return what to print."""
-    attachment = parameters.read(call.command, environ)
+    try:
+        attachment = parameters.read(call.command, environ)
+    except CNIError:
+        _read_log_settings(call, stdin)
+        raise
     if attachment:
         call.attachment = attachment
     if call.command == "VERSION":
@@ -71,13 +75,22 @@ def cmd_add(call: Call) -> "dict[str, Any]":
         addresses = result.select(response, ifname)
         result.refuse_static(_requested(call), addresses)
         ipam_result = result.render(netconf.version, netconf.result_shape, ifname, addresses, response)
-    except CNIError:
-        # Calico does not call DEL after a failed ADD: what is not reported must not stay held.
-        if call.agent.may_hold:
-            _give_back(call)
+    except BaseException:
+        give_back(call)
         raise
-    call.notes["addresses"] = [f"{ip_address.text(address.packed)}/{address.length}" for address in addresses]
+    call.notes["addresses"] = [ip_address.text(address.packed) for address in addresses]
     return ipam_result
+
+
+def give_back(call: Call) -> None:
+    """Release what an ADD holds that is not going to be reported; a failure of that is noted, the first error stands.
+
+    Calico, for one, does not call DEL after a failed ADD.
+    """
+    if call.agent.may_hold:
+        failure = call.agent.give_back(call.attachment, call.netconf)
+        if failure:
+            call.notes["note"] = failure
 
 
 def cmd_del(call: Call) -> None:
@@ -89,12 +102,12 @@ def cmd_del(call: Call) -> None:
 
 
 def cmd_check(call: Call) -> None:
-    """Compare what the agent holds with prevResult. Codes 7, 11, 50, 104, 105.
+    """Compare what the agent holds with prevResult. Codes 7, 11, 104, 105.
 
     # SPEC CHECK: "The plugin must return an error if a resource included in the CNI Result type that was created by
     # the plugin … is missing or in an invalid state." Not the reverse: chained plugins may have added addresses.
     """
-    previous = _packed(call.netconf.prev_addresses())
+    previous = _previous(call.netconf.prev_addresses())
     if call.attachment.pod_name.startswith("virt-launcher-"):
         # KubeVirt: the endpoint carries the virtual machine's name, which nobody tells us.
         return _check_health(call, "a KubeVirt pod's endpoint has another name")
@@ -106,14 +119,18 @@ def cmd_check(call: Call) -> None:
         difference = _difference(call.attachment, previous, endpoint)
         if difference is None:
             return None
-        if time.monotonic() + _CHECK_PAUSE > give_up:
+        left = give_up - time.monotonic()
+        if left <= 0:
             raise CNIError(CHECK_DIFFERS, "the pod's addresses are not those that the agent holds for it", difference)
-        time.sleep(_CHECK_PAUSE)
+        time.sleep(min(left, _CHECK_PAUSE))
 
 
 def cmd_status(call: Call) -> None:
     """Say by code 50 that no ADD can be served now."""
-    call.agent.require_healthy()
+    try:
+        call.agent.require_healthy()
+    except CNIError as error:
+        raise CNIError(NOT_AVAILABLE, error.msg, error.details) from None
 
 
 def cmd_gc(call: Call) -> None:
@@ -136,34 +153,34 @@ def _requested(call: Call) -> list[tuple[str, str]]:
     return [("CNI_ARGS IP", value) for value in values] + call.netconf.requested_addresses()
 
 
-def _give_back(call: Call) -> None:
-    try:
-        call.agent.release(call.attachment, call.netconf)
-    except CNIError as error:
-        # The first error stands; the same pod's next ADD or DEL takes the address up again.
-        call.notes["note"] = f"not given back: {error.msg}: {error.details}"
-
-
 def _check_health(call: Call, reason: str) -> None:
     call.notes["note"] = f"only the agent's health was checked: {reason}"
     call.agent.require_healthy()
 
 
 def _difference(attachment: "Attachment", previous: list[bytes], endpoint: "dict[str, Any] | None") -> str | None:
-    """Say how prevResult and what the agent holds differ, or None."""
+    """Say how prevResult and what the agent holds differ, or None; code 105 for an address that does not parse."""
     if endpoint is None:
         return f"the agent holds nothing for this pod, prevResult has {_texts(previous)}"
     if endpoint["podUID"] and attachment.pod_uid and endpoint["podUID"] != attachment.pod_uid:
         return f"the agent's pod has UID {endpoint['podUID']}, this one {attachment.pod_uid}"
     details = [detail for detail in endpoint["interfaces"] or () if detail["interface"] == attachment.ifname]
-    held = _packed([detail[key] for detail in details for key in ("ipv4", "ipv6") if detail.get(key)])
+    held = _held([detail[key] for detail in details for key in ("ipv4", "ipv6") if detail.get(key)])
     if held and all(address in previous for address in held):
         return None
     return f"the agent holds {_texts(held)} for {attachment.ifname}, prevResult has {_texts(previous)}"
 
 
-def _packed(addresses: list[str]) -> list[bytes]:
-    """Return the addresses without their prefixes; what does not parse cannot be equal to anything."""
+def _held(addresses: list[str]) -> list[bytes]:
+    try:
+        return [ip_address.parse(address.partition("/")[0]) for address in addresses]
+    except ValueError as error:
+        text = "the agent's answer to CHECK makes no sense: see the agent's log"
+        raise CNIError(BAD_AGENT_ANSWER, text, str(error)) from None
+
+
+def _previous(addresses: list[str]) -> list[bytes]:
+    """Return prevResult's addresses; what does not parse was not ours, and equals none of the agent's."""
     packed = []
     for address in addresses:
         try:
@@ -171,6 +188,14 @@ def _packed(addresses: list[str]) -> list[bytes]:
         except ValueError:
             continue
     return packed
+
+
+def _read_log_settings(call: Call, stdin: bytes) -> None:
+    """Have a call with a broken environment logged where its configuration says, if that can be read."""
+    try:
+        call.netconf = network_configuration.parse(stdin)
+    except CNIError:
+        pass
 
 
 def _texts(addresses: list[bytes]) -> str:

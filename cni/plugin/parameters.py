@@ -69,23 +69,26 @@ def read(command: str, environ: "Mapping[bytes, bytes]") -> Attachment | None:
 def parse_cni_args(text: str) -> dict[str, str]:
     """Split `K=V;K=V`; ValueError for a pair without "=", and for an unknown key without IgnoreUnknown.
 
-    The last of equal keys wins, as in Go: Calico puts its own IgnoreUnknown=1 before the runtime's.
+    The last of equal keys wins, as in Go: Calico puts its own IgnoreUnknown=1 before the runtime's. The error names
+    positions, not texts: a secret may stand there, and errors are logged.
     """
     cni_args: dict[str, str] = {}
-    for pair in text.split(";") if text else ():
+    unknown = 0
+    for position, pair in enumerate(text.split(";") if text else (), 1):
         key, equals, value = pair.partition("=")
         if not equals:
-            raise ValueError(f"pair {pair!r} is not of the form KEY=VALUE")
+            raise ValueError(f"pair {position} is not of the form KEY=VALUE")
+        if key not in _KNOWN_ARGS:
+            unknown = unknown or position
         cni_args[key] = value
-    unknown = [key for key in cni_args if key not in _KNOWN_ARGS]
     if unknown and not _boolean(cni_args.get("IgnoreUnknown", "0")):
-        raise ValueError(f"unknown key {unknown[0]!r}, and no IgnoreUnknown=1")
+        raise ValueError(f"pair {unknown} has an unknown key, and there is no IgnoreUnknown=1")
     return cni_args
 
 
 def _boolean(text: str) -> bool:
     if text.lower() not in ("1", "true", "0", "false"):
-        raise ValueError(f"IgnoreUnknown={text!r} is neither 1, true, 0 nor false")
+        raise ValueError("IgnoreUnknown is neither 1, true, 0 nor false")
     return text.lower() in ("1", "true")
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import tarfile
@@ -69,10 +68,26 @@ def test_an_add_opens_its_bundle_and_its_log_and_nothing_of_the_host(tmp_path: P
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1", "C.UTF-8"])
-def test_text_is_utf8_whatever_the_locale(locale: str) -> None:
+def test_text_is_utf8_whatever_the_locale(locale: str, tmp_path: Path) -> None:
     plugin = requirements.need_frozen("spiderpool")
-    environ = {"CNI_COMMAND": "ADD", "LC_ALL": locale, "CNI_ARGS": "K8S_POD_NAME=ä=;ö", "CNI_CONTAINERID": "c"}
-    names = {"CNI_NETNS": "/n", "CNI_IFNAME": "e", "CNI_PATH": "/"}
-    encoded = {os.fsencode(key): value.encode() for key, value in {**environ, **names}.items()}
-    done = subprocess.run([plugin], env=encoded, stdin=subprocess.DEVNULL, capture_output=True)
-    assert "pair 'ö' is not" in json.loads(done.stdout)["details"]
+    environ = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": "c", "CNI_IFNAME": "e", "CNI_PATH": "/", "LC_ALL": locale}
+    encoded = {key.encode(): value.encode() for key, value in {**environ, "CNI_ARGS": "K8S_POD_NAME=ä"}.items()}
+    ipam = {"log_file_path": f"{tmp_path}/ö", "ipam_unix_socket_path": "/nowhere"}
+    stdin = json.dumps({"name": "net", "ipam": ipam}, ensure_ascii=False).encode()
+    assert subprocess.run([plugin], env=encoded, input=stdin, capture_output=True).returncode == 1
+    assert json.loads((tmp_path / "ö").read_bytes())["podName"] == "ä"
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ([], "Operate spiderpool"),
+        (["attach"], "Release the pod's addresses"),
+        (["attach", "add"], "Allocate addresses"),
+        (["agent"], "Serve the embedded agent"),
+    ],
+)
+def test_the_operator_program_has_kept_its_help(command: list[str], words: str) -> None:
+    program = requirements.need_frozen("spiderpool-ipam")
+    done = subprocess.run([program, *command, "--help"], capture_output=True, text=True)
+    assert words in done.stdout

@@ -136,6 +136,8 @@ def test_gc_frees_nothing_unless_told_what_to_keep(setup: Setup) -> None:
         ("{", "10.conflist"),
         ("[]", "no plugin with an ipam.type"),
         ('{"plugins": []}', "no plugin with an ipam.type"),
+        ('{"plugins": null}', "no plugin with an ipam.type"),
+        ("[" * 100_000, "10.conflist"),
         ('{"plugins": [1, {"type": "x", "ipam": {}}]}', "no plugin with an ipam.type"),
         ('{"name": "n", "ipam": {"type": "other"}}', "no plugin 'other' in /nowhere:"),
         ('{"name": "n", "ipam": {"type": "../ipam-x"}}', "no plugin '../ipam-x'"),
@@ -151,6 +153,28 @@ def test_a_configuration_that_will_not_do_is_one_line_and_status_1(setup: Setup,
 @pytest.mark.parametrize("pod", ["a", "/a", "default/"])
 def test_a_pod_without_namespace_or_name_is_wrong_usage(setup: Setup, pod: str) -> None:
     assert setup.run("add", "--pod", pod).returncode == 2
+
+
+def test_a_plugin_that_cannot_be_executed_is_one_line_and_status_1(setup: Setup) -> None:
+    setup.plugin.chmod(0o644)
+    done = setup.run("status")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "Permission denied" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "result", [{"ips": [{}]}, {"ips": "x"}, {"ip4": None}, {"ips": [{"address": "a"}], "routes": [1]}]
+)
+def test_a_result_that_is_none_is_one_line_and_status_1(setup: Setup, result: dict[str, Any]) -> None:
+    setup.answer(result)
+    done = setup.run("add", "--pod", "default/a")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "not a CNI result" in done.stderr
+
+
+def test_a_long_pod_name_is_not_cut_in_a_pipe(setup: Setup) -> None:
+    setup.answer(RESULT)
+    assert "a" * 100 + " eth0" in setup.run("add", "--pod", "default/" + "a" * 100).stdout
 
 
 def test_a_state_folder_that_cannot_be_written_is_a_warning(setup: Setup) -> None:

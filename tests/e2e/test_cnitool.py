@@ -37,7 +37,7 @@ class Cnitool:
     def run(self, command: str, pod: str) -> subprocess.CompletedProcess[str]:
         return self.node.run(
             self.cnitool, command, self.network, f"/var/run/netns/{pod}",
-            CNI_PATH=self.cni_path, NETCONFPATH=str(self.conf.parent), CNI_ARGS="IgnoreUnknown=1;K8S_POD_NAME=a",
+            CNI_PATH=self.cni_path, NETCONFPATH=str(self.conf.parent), CNI_ARGS=f"IgnoreUnknown=1;K8S_POD_NAME={pod}",
         )  # fmt: skip
 
     def do(self, command: str, pod: str) -> dict[str, Any]:
@@ -90,27 +90,32 @@ def test_a_pod_gets_its_addresses_answers_the_node_and_leaves_nothing(
     assert not cnitool.cached_results()
 
 
-def test_check_fails_once_the_agent_holds_nothing_for_the_pod(node: Node, agent: Agent, tmp_path: Path) -> None:
+def test_gc_through_attach_keeps_what_it_is_told_and_check_then_misses_the_rest(
+    node: Node, agent: Agent, tmp_path: Path
+) -> None:
     cnitool = Cnitool(node, agent, tmp_path, "1.0.0", PTP)
-    pod = node.add_pod()
-    cnitool.do("add", pod)
+    kept, gone = node.add_pod(), node.add_pod()
+    cnitool.do("add", kept)
+    (held,) = agent.held()
+    cnitool.do("add", gone)
     attach = requirements.need_frozen("spiderpool-ipam")
     options: list[str | Path] = ["--conf", cnitool.conf, "--cni-path", cnitool.cni_path]
+    keep = ["--keep", f"{held['containerIDs'][0]}/eth0"]
     # At 1.0.0 there is no GC: the plugin says so, and nothing is freed.
-    done = node.run(attach, "attach", "gc", "--keep-none", *options)
-    assert (done.returncode, len(agent.held())) == (1, 1)
+    done = node.run(attach, "attach", "gc", *keep, *options)
+    assert (done.returncode, len(agent.held())) == (1, 2)
     assert "code 1" in done.stderr
 
     cnitool.conf.write_text(cnitool.conf.read_text().replace('"1.0.0"', '"1.1.0"'))
-    (held,) = agent.held()
-    node.run(attach, "attach", "gc", "--keep", f"{held['containerIDs'][0]}/eth0", *options)
-    assert len(agent.held()) == 1
-    done = node.run(attach, "attach", "gc", "--keep-none", *options)
-    assert (done.returncode, done.stdout, agent.held()) == (0, "gc: ok\n", [])
-    done = cnitool.run("check", pod)
+    done = node.run(attach, "attach", "gc", *keep, *options)
+    assert (done.returncode, done.stdout, agent.held()) == (0, "gc: ok\n", [held])
+    cnitool.do("check", kept)
+    done = cnitool.run("check", gone)
     assert done.returncode == 1
     assert "the agent holds nothing for this pod" in done.stdout + done.stderr
-    cnitool.do("del", pod)
+    cnitool.do("del", gone)
+    cnitool.do("del", kept)
+    assert not agent.held()
 
 
 def test_status_says_that_the_agent_is_gone(node: Node, agent: Agent, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cni.errors import BAD_AGENT_ANSWER, NOT_AVAILABLE, TRY_AGAIN_LATER, CNIError
+from cni.errors import BAD_AGENT_ANSWER, TRY_AGAIN_LATER, CNIError
 from cni.plugin.agent_client import AgentClient
 from cni.plugin.netconf import NetConf
 from cni.plugin.parameters import Attachment
@@ -101,13 +101,35 @@ def test_a_dripping_agent_is_given_up_at_the_same_deadline(agent: Callable[[Serv
     assert release(agent(drip), timeout=0.5).code == TRY_AGAIN_LATER
 
 
-def test_a_full_backlog_is_given_up_at_the_deadline(tmp_path: Path) -> None:
+@pytest.fixture
+def full_backlog(tmp_path: Path) -> Iterator[socket.socket]:
+    """A listener whose queue of connections has no place left."""
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
-        path = str(tmp_path / "s")
-        listener.bind(path)
+        listener.bind(str(tmp_path / "s"))
         listener.listen(0)
-        first.connect(path)
-        assert release(path, timeout=0.3).code == TRY_AGAIN_LATER
+        first.connect(str(tmp_path / "s"))
+        yield listener
+
+
+def test_a_full_backlog_is_waited_for_until_the_deadline(full_backlog: socket.socket) -> None:
+    started = time.monotonic()
+    assert release(full_backlog.getsockname(), timeout=0.3).code == TRY_AGAIN_LATER
+    assert time.monotonic() - started >= 0.3
+
+
+def test_a_backlog_that_drains_serves_the_call(full_backlog: socket.socket) -> None:
+    def drain() -> None:
+        time.sleep(0.3)
+        full_backlog.accept()[0].close()
+        connection, _ = full_backlog.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(OK)
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    AgentClient(full_backlog.getsockname(), 5).release(ATTACHMENT, NETCONF)
+    thread.join()
 
 
 @pytest.mark.parametrize("make", ["nothing", "file", "closed"])
@@ -123,12 +145,36 @@ def test_nobody_listening_is_code_11_and_names_the_socket(make: str, tmp_path: P
     assert str(path) in error.details
 
 
-def test_an_agent_that_hangs_up_is_an_error(agent: Callable[[Serve], str]) -> None:
-    assert release(agent(hear_and_hang_up)).code == BAD_AGENT_ANSWER
+@pytest.mark.parametrize("serve", [hear_and_hang_up, lambda connection: None], ids=["request read", "request unread"])
+def test_an_agent_that_dies_before_it_answers_is_code_11(serve: Serve, agent: Callable[[Serve], str]) -> None:
+    assert release(agent(serve)).code == TRY_AGAIN_LATER
 
 
-def test_an_agent_that_resets_the_connection_is_an_error(agent: Callable[[Serve], str]) -> None:
-    assert release(agent(lambda connection: None)).code in (TRY_AGAIN_LATER, BAD_AGENT_ANSWER)
+def test_an_answer_that_is_cut_is_code_105(agent: Callable[[Serve], str]) -> None:
+    def cut(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200")
+
+    assert release(agent(cut)).code == BAD_AGENT_ANSWER
+
+
+def test_an_add_whose_answer_has_begun_may_hold_an_address(agent: Callable[[Serve], str]) -> None:
+    def stall(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        time.sleep(0.6)
+
+    client = AgentClient(agent(stall), 0.3)
+    with pytest.raises(CNIError, match=str(TRY_AGAIN_LATER)):
+        client.add(ATTACHMENT, NETCONF)
+    assert client.may_hold
+
+
+def test_an_add_that_nobody_answered_holds_nothing(tmp_path: Path) -> None:
+    client = AgentClient(str(tmp_path / "s"), 1)
+    with pytest.raises(CNIError, match=str(TRY_AGAIN_LATER)):
+        client.add(ATTACHMENT, NETCONF)
+    assert not client.may_hold
 
 
 def test_a_huge_answer_is_read_whole(agent: Callable[[Serve], str]) -> None:
@@ -150,8 +196,3 @@ def test_seconds_counts_the_time_in_the_agent(agent: Callable[[Serve], str]) -> 
     client = AgentClient(agent(serve), 5)
     client.require_healthy()
     assert 0.2 <= client.seconds < 1
-
-
-def test_an_unhealthy_agent_is_code_50(tmp_path: Path) -> None:
-    with pytest.raises(CNIError, match=str(NOT_AVAILABLE)):
-        AgentClient(str(tmp_path / "s"), 1).require_healthy()

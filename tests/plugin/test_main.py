@@ -39,7 +39,7 @@ class Agent:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.requests = 0
+        self.heard: list[bytes] = []
         self.answer = b""
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(path)
@@ -53,7 +53,7 @@ class Agent:
             except OSError:
                 return
             with connection:
-                self.requests += bool(connection.recv(1 << 20))
+                self.heard.append(connection.recv(1 << 20))
                 connection.sendall(self.answer)
 
     def close(self) -> None:
@@ -162,9 +162,10 @@ def test_any_input_gives_one_object_or_silence_and_no_traceback(
     @given(environments(), stdins(agent.path), st.sampled_from(ANSWERS) | st.binary(max_size=50))
     def any_input(environ: dict[bytes, bytes], stdin: bytes, answer: bytes) -> None:
         nonlocal calls, reached
-        before, agent.answer = agent.requests, answer
+        agent.answer = answer
+        agent.heard.clear()
         status, stdout, stderr = call(environ, stdin)
-        calls, reached = calls + 1, reached + (agent.requests > before)
+        calls, reached = calls + 1, reached + bool(agent.heard)
         if environ[b"CNI_COMMAND"]:
             assert not stderr
             keeps_the_promise(environ[b"CNI_COMMAND"], status, stdout)
@@ -205,10 +206,36 @@ def test_a_closed_stdout_is_exit_status_1_and_logged(agent: Agent, tmp_path: Pat
         assert plugin.main({**environ, b"CNI_PATH": b"/"}, source.fileno(), writer, writer) == 1
     os.close(writer)
     assert json.loads((tmp_path / "log").read_text())["code"] == 5
+    assert agent.heard[-1].startswith(b"DELETE /v1/ipam/ip "), "an address that nobody reported must not stay held"
+
+
+def test_an_answer_that_fails_in_an_unforeseen_way_is_given_back(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(operations.result, "render", fail)
+    agent.answer = ANSWERS[1]
+    ipam = {"ipam_unix_socket_path": agent.path, "log_file_path": str(tmp_path / "log")}
+    environ = {b"CNI_COMMAND": b"ADD", b"CNI_CONTAINERID": b"c", b"CNI_NETNS": b"/n", b"CNI_IFNAME": b"eth0"}
+    status, stdout, _ = call({**environ, b"CNI_PATH": b"/"}, json.dumps({"name": "net", "ipam": ipam}).encode())
+    assert (status, json.loads(stdout)["code"]) == (1, 999)
+    assert agent.heard[-1].startswith(b"DELETE /v1/ipam/ip ")
+
+
+def test_a_broken_environment_is_logged_where_the_configuration_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(log, "DEFAULT_PATH", str(tmp_path / "default"))
+    document = {"name": "net", "ipam": {"log_file_path": str(tmp_path / "log")}}
+    call({b"CNI_COMMAND": b"ADD"}, json.dumps(document).encode())
+    assert json.loads((tmp_path / "log").read_text())["code"] == 4
+    assert not (tmp_path / "default").exists()
 
 
 def test_long_words_of_the_agent_are_cut_for_the_event_and_whole_in_the_log(agent: Agent, tmp_path: Path) -> None:
-    words = "pool ä\n" * 200
+    words = "pool ä\n\x1b[31m" * 200
     body = json.dumps(words).encode()
     agent.answer = b"HTTP/1.1 500 X\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     ipam = {"ipam_unix_socket_path": agent.path, "log_file_path": str(tmp_path / "log")}

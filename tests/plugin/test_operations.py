@@ -1,10 +1,11 @@
 """What CHECK compares, and what ADD gives back; the rest of each operation is in the vectors."""
 
+import time
 from typing import Any
 
 import pytest
 
-from cni.errors import CHECK_DIFFERS, CNIError
+from cni.errors import BAD_AGENT_ANSWER, CHECK_DIFFERS, CNIError
 from cni.plugin import operations
 from cni.plugin.agent_client import AgentClient
 from cni.plugin.netconf import NetConf
@@ -65,7 +66,6 @@ def test_a_cache_that_lags_is_asked_again() -> None:
         ([], endpoint(HELD), ["has none"]),
         (["10.244.100.10/32"], endpoint(), ["holds none"]),
         (["10.244.100.10/32"], None, ["nothing for this pod", "10.244.100.10"]),
-        (["10.244.100.10/32"], endpoint({**HELD, "ipv4": "?"}), ["holds fd00:244::a"]),
     ],
 )
 def test_a_difference_is_code_104_naming_both_sides(
@@ -75,6 +75,22 @@ def test_a_difference_is_code_104_naming_both_sides(
         check(previous, held)
     assert raised.value.code == CHECK_DIFFERS
     assert all(word in raised.value.details for word in words), raised.value.details
+
+
+def test_an_address_held_that_does_not_parse_is_code_105() -> None:
+    with pytest.raises(CNIError, match=str(BAD_AGENT_ANSWER)):
+        check(["fd00:244::a/128"], endpoint({**HELD, "ipv4": "?"}))
+
+
+def test_an_address_of_prev_result_that_does_not_parse_was_not_ours() -> None:
+    check(["?", "10.244.100.10/32", "fd00:244::a/128"], endpoint(HELD))
+
+
+def test_a_difference_is_looked_for_until_the_end_of_the_retries() -> None:
+    started = time.monotonic()
+    with pytest.raises(CNIError):
+        check([], endpoint(HELD))
+    assert time.monotonic() - started >= operations.CHECK_RETRY
 
 
 def test_pod_uids_are_compared_when_both_are_known() -> None:

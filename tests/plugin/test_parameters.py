@@ -72,3 +72,11 @@ def test_a_value_may_hold_an_equals_sign() -> None:
 def test_broken_cni_args_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"pair|unknown key|IgnoreUnknown"):
         parse_cni_args(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["IgnoreUnknown=1;TOKEN=abc;hunter2", "IP=hunter2;hunter2=1", "hunter2=1;IgnoreUnknown=hunter2"]
+)
+def test_a_refusal_tells_the_position_and_never_the_text(text: str) -> None:
+    error = refusal("ADD", {**WHOLE, b"CNI_ARGS": text.encode()})
+    assert "hunter2" not in error.msg + error.details

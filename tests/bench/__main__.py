@@ -1,0 +1,273 @@
+"""`make bench` [PEER=/path/to/another/plugin]: measure, print, write dist/bench.json and tests/bench/bench.svg.
+
+Everything runs in one go, one call of each variant in turn, against one embedded agent and with one network namespace,
+so that what the machine does beside it hits all alike. Result, exit status and log line of every call are checked.
+"""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import netns
+
+from tests.bench import report
+from tests.bench.calls import (
+    Sample,
+    Started,
+    Variant,
+    environment,
+    finish,
+    has_address,
+    is_silent,
+    judge,
+    lists_versions,
+    start,
+)
+
+ROOT = Path(__file__).parents[2]
+TREE = ROOT / "dist/spiderpool-ipam"
+ONE_BY_ONE, WARM_UP, BURST, COLD = 200, 10, 300, 30
+POOL = """
+apiVersion: spiderpool.spidernet.io/v2beta1
+kind: SpiderIPPool
+metadata: {name: bench}
+spec: {ipVersion: 4, subnet: 10.0.0.0/8, ips: [10.1.0.1-10.9.255.254], default: true}
+"""
+
+Figures = dict[str, dict[str, dict[str, float]]]
+
+
+def main() -> None:
+    """Run the phases in order; exit status 1 when something to be reached is missed."""
+    if os.geteuid():
+        sys.exit("make bench needs root: the Go plugin enters the pod's network namespace")
+    peer = Path(os.environ.get("PEER") or ROOT / ".tools/bin/spiderpool-go")
+    for program in (TREE / "spiderpool", peer, ROOT / ".tools/bin/host-local", Path("/usr/bin/time")):
+        if not program.exists():
+            sys.exit(f"{program} is missing: a bench without it would be a shorter table")
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp", prefix="spiderpool-bench.") as folder,
+        pod() as path,
+        agent(Path(folder)) as socket_path,
+    ):
+        bench = Bench(Path(folder), socket_path, path, peer)
+        bench.run()
+    facts = bench.facts()
+    reached = report.show(bench.figures, facts)
+    machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
+    (ROOT / "dist/bench.json").write_text(
+        json.dumps({"machine": machine, "phases": bench.figures, "facts": facts}, indent=1)
+    )
+    report.chart(bench.figures, ROOT / "tests/bench/bench.svg")
+    sys.exit(0 if reached else 1)
+
+
+@contextmanager
+def pod() -> Iterator[str]:
+    """Make a network namespace; give its path."""
+    name = f"spiderpool-bench-{os.getpid()}"
+    netns.create(name)
+    try:
+        yield f"/var/run/netns/{name}"
+    finally:
+        netns.remove(name)
+
+
+@contextmanager
+def agent(folder: Path) -> Iterator[str]:
+    """Serve the embedded agent; give its socket."""
+    (folder / "pool.yaml").write_text(POOL)
+    socket_path = str(folder / "agent.sock")
+    options = ["--socket", socket_path, "--pool", str(folder / "pool.yaml"), "--state", str(folder / "state")]
+    command = [str(TREE / "spiderpool-ipam"), "agent", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout
+        process.stdout.readline()
+        yield socket_path
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def progress(text: str) -> None:
+    """Say on a terminal what is being measured."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
+class Bench:
+    """The variants, and what was measured of them."""
+
+    def __init__(self, folder: Path, socket_path: str, netns_path: str, peer: Path) -> None:
+        self.netns = netns_path
+        self.figures: Figures = {}
+        self._number = 0
+        ipam = {"type": "spiderpool", "ipam_unix_socket_path": socket_path}
+        local = {"type": "host-local", "dataDir": str(folder / "host-local.d"), "ranges": [[{"subnet": "10.0.0.0/8"}]]}
+        self.ours = Variant(report.OURS, [str(TREE / "spiderpool")], folder, ipam, [])
+        self.ours.files = self._hot_files()
+        self.go = Variant(report.PEER, [str(peer)], folder, ipam, [peer])
+        host_local = ROOT / ".tools/bin/host-local"
+        self.local = Variant("host-local", [str(host_local)], folder, local, [host_local])
+        python = str(Path(sys.executable).resolve())
+        self.floor = Variant("python -c pass", [python, "-I", "-S", "-c", "pass"], folder, {}, [])
+
+    def run(self) -> None:
+        """Measure everything."""
+        plugins = [self.ours, self.go, self.local]
+        self._one_by_one("VERSION", plugins, [("VERSION", lists_versions)])
+        self._one_by_one("ADD", [*plugins, self.floor], [("ADD", has_address), ("DEL", is_silent)])
+        self._ours_alone()
+        for at_a_time in (8, 32):
+            self._burst(f"{BURST} ADDs, {at_a_time} at a time", plugins, at_a_time)
+        self._cold([self.ours, self.go])
+        for variant in plugins:
+            self.figures.setdefault("peak RSS of ADD", {})[variant.name] = {"mb": self._peak_rss(variant)}
+            self.figures.setdefault("on disk", {})[variant.name] = {
+                "files": len(variant.files),
+                "mb": variant.size() / 1e6,
+            }
+        progress("")
+
+    def facts(self) -> list[str]:
+        """Return what is no distribution of times, a line each."""
+        (tarball,) = (ROOT / "dist").glob("spiderpool-ipam-*.tar.gz")
+        add = self.figures["ADD"]
+        lines = [f"{phase}: " + ", ".join(_with_units(*item) for item in self.figures[phase].items())
+                 for phase in ("peak RSS of ADD", "on disk")]  # fmt: skip
+        floor = add[report.OURS]["median_ms"] / add[self.floor.name]["median_ms"]
+        return [
+            *lines,
+            f"release tarball: {tarball.stat().st_size / 1e6:.1f} MB",
+            f"ADD against `python -I -S -c pass` of the same Python: {floor:.2f} (at most 1.5)",
+        ]
+
+    def _next(self) -> str:
+        self._number += 1
+        return f"{self._number}"
+
+    def _one_by_one(self, phase: str, variants: list[Variant], steps: list[tuple[str, Callable[[Any], bool]]]) -> None:
+        samples: dict[str, dict[str, list[Sample]]] = {command: {v.name: [] for v in variants} for command, _ in steps}
+        for turn in range(WARM_UP + ONE_BY_ONE):
+            progress(f"{phase}: {turn} of {WARM_UP + ONE_BY_ONE}")
+            for variant in variants:
+                number = self._next()
+                for command, right in steps:
+                    sample = self._checked_call(variant, command, number, right)
+                    if turn >= WARM_UP:
+                        samples[command][variant.name].append(sample)
+        for command, by_variant in samples.items():
+            self._keep(command, by_variant)
+
+    def _checked_call(self, variant: Variant, command: str, number: str, right: Callable[[Any], bool]) -> Sample:
+        if variant is self.floor:
+            return finish(start(variant, {}), is_silent)
+        before = _length(variant)
+        sample = finish(start(variant, environment(command, self.netns, number)), right)
+        if variant.logs and command != "VERSION" and _length(variant) == before:
+            raise SystemExit(f"{variant.name}: {command} wrote no log line")
+        return sample
+
+    def _ours_alone(self) -> None:
+        """CHECK and STATUS: the Go plugin's do nothing."""
+        prev_result = {"cniVersion": "1.1.0", "ips": []}
+        self.ours.write_stdin({**self.ours.document, "cniVersion": "1.1.0"})
+        number = self._next()
+        added = start(self.ours, environment("ADD", self.netns, number))
+        finish(added, has_address)
+        prev_result = json.loads(added.output.read_text())
+        self.ours.write_stdin({**self.ours.document, "cniVersion": "1.1.0", "prevResult": prev_result})
+        for command in ("CHECK", "STATUS"):
+            progress(command)
+            calls = [self._checked_call(self.ours, command, number, is_silent) for _ in range(WARM_UP + ONE_BY_ONE)]
+            self._keep(command, {report.OURS: calls[WARM_UP:]})
+        self.ours.write_stdin(self.ours.document)
+
+    def _burst(self, phase: str, variants: list[Variant], at_a_time: int) -> None:
+        for turn in range(3):
+            for variant in variants:
+                progress(f"{phase}: {variant.name}, {turn + 1} of 3")
+                before = _length(variant)
+                total, samples = self._at_a_time(variant, at_a_time)
+                if variant.logs and _length(variant) < before + BURST:
+                    raise SystemExit(f"{variant.name}: {phase} wrote too few log lines")
+                kept = self.figures.setdefault(phase, {}).get(variant.name)
+                if kept is None or total < kept["total_s"]:
+                    walls, cpus = [s.wall for s in samples], [s.cpu for s in samples]
+                    self.figures[phase][variant.name] = {**report.summary(walls, cpus), "total_s": total}
+
+    def _at_a_time(self, variant: Variant, at_a_time: int) -> tuple[float, list[Sample]]:
+        running: dict[int, Started] = {}
+        samples: list[Sample] = []
+        environments = [environment("ADD", self.netns, self._next()) for _ in range(BURST)]
+        began = time.perf_counter()
+        while environments or running:
+            while environments and len(running) < at_a_time:
+                call = start(variant, environments.pop(), f"out-{len(environments)}")
+                running[call.pid] = call
+            pid, status, usage = os.wait3(0)
+            if pid in running:
+                call = running.pop(pid)
+                sample = Sample(time.perf_counter() - call.at, usage.ru_utime + usage.ru_stime)
+                samples.append(judge(call, status, sample, has_address))
+        return time.perf_counter() - began, samples
+
+    def _cold(self, variants: list[Variant]) -> None:
+        samples: dict[str, list[Sample]] = {variant.name: [] for variant in variants}
+        os.sync()
+        for turn in range(COLD):
+            progress(f"page cache cold: {turn} of {COLD}")
+            for variant in variants:
+                variant.evict()
+                samples[variant.name].append(self._checked_call(variant, "ADD", self._next(), has_address))
+        self._keep("ADD, page cache cold", samples)
+
+    def _peak_rss(self, variant: Variant) -> float:
+        """Return MB, by GNU time: a child of this process would count this process's own memory up to its exec."""
+        figures = []
+        for _ in range(5):
+            figures.append(int(self._add_under(["/usr/bin/time", "-f", "%M"], variant).split()[-1]))
+        return sorted(figures)[2] * 1024 / 1e6
+
+    def _hot_files(self) -> list[Path]:
+        """List the bundle's files that an ADD opens."""
+        trace = self._add_under(["strace", "-f", "-e", "trace=openat,execve"], self.ours)
+        opened = re.findall(r'(?:AT_FDCWD, |execve\()"([^"]+)".* = \d+$', trace, re.MULTILINE)
+        return sorted({path for path in map(Path, opened) if path.is_relative_to(TREE) and path.is_file()})
+
+    def _add_under(self, tool: list[str], variant: Variant) -> str:
+        """Run an ADD under a tool that writes on stderr; return what it wrote."""
+        environ = environment("ADD", self.netns, self._next())
+        with (variant.folder / "stdin").open() as stdin:
+            command = [*tool, *variant.command]
+            done = subprocess.run(command, env=environ, stdin=stdin, capture_output=True, text=True, check=True)
+        return done.stderr
+
+    def _keep(self, phase: str, samples: dict[str, list[Sample]]) -> None:
+        self.figures[phase] = {
+            name: report.summary([s.wall for s in found], [s.cpu for s in found]) for name, found in samples.items()
+        }
+
+
+def _length(variant: Variant) -> int:
+    return variant.log.read_bytes().count(b"\n") if variant.logs and variant.log.exists() else 0
+
+
+def _with_units(name: str, found: dict[str, float]) -> str:
+    files = f" in {found['files']} file{'s' * (found['files'] != 1)}" if "files" in found else ""
+    return f"{name} {found['mb']:.1f} MB{files}"
+
+
+if __name__ == "__main__":
+    main()

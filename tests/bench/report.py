@@ -1,0 +1,91 @@
+"""The figures as tables, as JSON and as a chart. Side effect: writes the files it is told."""
+
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+OURS, PEER = "ours", "go"
+
+# What the project has to reach: title, phase, figure, at most (ratio to the Go plugin).
+REACH = (
+    ("ADD, wall", "ADD", "median_ms", 0.65),
+    ("ADD, CPU", "ADD", "cpu_ms", 0.65),
+    ("DEL, wall", "DEL", "median_ms", 0.65),
+    ("DEL, CPU", "DEL", "cpu_ms", 0.65),
+    ("300 ADDs, 8 at a time, wall", "300 ADDs, 8 at a time", "total_s", 0.65),
+    ("ADD, page cache cold, wall", "ADD, page cache cold", "median_ms", 0.8),
+    ("ADD, peak RSS", "peak RSS of ADD", "mb", 0.55),
+)
+
+
+def summary(walls: list[float], cpus: list[float]) -> dict[str, float]:
+    """Return the figures of one phase of one variant, from seconds."""
+    ranked = sorted(walls)
+    return {
+        "median_ms": 1000 * statistics.median(ranked),
+        "p90_ms": 1000 * ranked[int(0.90 * len(ranked))],
+        "p99_ms": 1000 * ranked[int(0.99 * len(ranked))],
+        "cpu_ms": 1000 * statistics.median(cpus),
+        "calls": len(ranked),
+    }
+
+
+def ratio(figures: dict[str, Any], phase: str, figure: str) -> float:
+    """Return ours as a share of the Go plugin's."""
+    return float(figures[phase][OURS][figure] / figures[phase][PEER][figure])
+
+
+def show(figures: dict[str, Any], facts: Iterable[str]) -> bool:
+    """Print tables; say whether all that was to be reached is."""
+    console = Console(width=110)
+    table = Table("", "variant", box=None, header_style="bold", pad_edge=False)
+    for title in ("median ms", "p90", "p99", "CPU ms", "ratio wall", "ratio CPU"):
+        table.add_column(title, justify="right")
+    for phase, variants in figures.items():
+        if not any("median_ms" in found for found in variants.values()):
+            continue
+        for name, found in variants.items():
+            row = [f"{found[key]:.2f}" for key in ("median_ms", "p90_ms", "p99_ms", "cpu_ms")]
+            base = variants.get(PEER)
+            shares = [f"{found[key] / base[key]:.2f}" if base else "" for key in ("median_ms", "cpu_ms")]
+            total = f" ({found['total_s']:.2f} s in all)" if "total_s" in found else ""
+            table.add_row(phase if name == next(iter(variants)) else "", name + total, *row, *shares)
+    console.print(table)
+    for fact in facts:
+        console.print(fact, highlight=False)
+    reach = Table("to reach, Go plugin = 1.00", box=None, header_style="bold", pad_edge=False)
+    for title in ("at most", "measured", ""):
+        reach.add_column(title, justify="right")
+    verdicts = []
+    for title, phase, figure, limit in REACH:
+        share = ratio(figures, phase, figure)
+        verdicts.append(share <= limit)
+        reach.add_row(title, f"{limit:.2f}", f"{share:.2f}", "ok" if share <= limit else "MISSED")
+    console.print(reach)
+    return all(verdicts)
+
+
+def chart(figures: dict[str, Any], path: Path) -> None:
+    """Draw each ratio as a bar against the Go plugin's 1.00."""
+    left, width, step = 250, 400, 30
+    height = step * len(REACH) + 60
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 70} {height}"'
+        ' font-family="sans-serif" font-size="13" role="img"'
+        ' aria-label="What spiderpool takes, as a share of what the Go plugin takes">',
+        f'<rect width="{left + width + 70}" height="{height}" fill="#fff"/>',
+        '<text x="9" y="20" font-weight="bold">spiderpool (blue) against the Go plugin, 1.00; less is better</text>',
+    ]
+    for index, (title, phase, figure, _) in enumerate(REACH):
+        share, y = ratio(figures, phase, figure), 38 + step * index
+        lines += [
+            f'<text x="{left - 10}" y="{y + 14}" text-anchor="end">{title}</text>',
+            f'<rect x="{left}" y="{y}" width="{width}" height="18" fill="#e4e4e4"/>',
+            f'<rect x="{left}" y="{y}" width="{min(share, 1.15) * width:.0f}" height="18" fill="#2f6db3"/>',
+            f'<text x="{left + min(share, 1.15) * width + 6:.0f}" y="{y + 14}">{share:.2f}</text>',
+        ]
+    path.write_text("\n".join([*lines, "</svg>"]) + "\n")
