@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from cni.contracts.agent_api import BASE_PATH, OPERATIONS
 from cni.contracts.result import RESULTS, Error, VersionResult
 from cni.spec_versions import SUPPORTED
+from tests import requirements
 from tests.vectors import FILES, FOLDER, TIME_LIMIT, Main, Outcome, Vector, executable, fault, load, run, staged_stdin
 
 VECTORS = load()

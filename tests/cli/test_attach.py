@@ -162,9 +162,15 @@ def test_a_plugin_that_cannot_be_executed_is_one_line_and_status_1(setup: Setup)
     assert "Permission denied" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "result", [{"ips": [{}]}, {"ips": "x"}, {"ip4": None}, {"ips": [{"address": "a"}], "routes": [1]}]
-)
+ODD_RESULTS: list[dict[str, Any]] = [
+    {"ips": [{}]},
+    {"ips": "x"},
+    {"ip4": None},
+    {"ips": [{"address": "a"}], "routes": [1]},
+]
+
+
+@pytest.mark.parametrize("result", ODD_RESULTS)
 def test_a_result_that_is_none_is_one_line_and_status_1(setup: Setup, result: dict[str, Any]) -> None:
     setup.answer(result)
     done = setup.run("add", "--pod", "default/a")

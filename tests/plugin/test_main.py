@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cni.plugin import __main__ as plugin
-from cni.plugin import log, operations
+from cni.plugin import log, operations, result
 
 SILENT = {b"DEL", b"CHECK", b"STATUS", b"GC"}
 
@@ -215,7 +215,7 @@ def test_an_answer_that_fails_in_an_unforeseen_way_is_given_back(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(operations.result, "render", fail)
+    monkeypatch.setattr(result, "render", fail)
     agent.answer = ANSWERS[1]
     ipam = {"ipam_unix_socket_path": agent.path, "log_file_path": str(tmp_path / "log")}
     environ = {b"CNI_COMMAND": b"ADD", b"CNI_CONTAINERID": b"c", b"CNI_NETNS": b"/n", b"CNI_IFNAME": b"eth0"}
