@@ -1,21 +1,22 @@
 """Pack the plugin's modules into the one script that its executable runs.
 
 Importing them from PyInstaller's archive would need PyInstaller's own import machinery first: five modules, 3 ms. So
-they are compiled here and lie in the script as marshalled code, in the order in which they import each other, and a
-loop runs them. Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs this must be the bundle's).
+they are compiled here and lie in the script as one marshalled list, in the order in which they import each other, and a
+short loop runs them. Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs this must be the bundle's).
 """
 
 import ast
 import marshal
 import sys
 from pathlib import Path
+from types import CodeType
 
 ENTRY = "cni.plugin.__main__"
 LOADER = """import marshal, sys
-for name, code in {modules!r}:
-    module = sys.modules[name] = type(sys)(name)
-    exec(marshal.loads(code), module.__dict__)
-exec(marshal.loads({entry!r}), globals())
+for name, code in marshal.loads({modules!r}):
+    module = type(sys)(name) if name != "__main__" else sys.modules[name]
+    sys.modules[name] = module
+    exec(code, module.__dict__)
 """
 
 
@@ -46,17 +47,17 @@ def in_import_order(root: Path, module: str, seen: dict[str, Path]) -> dict[str,
     return seen
 
 
-def compiled(path: Path, module: str) -> bytes:
+def compiled(path: Path, module: str) -> CodeType:
     """Compile as `python -OO` does: no docstrings, no assertions."""
-    return marshal.dumps(compile(path.read_text(), f"{module.replace('.', '/')}.py", "exec", optimize=2))
+    return compile(path.read_text(), f"{module.replace('.', '/')}.py", "exec", optimize=2)
 
 
 def main(root: Path, output: Path) -> None:
     """Write the script."""
     files = in_import_order(root, ENTRY, {})
-    entry = files.pop(ENTRY)
-    modules = [(module, compiled(path, module)) for module, path in files.items()]
-    output.write_text(LOADER.format(modules=modules, entry=compiled(entry, ENTRY)))
+    # In one piece, names that several modules use are read once.
+    modules = [("__main__" if name == ENTRY else name, compiled(path, name)) for name, path in files.items()]
+    output.write_text(LOADER.format(modules=marshal.dumps(modules)))
 
 
 if __name__ == "__main__":

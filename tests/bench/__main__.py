@@ -55,7 +55,8 @@ def main() -> None:
         if not program.exists():
             sys.exit(f"{program} is missing: a bench without it would be a shorter table")
     with (
-        tempfile.TemporaryDirectory(dir="/tmp", prefix="spiderpool-bench.") as folder,
+        # In memory: the agent waits for its disk at each change, and the disk is not what is compared.
+        tempfile.TemporaryDirectory(dir="/dev/shm", prefix="spiderpool-bench.") as folder,
         pod() as path,
         agent(Path(folder)) as socket_path,
     ):
