@@ -50,6 +50,15 @@ def open_database(path: Path) -> sqlite3.Connection:
     # SQLite gives its other files the mode of this one.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection) -> None:
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         db.execute(f"PRAGMA {pragma}")
     version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -57,4 +66,3 @@ def open_database(path: Path) -> sqlite3.Connection:
         raise sqlite3.DatabaseError(f"schema version {version} is newer than this agent's, {SCHEMA_VERSION}")
     if not version:
         db.executescript(_SCHEMA)
-    return db
