@@ -17,8 +17,7 @@ if ! .venv/bin/pyinstaller --noconfirm --log-level ERROR --workpath "$work" --di
 fi
 
 loader=$(cd "$tree/_internal" && ls ld-*)
-# The loader would take /etc/ld.so.preload's libraries into the process, and has no option against it.
-.venv/bin/python build/ignore_preload.py "$tree/_internal/$loader"
+.venv/bin/python build/seal_loader.py "$tree/_internal/$loader"
 gcc -std=c11 -Os -Wall -Wextra -Werror -static -nostdlib -ffreestanding -fno-builtin -fno-stack-protector \
     -fno-asynchronous-unwind-tables -Wl,--build-id=none -s -DLOADER="\"$loader\"" -o "$tree/spiderpool" build/launcher.c
 cp "$tree/spiderpool" "$tree/spiderpool-ipam"

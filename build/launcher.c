@@ -5,11 +5,11 @@
 #include <linux/auxvec.h>
 #include <linux/fcntl.h>
 #include <linux/limits.h>
-/* What would bring the host's libraries or data into the process; and PyInstaller's own state. */
-static const char *const dropped[] = {"LD_", "GLIBC_TUNABLES=", "GCONV_PATH=", "LOCPATH=", "LANG", "LC_", "_PYI_", 0};
+/* What would bring the host's libraries or data into the process, and PyInstaller's own state. */
+static const char *const dropped[] = {"LD_", "GLIBC_TUNABLES=", "GCONV_PATH=", "LOCPATH=", "LANG=", "LANGUAGE=", "LC_",
+                                      "OPENSSL_", "PYINSTALLER_", "_PYI_", 0};
 
-/* Each has room for two of the longest paths that the kernel takes or gives. */
-typedef char buffer[2 * PATH_MAX];
+typedef char buffer[2 * PATH_MAX]; /* room for two of the longest paths that the kernel takes or gives */
 static buffer self, folder, target, library_path, loader, program, archive, message;
 
 #if defined(__x86_64__)
@@ -103,9 +103,9 @@ __attribute__((used)) static void start(long *stack)
     copy(copy(loader, library_path), "/" LOADER);
     copy(copy(copy(copy(program, library_path), "/"), base_name(self)), ".bin");
     copy(copy(archive, "_PYI_ARCHIVE_FILE="), program);
-    /* PyInstaller's bootloader starts itself anew with LD_LIBRARY_PATH set, unless told that this has happened. */
-    const char *environment[last - variable + 3], **next = environment;
-    *next++ = archive, *next++ = "_PYI_PARENT_PROCESS_LEVEL=-1";
+    /* So PyInstaller's bootloader does not start itself anew, and OpenSSL reads no file that names modules to load. */
+    const char *environment[last - variable + 4], **next = environment;
+    *next++ = archive, *next++ = "_PYI_PARENT_PROCESS_LEVEL=-1", *next++ = "OPENSSL_CONF=";
     while ((*next = *variable++))
         if (!is_dropped(*next))
             next++;

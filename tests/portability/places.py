@@ -1,113 +1,84 @@
 """Places to run the bundle in: each a folder to chroot to, with its mounts in a mount namespace of its own.
 
-A shell makes the mounts and then holds the namespace; it ends, and they with it, when its stdin is closed. That happens
-when the test process dies as well, so nothing stays mounted. `nsenter` runs each program inside.
+A shell makes the mounts (place.sh) and holds the namespace until its stdin ends. That happens when the test process
+dies as well, so nothing stays mounted on the host. `nsenter` runs each program inside.
 """
 
-import contextlib
 import os
+import re
 import subprocess
 import tempfile
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
 
 from tests import requirements
+from tests.vectors import TIME_LIMIT
 
+SCRIPT = Path(__file__).with_name("place.sh")
 BIN = "/opt/cni/bin"
-VERSIONS = ("0.1.0-aaaaaaaa", "0.1.0-bbbbbbbb")
-NOBODY = 65534
-# Where pytest's and the vectors' agent have their sockets: the same path inside, as the plugin gets it on stdin.
-SHARED = "/tmp"
-
-# The steps are shell, run with -eu; $root is the folder to be, the other variables are the step's arguments.
-EMPTY_ROOT = """
-mount -t tmpfs -o mode=755 tmpfs "$root"
-mkdir "$root/bin" "$root/tmp" "$root/opt"
-cp "$busybox" "$root/bin/busybox"
-"""
-PROC = """
-mkdir -p "$root/proc"
-mount -t proc proc "$root/proc"
-"""
-DEBIAN_ROOT = """
-mount --bind "$debian" "$root"
-mount -o remount,bind,ro "$root"
-"""
-HOST_ROOT = """
-for path in /bin /sbin /lib* /usr; do
-    if [ -L "$path" ]; then
-        cp -P "$path" "$root$path"
-    else
-        mkdir -p "$root$path"
-        mount --bind -o ro "$path" "$root$path"
-    fi
-done
-"""
-TRAPS = """
-cp -r "$traps" "$root/traps"
-mkdir "$root/etc"
-echo /traps/preload.so >"$root/etc/ld.so.preload"
-"""
-BUNDLE = """
-mount -t tmpfs -o mode=755 tmpfs "$root/opt"
-mkdir -p "$root$bin"
-mount --bind "$tree" "$root$bin"
-mount -o remount,bind,ro "$root$bin"
-"""
-TWO_VERSIONS = """
-mkdir -p "$root$bin/.spiderpool"
-for version in $versions; do
-    mkdir "$root$bin/.spiderpool/$version"
-    mount --bind "$tree" "$root$bin/.spiderpool/$version"
-    mount -o remount,bind,ro "$root$bin/.spiderpool/$version"
-done
-ln -s "$version" "$root$bin/.spiderpool/current"
-ln -s .spiderpool/current/spiderpool "$root$bin/spiderpool"
-"""
-HOLD = """
-mount --bind /tmp "$root/tmp"
-echo ready
-exec cat
-"""
 
 
 class Place:
-    """Where programs are run: chrooted, as `uid`, with the variables of `surroundings` on top of their own."""
+    """A root folder, and programs that run in it: as `uid`, with the variables of `surroundings` beside their own."""
 
-    def __init__(self, holder: int, root: str) -> None:
-        self.root = Path(f"/proc/{holder}/root{root}")
-        self.plugin = f"{BIN}/spiderpool"
-        self.operator = f"{BIN}/spiderpool-ipam"
+    def __init__(self, holder: int, root: str, folder: str) -> None:
+        self.root = Path(f"/proc/{holder}/root{root}")  # the root as it is seen from outside, mounts included
+        self.bin = folder
+        self.plugin, self.operator = f"{folder}/spiderpool", f"{folder}/spiderpool-ipam"
         self.uid = 0
-        self.working_folder = "/"
         self.surroundings: dict[str, str] = {}
+        self._working_folder = f"/proc/{holder}/cwd"
         self._enter = [requirements.need_program("nsenter"), f"--target={holder}", "--mount", f"--root={self.root}"]
 
-    def command(self, *program: str | Path, folder: str = "") -> list[str]:
+    def command(self, *program: str, folder: str = "") -> list[str]:
         """Return the command that runs a program of the place, in one of its folders."""
+        working_folder = f"{self.root}{folder}" if folder else self._working_folder
         user = [f"--setgid={self.uid}", f"--setuid={self.uid}"] if self.uid else []
-        # A static program sets the variables, as nsenter itself would fall for them.
+        # nsenter would fall into the traps itself; a static program adds the variables behind it.
         variables = [f"{name}={value}" for name, value in self.surroundings.items()]
-        setting = ["/bin/busybox", "env", *variables] if variables else []
-        working_folder = f"--wd={self.root}{folder or self.working_folder}"
-        return [*self._enter, working_folder, *user, "--", *setting, *map(str, program)]
+        adding = ["/bin/busybox", "env", *variables] if variables else []
+        return [*self._enter, f"--wd={working_folder}", *user, "--", *adding, *program]
 
     def run(
-        self, *program: str | Path, environ: Mapping[Any, Any] | None = None, folder: str = "", stdin: bytes = b""
-    ) -> subprocess.CompletedProcess[bytes]:
-        """Run a program of the place to its end."""
-        command = self.command(*program, folder=folder)
-        return subprocess.run(command, env=environ or {}, input=stdin, capture_output=True, timeout=60)
+        self, *program: str, environ: Mapping[str, str] | None = None, folder: str = "", stdin: bytes = b""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end."""
+        done = subprocess.run(
+            self.command(*program, folder=folder),
+            env=environ or {}, input=stdin, capture_output=True, timeout=TIME_LIMIT,
+        )  # fmt: skip
+        return subprocess.CompletedProcess(program, done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def call(self, environ: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> int:
-        """Run the plugin for a vector (tests.vectors.Main)."""
+    def call_plugin(self, environ: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> int:
+        """Call the plugin as `tests.vectors.run` wants it."""
         document = b"".join(iter(lambda: os.read(stdin, 65536), b""))
         if self.uid:
-            self._give_away(document)
-        command = self.command(self.plugin)
+            self._hand_over(document)
         return subprocess.run(
-            command, env=environ, input=document, stdout=stdout, stderr=stderr, timeout=60
+            self.command(self.plugin), env=environ, input=document, stdout=stdout, stderr=stderr, timeout=TIME_LIMIT
         ).returncode
+
+    def _hand_over(self, document: bytes) -> None:
+        """Give the vector's folder, which is ours and closed to others, to the place's user."""
+        for folder in map(os.fsdecode, set(re.findall(rb"/tmp/[^/\"]+(?=/agent\.sock|/log)", document))):
+            for path in [folder, *[entry.path for entry in os.scandir(folder)]]:
+                os.chown(path, self.uid, self.uid)
+
+
+@contextmanager
+def opened(*steps: str, folder: str = BIN, **variables: str | Path) -> Iterator[Place]:
+    """Make a place by place.sh's steps, with the bundle in `folder`; it is gone when the block ends."""
+    requirements.need_root()
+    tree = requirements.need_frozen("spiderpool").parent
+    command = [requirements.need_program("unshare"), "--mount", "--propagation=private", "sh", str(SCRIPT), *steps]
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="place-") as root:
+        environ = {"PATH": os.environ["PATH"], "root": root, "tree": tree, "bin": folder, **variables}
+        with subprocess.Popen(
+            command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as holder:
+            assert holder.stdout
+            said = holder.stdout.readline()
+            if said != "ready\n":
+                requirements.missing(f"a place cannot be made: {said.strip()}")
+            yield Place(holder.pid, root, folder)

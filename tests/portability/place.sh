@@ -1,0 +1,69 @@
+#!/bin/sh
+# Make a place's mounts below $root, then hold them until stdin ends. Run in a mount namespace of its own:
+#   root=FOLDER tree=DIST bin=PATH_INSIDE [busybox=] [debian=] [traps=] [versions=] unshare --mount sh place.sh STEP...
+set -eu
+
+empty_root() {
+    mount -t tmpfs -o mode=755 tmpfs "$root"
+    mkdir "$root/bin" "$root/tmp"
+    cp "$busybox" "$root/bin/busybox"
+}
+
+# Read-only, so that the next run finds it as debootstrap made it; only /opt can be written.
+debian_root() {
+    mount -o bind,ro "$debian" "$root"
+    mount -t tmpfs -o mode=755 tmpfs "$root/opt"
+}
+
+proc() {
+    mkdir -p "$root/proc"
+    mount -t proc proc "$root/proc"
+}
+
+bundle() {
+    mkdir -p "$root$bin"
+    mount -o bind,ro "$tree" "$root$bin"
+}
+
+# As an installation lays it out, each version with a launcher of its own.
+two_versions() {
+    for version in $versions; do
+        mkdir -p "$root$bin/.spiderpool/$version"
+        mount -o bind,ro "$tree" "$root$bin/.spiderpool/$version"
+    done
+    ln -s "$version" "$root$bin/.spiderpool/current"
+    ln -s .spiderpool/current/spiderpool "$root$bin/spiderpool"
+}
+
+# The host's own programs and libraries, so that there is something for a trap to be seen on.
+host_system() {
+    for path in /bin /sbin /lib* /usr; do
+        if [ -L "$path" ]; then
+            cp -P "$path" "$root$path"
+        else
+            mkdir -p "$root$path"
+            mount -o bind,ro "$path" "$root$path"
+        fi
+    done
+}
+
+set_traps() {
+    cp -r "$traps" "$root/traps"
+    chmod -R a+rX "$root/traps"
+    mkdir "$root/etc"
+    echo /traps/preload.so >"$root/etc/ld.so.preload"
+    mkdir -m 700 "$root/closed"
+}
+
+stand_nowhere() {
+    mkdir "$root/gone"
+    cd "$root/gone"
+    rmdir "$root/gone"
+}
+
+for step; do
+    "$step"
+done
+mount --bind /tmp "$root/tmp"
+echo ready
+exec cat
