@@ -1,0 +1,93 @@
+"""JSON (RFC 8259) with positions: what stands where in a text. Pure.
+
+`json` gives no spans, stops at integers of 4,300 digits and recurses into nested values; this reads with a stack.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+BLANKS = " \t\n\r"
+_WORD = re.compile(
+    r'[ \t\n\r]*(?:(?P<string>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*")'
+    r"|(?P<scalar>-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null)"
+    r"|(?P<mark>[\[\]{},:]))"
+)
+
+
+class NotJsonError(ValueError):
+    """The text is not JSON; says where."""
+
+
+class Value(NamedTuple):
+    """A value: of an object a tuple of (key, Value), of an array a list of Values, of a string its text, else None."""
+
+    content: Any
+    start: int
+    end: int
+
+
+class _Open(NamedTuple):
+    """An object or array whose end has not come yet."""
+
+    is_object: bool
+    start: int
+    members: list[Any]
+    keys: list[str]  # the key whose value is being read
+
+    def add(self, value: Value) -> None:
+        self.members.append((self.keys.pop(), value) if self.is_object else value)
+
+    def closed(self, end: int) -> Value:
+        return Value(tuple(self.members) if self.is_object else self.members, self.start, end)
+
+
+def parse(text: str) -> Value:
+    """Read a whole text; NotJsonError with the position."""
+    still_open: list[_Open] = []
+    # What may come next: a "value", "value or ]", "key", "key or }", ":", "more" (a comma or the end), or "nothing".
+    expected = "value"
+    root: Value | None = None
+    for kind, word, start, end in _words(text):
+        done: Value | None = None
+        if kind == "mark" and word in "{[" and expected.startswith("value"):
+            still_open.append(_Open(word == "{", start, [], []))
+            expected = "key or }" if word == "{" else "value or ]"
+        elif kind == "mark" and word in "}]" and _may_close(word, expected, still_open):
+            done = still_open.pop().closed(end)
+        elif kind == "mark" and word == expected == ":":
+            expected = "value"
+        elif word == "," and expected == "more":
+            expected = "key" if still_open[-1].is_object else "value"
+        elif kind == "string" and expected.startswith("key"):
+            still_open[-1].keys.append(json.loads(word))
+            expected = ":"
+        elif kind in ("string", "scalar") and expected.startswith("value"):
+            done = Value(json.loads(word) if kind == "string" else None, start, end)
+        else:
+            raise NotJsonError(f"not JSON at character {start}")
+        if done and still_open:
+            still_open[-1].add(done)
+            expected = "more"
+        elif done:
+            root, expected = done, "nothing"
+    if root is None:
+        raise NotJsonError("not JSON: it ends too early")
+    return root
+
+
+def _words(text: str) -> Iterator[tuple[str, str, int, int]]:
+    position, end = 0, len(text.rstrip(BLANKS))
+    while position < end:
+        match = _WORD.match(text, position)
+        if match is None or match.lastgroup is None:
+            raise NotJsonError(f"not JSON after character {position}")
+        yield match.lastgroup, match[match.lastgroup], match.start(match.lastgroup), match.end()
+        position = match.end()
+
+
+def _may_close(word: str, expected: str, still_open: list[_Open]) -> bool:
+    if not still_open or still_open[-1].is_object != (word == "}"):
+        return False
+    return expected in ("more", "key or }" if word == "}" else "value or ]")
