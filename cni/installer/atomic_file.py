@@ -1,0 +1,65 @@
+"""Replace a file so that a reader, and whoever comes after a power cut, finds the old one or the new one, whole.
+
+Side effect: the file, and for a moment a temporary one beside it, whose name begins with a dot and does not end in
+.conf, .conflist or .json, so that no runtime loads it. What a killed run leaves is removed by the next.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+_TEMPORARY = ".spiderpool-ipam.{name}.new"
+
+
+def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write `data` in the place of a file, or of what a symbolic link leads to; OSError leaves the old one.
+
+    Mode, owner and extended attributes (an SELinux label is one) are the old file's; `mode` is for a new one.
+    """
+    path = path.resolve()
+    temporary = path.with_name(_TEMPORARY.format(name=path.name))
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        _write(descriptor, data)
+        _take_after(descriptor, path, mode)
+        os.fsync(descriptor)
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    sync_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file for good; one that is missing is no error."""
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the folder's entries on disk: a rename is durable only then."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _take_after(descriptor: int, old: Path, mode: int) -> None:
+    try:
+        status = old.stat()
+    except FileNotFoundError:
+        os.fchmod(descriptor, mode)
+        return
+    os.fchown(descriptor, status.st_uid, status.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+    for name in os.listxattr(old):
+        os.setxattr(descriptor, name, os.getxattr(old, name))
