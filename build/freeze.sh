@@ -1,16 +1,26 @@
 #!/bin/bash
 # Freeze plugin and operator program: dist/spiderpool-ipam/ and the release tarball beside it. Run by `make build`.
+# The same sources and the same tools give the same bytes, wherever, whenever and by whomever it is run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# The release's date: SOURCE_DATE_EPOCH, else the last commit's, else (sources without git) 1980-01-01.
+if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
+    SOURCE_DATE_EPOCH=$([ -e .git ] && git log -1 --format=%ct || echo 315532800)
+fi
+# What else of the caller's surroundings would show in the result.
+unset ${!PYTHON*} ${!LD_*} GZIP TAR_OPTIONS
+export SOURCE_DATE_EPOCH PYTHONHASHSEED=0 LC_ALL=C.UTF-8 TZ=UTC
+umask 022
+
 tree=dist/spiderpool-ipam
 work=dist/.work
-rm -rf "$tree" "$work"
+rm -rf "$tree" "$work" dist/spiderpool-ipam-*.tar.gz*
 mkdir -p "$work"
 # PyInstaller's cache stays here too: nothing outside of the project is written.
 export PYINSTALLER_CONFIG_DIR=$PWD/$work
 .venv/bin/python build/pack_plugin.py . "$work/spiderpool.py"
-if ! .venv/bin/pyinstaller --noconfirm --log-level ERROR --workpath "$work" --distpath "$tree" \
+if ! .venv/bin/python -P -m PyInstaller --noconfirm --log-level ERROR --workpath "$work" --distpath "$tree" \
     build/spiderpool-ipam.spec >"$work/log" 2>&1; then
     cat "$work/log" >&2
     exit 1
@@ -21,11 +31,14 @@ loader=$(cd "$tree/_internal" && ls ld-*)
 gcc -std=c11 -Os -Wall -Wextra -Werror -static -nostdlib -ffreestanding -fno-builtin -fno-stack-protector \
     -fno-asynchronous-unwind-tables -Wl,--build-id=none -s -DLOADER="\"$loader\"" -o "$tree/spiderpool" build/launcher.c
 cp "$tree/spiderpool" "$tree/spiderpool-ipam"
+.venv/bin/python build/sbom.py "$work/sources.json" "$tree"
 
-version=$("$tree/spiderpool-ipam" version --json | sed 's/.*"version": "\([^"]*\)".*/\1/')
+version=$("$tree/spiderpool-ipam" version | sed 's/^spiderpool-ipam \([^,]*\),.*/\1/')
 case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=$(uname -m) ;; esac
 tarball=spiderpool-ipam-$version-linux-$arch.tar.gz
-tar -C dist --sort=name --owner=0 --group=0 --numeric-owner -czf "dist/$tarball" spiderpool-ipam
+chmod -R u=rwX,go=rX,a-st "$tree"
+tar -C dist --format=gnu --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
+    -cf - spiderpool-ipam | gzip -n >"dist/$tarball"
 (cd dist && sha256sum "$tarball" >"$tarball.sha256")
 rm -rf "$work"
 echo "$tree $(du -sh "$tree" | cut -f1), dist/$tarball $(du -h "dist/$tarball" | cut -f1)"

@@ -13,9 +13,15 @@ def run(*args: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_version_tells_the_package_and_the_cni_versions() -> None:
-    done = run("version", "--json")
-    assert json.loads(done.stdout) == {"version": metadata.version("spiderpool-ipam"), "cniVersions": list(SUPPORTED)}
-    assert metadata.version("spiderpool-ipam") in run("version").stdout
+    report = json.loads(run("version", "--json").stdout)
+    assert report["version"] == metadata.version("spiderpool-ipam")
+    assert report["cniVersions"] == list(SUPPORTED)
+
+
+def test_a_source_tree_bundles_nothing_and_says_so() -> None:
+    assert json.loads(run("version", "--json").stdout)["components"] == []
+    line = f"spiderpool-ipam {metadata.version('spiderpool-ipam')}, CNI {' '.join(SUPPORTED)}, from a source tree\n"
+    assert run("version").stdout == line
 
 
 def test_help_lists_every_command_without_loading_it() -> None:
