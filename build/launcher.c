@@ -29,6 +29,8 @@ static long call(long number, long a, long b, long c, long d)
     __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
     return x0;
 }
+#else
+#error "no system calls for this architecture"
 #endif
 
 static char *copy(char *to, const char *from) /* returns the end of the copy */
@@ -68,8 +70,7 @@ static void find_self(const char *path)
     copy(self, path);
     for (int links = 0; links < 40 && read_link(self, target) > 0; links++)
         copy(*target == '/' ? self : base_name(self), target);
-    copy(target, base_name(self));
-    *base_name(self) = 0;
+    copy(target, base_name(self)), *base_name(self) = 0;
     long here = call(__NR_openat, AT_FDCWD, (long)".", O_PATH | O_CLOEXEC, 0);
     if (call(__NR_chdir, (long)(*self ? self : "."), 0, 0, 0) || call(__NR_getcwd, (long)folder, PATH_MAX, 0, 0) <= 0)
         fail(path);
@@ -97,8 +98,7 @@ __attribute__((used)) static void start(long *stack)
         auxiliary += 2;
     if (read_link("/proc/self/exe", self) <= 0)
         find_self((char *)auxiliary[1]);
-    copy(folder, self);
-    *base_name(folder) = 0;
+    copy(folder, self), *base_name(folder) = 0;
     copy(copy(library_path, folder), "_internal");
     copy(copy(loader, library_path), "/" LOADER);
     copy(copy(copy(copy(program, library_path), "/"), base_name(self)), ".bin");

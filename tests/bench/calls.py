@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,16 @@ def is_silent(printed: Any) -> bool:
 def lists_versions(printed: Any) -> bool:
     """Say whether VERSION printed its list."""
     return isinstance(printed, dict) and "1.0.0" in printed["supportedVersions"]
+
+
+# Counts the instructions of a program and of what it executes; the folder is to be added.
+CALLGRIND = ["valgrind", "-q", "--tool=callgrind", "--trace-children=yes"]
+
+
+def counted_instructions(folder: Path) -> int:
+    """Return what callgrind counted, from its files in a folder."""
+    totals = [re.search(r"^(?:summary|totals): (\d+)", file.read_text(), re.MULTILINE) for file in folder.iterdir()]
+    return sum(int(total[1]) for total in totals if total)
 
 
 def environment(command: str, netns: str, number: str) -> dict[str, str]:

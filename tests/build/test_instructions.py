@@ -1,13 +1,14 @@
 """How much work one ADD is, in instructions: unlike time, the same on a busy machine."""
 
 import json
-import re
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests import requirements, vectors
+from tests.bench.calls import CALLGRIND, counted_instructions
 
 # By the Python that was frozen. To record anew, take the figure that the test shows.
 RECORDED = json.loads((Path(__file__).parent / "instructions.json").read_text())
@@ -17,19 +18,19 @@ TOLERANCE = 0.05
 def test_an_add_stays_within_five_percent_of_the_recorded_instructions(
     tmp_path: Path, show: Callable[[str], None]
 ) -> None:
-    valgrind = requirements.need_program("valgrind")
+    requirements.need_program("valgrind")
     plugin = requirements.need_frozen("spiderpool")
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
 
     def main(environment: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> int:
-        options = ["--tool=callgrind", "--trace-children=yes", f"--callgrind-out-file={tmp_path}/%p"]
-        command = [valgrind, "-q", *options, str(plugin)]
-        return subprocess.run(command, env=environment, stdin=stdin, stdout=stdout, stderr=stderr).returncode
+        command = [*CALLGRIND, f"--callgrind-out-file={tmp_path}/%p", str(plugin)]
+        return subprocess.run(
+            command, env={**environment, b"PATH": os.environb[b"PATH"]}, stdin=stdin, stdout=stdout, stderr=stderr
+        ).returncode
 
     (vector,) = [v for v in vectors.load() if v.name == "1.1.0/add-calico-dual-stack"]
     assert not vectors.fault(vector, vectors.run(vector, main))
-    found = [re.search(r"^(?:summary|totals): (\d+)", file.read_text(), re.MULTILINE) for file in tmp_path.iterdir()]
-    instructions = sum(int(match[1]) for match in found if match)
+    instructions = counted_instructions(tmp_path)
     if python not in RECORDED:
         requirements.missing(f"no figure is recorded for Python {python}; this is {instructions}")
     show(f"one ADD: {instructions:,} instructions, recorded {RECORDED[python]:,}")

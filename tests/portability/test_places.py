@@ -114,6 +114,8 @@ def test_the_empty_chroots_hold_busybox_and_the_bundle_and_nothing_else(name: st
             "spiderpool",
             "spiderpool-ipam",
             "_internal",
+            "licenses",
+            "sbom.cdx.json",
         }
         assert place.run("/bin/busybox", "test", "-e", "/proc/self").returncode == ("proc" not in folders)
 
