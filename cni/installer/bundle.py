@@ -1,0 +1,178 @@
+"""The frozen bundle in the node's CNI folder. Side effects: files below that folder, and running the plugin once.
+
+    <bin>/spiderpool -> .spiderpool/current/spiderpool
+    <bin>/.spiderpool/current -> <version>-<hash8>
+    <bin>/.spiderpool/<version>-<hash8>/        the bundle; the one before stays, a process may still start from it
+    <bin>/.spiderpool/foreign                   what was <bin>/spiderpool before us
+
+All links are relative: the folder may be mounted elsewhere. Each step is a rename, so that whoever looks finds the old
+plugin or the new one, and a run that was killed is completed by the next.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from cni.installer.atomic_file import sync_folder
+
+HOME = ".spiderpool"
+CURRENT = "current"
+FOREIGN = "foreign"
+PLUGIN = "spiderpool"
+_LINK = f"{HOME}/{CURRENT}/{PLUGIN}"
+_SELF_TEST_TIMEOUT = 30  # seconds; a cold start from a slow disk included
+
+
+class BundleError(Exception):
+    """Why the bundle cannot be installed; one line."""
+
+
+class Installed(NamedTuple):
+    """What installing has come to."""
+
+    name: str  # <version>-<hash8>
+    changed: bool
+    kept_foreign: bool
+
+
+def install(tree: Path, bin_folder: Path, version: str) -> Installed:
+    """Bring a bundle into the CNI folder and switch to it; BundleError, OSError leave what was there in force."""
+    _require_space(tree, bin_folder)
+    home = bin_folder / HOME
+    name = f"{version}-{digest(tree)[:8]}"
+    before = state(bin_folder)
+    home.mkdir(mode=0o755, exist_ok=True)
+    _bring(tree, home / name)
+    _self_test(home / name / PLUGIN)
+    _flip(home / CURRENT, name)
+    kept_foreign = _take_name(bin_folder)
+    _remove_older(home, {name, before or name})
+    return Installed(name, before != name or kept_foreign, kept_foreign)
+
+
+def state(bin_folder: Path) -> str | None:
+    """Return the name of the bundle in force: None unless <bin>/spiderpool leads to it."""
+    plugin, current = bin_folder / PLUGIN, bin_folder / HOME / CURRENT
+    if not plugin.is_symlink() or str(plugin.readlink()) != _LINK or not plugin.exists():
+        return None
+    return current.readlink().name
+
+
+def digest(tree: Path) -> str:
+    """Return the SHA-256 of a tree: names, whether they are executable, contents."""
+    total = hashlib.sha256()
+    for path in _files(tree):
+        total.update(f"{path.relative_to(tree)}\0{_fingerprint(path)}\n".encode())
+    return total.hexdigest()
+
+
+def _fingerprint(path: Path) -> str:
+    executable = bool(path.stat().st_mode & 0o100)
+    return f"{executable} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def _files(tree: Path) -> list[Path]:
+    return sorted(path for path in tree.rglob("*") if path.is_file())
+
+
+def _require_space(tree: Path, folder: Path) -> None:
+    needed = sum(path.stat().st_size for path in _files(tree))
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise BundleError(f"{folder} has {free // 2**20} MiB left, the bundle takes {needed // 2**20}: make room")
+
+
+def _bring(tree: Path, folder: Path) -> None:
+    """Copy the tree to its folder, whole or not at all. One that is there is compared, not trusted."""
+    if folder.exists():
+        _repair(tree, folder)
+        return
+    new = folder.with_name(f".new-{folder.name}")
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(tree, new, copy_function=_copy)
+    for path in [*(path for path in new.rglob("*") if path.is_dir()), new]:
+        sync_folder(path)
+    new.rename(folder)
+    sync_folder(folder.parent)
+
+
+def _repair(tree: Path, folder: Path) -> None:
+    """Make a folder that may be in use equal to the tree, file by file, so that none is ever missing."""
+    right = {path.relative_to(tree) for path in _files(tree)}
+    for path in _files(folder):
+        if path.relative_to(folder) not in right:
+            path.unlink()
+    for name in sorted(right):
+        target = folder / name
+        if not target.is_file() or _fingerprint(target) != _fingerprint(tree / name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            new = target.with_name(f".new-{target.name}")
+            _copy(str(tree / name), str(new))
+            new.rename(target)
+            sync_folder(target.parent)
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a file with its mode, durably; owner and time are the copy's."""
+    shutil.copyfile(source, target)
+    os.chmod(target, 0o755 if os.stat(source).st_mode & 0o100 else 0o644)  # noqa: PTH101, PTH116  (copytree gives texts)
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _self_test(plugin: Path) -> None:
+    """Ask the plugin for its versions, where it is going to be run from."""
+    try:
+        # S603: it is the file that was just put there.
+        done = subprocess.run(  # noqa: S603
+            [plugin], env={"CNI_COMMAND": "VERSION"}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=_SELF_TEST_TIMEOUT, check=False,
+        )  # fmt: skip
+        if done.returncode == 0 and json.loads(done.stdout)["supportedVersions"]:
+            return
+        found = f"exit status {done.returncode}: {(done.stdout + done.stderr).strip()[:200]}"
+    except (OSError, ValueError, KeyError, TypeError, subprocess.TimeoutExpired) as error:
+        found = str(error)
+    raise BundleError(f"{plugin} does not answer VERSION on this node, nothing was switched: {found}")
+
+
+def _flip(link: Path, target: str) -> None:
+    """Have a link lead to `target`, by rename: it is never missing."""
+    if link.is_symlink() and str(link.readlink()) == target:
+        return
+    new = link.with_name(f".new-{link.name}")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.rename(link)
+    sync_folder(link.parent)
+
+
+def _take_name(bin_folder: Path) -> bool:
+    """Make <bin>/spiderpool ours; keep what it was before, once, and say whether that was done."""
+    plugin, foreign = bin_folder / PLUGIN, bin_folder / HOME / FOREIGN
+    is_foreign = os.path.lexists(plugin) and not (plugin.is_symlink() and str(plugin.readlink()) == _LINK)
+    if is_foreign:
+        # A second name first, then ours over the first: the plugin is there at each moment.
+        foreign.unlink(missing_ok=True)
+        os.link(plugin, foreign, follow_symlinks=False)
+        sync_folder(foreign.parent)
+    new = bin_folder / HOME / f".new-{PLUGIN}"
+    if is_foreign or not plugin.is_symlink():
+        new.unlink(missing_ok=True)
+        new.symlink_to(_LINK)
+        new.rename(plugin)
+        sync_folder(bin_folder)
+    return is_foreign
+
+
+def _remove_older(home: Path, keep: set[str]) -> None:
+    for path in home.iterdir():
+        if path.is_dir() and not path.is_symlink() and path.name not in keep:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,134 @@
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cni.installer import bundle
+from cni.installer.bundle import BundleError, Installed
+from tests import requirements
+
+PLUGIN = """#!/bin/sh
+# {mark}
+echo '{{"cniVersion":"1.1.0","supportedVersions":["1.1.0"]}}'
+"""
+
+
+def make_tree(folder: Path, mark: str, script: str = PLUGIN) -> Path:
+    """Make what is installed: a stand-in, so that each version has bytes of its own. (The real one: the last test.)"""
+    (folder / "_internal").mkdir(parents=True)
+    (folder / "_internal/data").write_text(mark)
+    (folder / "spiderpool").write_text(script.format(mark=mark))
+    (folder / "spiderpool").chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Path:
+    (tmp_path / "bin").mkdir()
+    return tmp_path / "bin"
+
+
+def answers(plugin: Path) -> bool:
+    done = subprocess.run([plugin], env={"CNI_COMMAND": "VERSION"}, stdin=subprocess.DEVNULL, capture_output=True)
+    return bool(json.loads(done.stdout)["supportedVersions"])
+
+
+def versions(node: Path) -> set[str]:
+    return {path.name for path in (node / ".spiderpool").iterdir() if path.is_dir() and not path.is_symlink()}
+
+
+def test_the_layout_is_relative_links_to_the_bundle(node: Path, tmp_path: Path) -> None:
+    installed = bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
+    assert installed.name.startswith("1.0.0-")
+    assert os.readlink(node / "spiderpool") == ".spiderpool/current/spiderpool"  # noqa: PTH115
+    assert os.readlink(node / ".spiderpool/current") == installed.name  # noqa: PTH115
+    moved = node.rename(tmp_path / "elsewhere")
+    assert answers(moved / "spiderpool")
+
+
+def test_a_second_run_changes_nothing(node: Path, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "a", "a")
+    first = bundle.install(tree, node, "1.0.0")
+    before = {path: path.lstat().st_mtime_ns for path in node.rglob("*")}
+    assert bundle.install(tree, node, "1.0.0") == Installed(first.name, changed=False, kept_foreign=False)
+    assert {path: path.lstat().st_mtime_ns for path in node.rglob("*")} == before
+
+
+def test_an_upgrade_keeps_the_version_before_and_no_older_one(node: Path, tmp_path: Path) -> None:
+    names = [bundle.install(make_tree(tmp_path / mark, mark), node, "1.0.0").name for mark in ("a", "b", "c")]
+    assert len(set(names)) == 3
+    assert versions(node) == set(names[1:])
+    assert bundle.state(node) == names[2]
+
+
+def test_a_foreign_plugin_is_kept_aside(node: Path, tmp_path: Path) -> None:
+    (node / "spiderpool").write_text("upstream's")
+    installed = bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
+    assert installed.kept_foreign
+    assert (node / ".spiderpool/foreign").read_text() == "upstream's"
+    assert answers(node / "spiderpool")
+
+
+def test_one_that_came_back_is_kept_anew(node: Path, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "a", "a")
+    for text in ("first", "second"):
+        (node / "spiderpool").unlink(missing_ok=True)
+        (node / "spiderpool").write_text(text)
+        assert bundle.state(node) is None
+        assert bundle.install(tree, node, "1.0.0").changed
+    assert (node / ".spiderpool/foreign").read_text() == "second"
+
+
+def test_a_bundle_that_was_damaged_is_replaced_not_trusted(node: Path, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "a", "a")
+    name = bundle.install(tree, node, "1.0.0").name
+    folder = node / ".spiderpool" / name
+    (folder / "_internal/data").write_text("damaged")
+    (folder / "_internal/stray").touch()
+    (folder / "spiderpool").chmod(0o644)
+    bundle.install(tree, node, "1.0.0")
+    assert bundle.digest(folder) == bundle.digest(tree)
+    assert answers(node / "spiderpool")
+    assert versions(node) == {name}
+
+
+def test_what_a_killed_run_left_is_no_obstacle(node: Path, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "a", "a")
+    name = f"1.0.0-{bundle.digest(tree)[:8]}"
+    (node / ".spiderpool" / f".new-{name}").mkdir(parents=True)
+    (node / ".spiderpool/.new-current").symlink_to("half")
+    (node / ".spiderpool/.new-spiderpool").symlink_to("half")
+    bundle.install(tree, node, "1.0.0")
+    assert {path.name for path in (node / ".spiderpool").iterdir()} == {name, "current"}
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [("#!/bin/sh\necho oops >&2; exit 127\n", "exit status 127: oops"), ("#!/nowhere\n", "No such file")],
+)
+def test_a_bundle_that_does_not_run_here_is_not_switched_to(
+    script: str, words: str, node: Path, tmp_path: Path
+) -> None:
+    good = bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0").name
+    with pytest.raises(BundleError, match=words):
+        bundle.install(make_tree(tmp_path / "b", "b", script), node, "2.0.0")
+    assert bundle.state(node) == good
+    assert answers(node / "spiderpool")
+
+
+def test_a_full_disk_is_told_before_anything_changes(node: Path, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "a", "a")
+    with (tree / "_internal/huge").open("wb") as huge:
+        huge.truncate(2**43)
+    with pytest.raises(BundleError, match="make room"):
+        bundle.install(tree, node, "1.0.0")
+    assert not (node / "spiderpool").exists()
+
+
+def test_the_frozen_bundle_runs_from_there(node: Path) -> None:
+    tree = requirements.need_frozen("spiderpool").parent
+    installed = bundle.install(tree, node, "0.1.0")
+    assert answers(node / "spiderpool")
+    assert bundle.digest(node / ".spiderpool" / installed.name) == bundle.digest(tree)
