@@ -28,6 +28,16 @@ class Delegation(NamedTuple):
 
 def find(text: str, plugin_type: str) -> list[Delegation]:
     """Return the objects of `plugin_type` in a conflist or a single configuration; raise ConflistError."""
+    top, plugins = _plugins(text)
+    return [_delegation(plugin, top) for plugin in plugins if _text(plugin, "type") == plugin_type]
+
+
+def plugin_types(text: str) -> set[str]:
+    """Return the types of the plugins in a conflist or a single configuration; raise ConflistError."""
+    return {_text(plugin, "type") for plugin in _plugins(text)[1]}
+
+
+def _plugins(text: str) -> tuple[dict[str, Value], list[dict[str, Value]]]:
     try:
         document = parse(text)
     except NotJsonError as error:
@@ -36,8 +46,7 @@ def find(text: str, plugin_type: str) -> list[Delegation]:
     plugins = top["plugins"].content if "plugins" in top else [document]
     if not isinstance(plugins, list):
         raise ConflistError("its plugins are not a list")
-    objects = [_keys(plugin, "a plugin") for plugin in plugins]
-    return [_delegation(plugin, top) for plugin in objects if _text(plugin, "type") == plugin_type]
+    return top, [_keys(plugin, "a plugin") for plugin in plugins]
 
 
 def swap(text: str, delegation: Delegation, settings: dict[str, Any], *, force: bool = False) -> str:

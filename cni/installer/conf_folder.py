@@ -1,0 +1,53 @@
+"""The folder of network configurations: which file holds Calico's. Side effect: reads the folder.
+
+libcni loads what ends in .conf, .conflist or .json, in the order of the names. Multus' own configuration only names
+Calico's network (SpiderPool's chart installs one that sorts first), so its source is what is looked for.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from cni.installer.conflist import ConflistError, Delegation, find, plugin_types
+
+SUFFIXES = (".conf", ".conflist", ".json")
+_MULTUS = {"multus", "multus-shim"}
+
+
+class Chosen(NamedTuple):
+    """The file whose `ipam` is to be swapped, as it was read."""
+
+    path: Path
+    text: str
+    delegation: Delegation
+
+
+def choose(folder: Path, plugin_type: str, conf: Path | None = None) -> Chosen:
+    """Return the one file that holds an object of `plugin_type`, or `conf`; ConflistError says what was found."""
+    paths = [conf] if conf else loadable(folder)
+    readable, faults = _read(paths, plugin_type)
+    chosen = [Chosen(path, text, delegation) for path, text, found in readable for delegation in found]
+    if len(chosen) == 1 and not (faults and conf):
+        return chosen[0]
+    where = str(conf or folder)
+    if not chosen:
+        raise ConflistError("; ".join([f"no plugin of type {plugin_type} in {where}", *faults]))
+    names = ", ".join(dict.fromkeys(str(one.path) for one in chosen))
+    raise ConflistError(f"several plugins of type {plugin_type}, in {names}: name the file with --conf")
+
+
+def loadable(folder: Path) -> list[Path]:
+    """Return the files that a runtime loads, in its order."""
+    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+
+
+def _read(paths: list[Path], plugin_type: str) -> tuple[list[tuple[Path, str, list[Delegation]]], list[str]]:
+    """Return what can be used, and one line for each file that cannot: it may hold what is looked for."""
+    readable, faults = [], []
+    for path in paths:
+        try:
+            text = path.read_bytes().decode()
+            if not plugin_types(text) & _MULTUS:
+                readable.append((path, text, find(text, plugin_type)))
+        except (ConflistError, UnicodeDecodeError) as error:
+            faults.append(f"{path}: {error}")
+    return readable, faults
