@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON ?=
 BIN := .venv/bin
 TOOLS := .tools/bin
-SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.c build/*.spec) pyproject.toml
+SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.c build/*.spec build/*.sh) pyproject.toml constraints.txt LICENSE
 TREE := dist/spiderpool-ipam
 BUILT := dist/.built
 

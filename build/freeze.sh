@@ -4,9 +4,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The release's date: SOURCE_DATE_EPOCH, else the last commit's, else (sources without git) 1980-01-01.
+# The release's date: SOURCE_DATE_EPOCH, else that of the last commit to what goes into it, else (sources without git)
+# 1980-01-01.
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
-    SOURCE_DATE_EPOCH=$([ -e .git ] && git log -1 --format=%ct || echo 315532800)
+    SOURCE_DATE_EPOCH=315532800
+    if [ -e .git ]; then
+        SOURCE_DATE_EPOCH=$(git log -1 --format=%ct -- build cni pyproject.toml constraints.txt LICENSE)
+    fi
 fi
 # What else of the caller's surroundings would show in the result.
 unset ${!PYTHON*} ${!LD_*} GZIP TAR_OPTIONS

@@ -29,8 +29,6 @@ static long call(long number, long a, long b, long c, long d)
     __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
     return x0;
 }
-#else
-#error "no system calls for this architecture"
 #endif
 
 static char *copy(char *to, const char *from) /* returns the end of the copy */
@@ -50,8 +48,7 @@ static void fail(const char *what)
 static long read_link(const char *path, char *to)
 {
     long length = call(__NR_readlinkat, AT_FDCWD, (long)path, (long)to, PATH_MAX - 1);
-    to[length > 0 ? length : 0] = 0;
-    return length;
+    return to[length > 0 ? length : 0] = 0, length;
 }
 
 static char *base_name(char *path)
@@ -100,6 +97,9 @@ __attribute__((used)) static void start(long *stack)
         find_self((char *)auxiliary[1]);
     copy(folder, self), *base_name(folder) = 0;
     copy(copy(library_path, folder), "_internal");
+    for (char *c = library_path; *c; c++) /* the loader would split it, or put something in */
+        if (*c == ':' || *c == ';' || *c == '$')
+            fail("in a folder with ':', ';' or '$' in its name");
     copy(copy(loader, library_path), "/" LOADER);
     copy(copy(copy(copy(program, library_path), "/"), base_name(self)), ".bin");
     copy(copy(archive, "_PYI_ARCHIVE_FILE="), program);

@@ -1,8 +1,8 @@
 """The release's software bill of materials, CycloneDX 1.6 as JSON. Writes TREE/sbom.cdx.json and TREE/licenses.
 
 Usage: sbom.py SOURCES TREE, where SOURCES is the spec's list of where the bundle's files came from, with
-SOURCE_DATE_EPOCH set. The interpreter that runs this must be the one that froze the bundle. Fails where a component has
-no licence text.
+SOURCE_DATE_EPOCH set. The interpreter that runs this must be the one that froze the bundle. Fails where a component of
+a distribution or a package has no licence text; a file that is of neither is listed with a warning.
 """
 
 import json
@@ -56,7 +56,10 @@ def licence(component: Component) -> License:
 
 
 def linked_in(sbom: Path, owner: str) -> list[cyclonedx.Component]:
-    """Return what a wheel's own SBOM (PEP 770) lists, without what served only to build it."""
+    """Return what a wheel's own SBOM (PEP 770) lists, without what it marks as excluded.
+
+    It errs on the long side: pydantic_core's has the crates of all targets, and macros that served at build time.
+    """
     return [
         cyclonedx.Component(
             type=cyclonedx.ComponentType.LIBRARY,

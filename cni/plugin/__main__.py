@@ -80,7 +80,10 @@ def _write(descriptor: int, data: bytes) -> None:
 
 def _error_object(error: CNIError, document: bytes) -> "dict[str, Any]":
     """Return the error object (CNI specification section 5, "Error"): each text on one line, details short."""
-    version = stated_version(document)
+    try:
+        version = stated_version(document)
+    except BaseException:
+        version = None
     out = {
         "cniVersion": LATEST if version is None else version or WHEN_EMPTY,
         "code": error.code,

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -46,6 +47,12 @@ class Variant:
             descriptor = os.open(path, os.O_RDONLY)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             os.close(descriptor)
+
+    def resident(self) -> int:
+        """Return how many bytes of the files are in the page cache."""
+        command = ["fincore", "--bytes", "--noheadings", "--output", "RES", *map(str, self.files)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return sum(int(line) for line in done.stdout.split())
 
 
 class Started(NamedTuple):

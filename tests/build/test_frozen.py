@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping
@@ -91,3 +92,20 @@ def test_the_operator_program_has_kept_its_help(command: list[str], words: str) 
     program = requirements.need_frozen("spiderpool-ipam")
     done = subprocess.run([program, *command, "--help"], capture_output=True, text=True)
     assert words in done.stdout
+
+
+def test_a_bundle_without_the_extension_answers_code_999_and_no_traceback(tmp_path: Path) -> None:
+    tree = shutil.copytree(requirements.need_frozen("spiderpool").parent, tmp_path / "tree")
+    shutil.rmtree(tree / "_internal/pydantic_core")
+    environ = {"CNI_COMMAND": "STATUS", "CNI_PATH": "/"}
+    done = subprocess.run([tree / "spiderpool"], env=environ, input=b"{}", capture_output=True)
+    assert (done.returncode, done.stderr, json.loads(done.stdout)["code"]) == (1, b"", 999)
+
+
+@pytest.mark.parametrize("name", ["a:b", "a;b", "$ORIGIN"])
+def test_a_folder_that_the_loader_would_read_otherwise_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    plugin = shutil.copy(requirements.need_frozen("spiderpool"), tmp_path / name)
+    done = subprocess.run([plugin], env={"CNI_COMMAND": "VERSION"}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (127, "")
+    assert "':', ';' or '$' in its name" in done.stderr

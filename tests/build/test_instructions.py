@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from tests import requirements, vectors
 from tests.bench.calls import CALLGRIND, counted_instructions
 
-# By the Python that was frozen. To record anew, take the figure that the test shows.
+# By the machine and the Python that was frozen. To record anew, take the figure that the test shows.
 RECORDED = json.loads((Path(__file__).parent / "instructions.json").read_text())
 TOLERANCE = 0.05
 
@@ -20,7 +21,7 @@ def test_an_add_stays_within_five_percent_of_the_recorded_instructions(
 ) -> None:
     requirements.need_program("valgrind")
     plugin = requirements.need_frozen("spiderpool")
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    python = f"{platform.machine()} {sys.version_info.major}.{sys.version_info.minor}"
 
     def main(environment: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> int:
         command = [*CALLGRIND, f"--callgrind-out-file={tmp_path}/%p", str(plugin)]
@@ -32,6 +33,6 @@ def test_an_add_stays_within_five_percent_of_the_recorded_instructions(
     assert not vectors.fault(vector, vectors.run(vector, main))
     instructions = counted_instructions(tmp_path)
     if python not in RECORDED:
-        requirements.missing(f"no figure is recorded for Python {python}; this is {instructions}")
+        requirements.missing(f"no figure is recorded for {python}; this is {instructions}")
     show(f"one ADD: {instructions:,} instructions, recorded {RECORDED[python]:,}")
     assert abs(instructions / RECORDED[python] - 1) <= TOLERANCE

@@ -7,19 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from tests import requirements
 from tests.requirements import ROOT
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64-static"
 FLAGS = ("-std=c11", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-nostdlib", "-ffreestanding", "-fno-builtin")
 LOADER = "ld-linux-aarch64.so.1"
 
-# The module, not its tests: REQUIRE_E2E=1 makes no failure of that.
-if not shutil.which(COMPILER) or not shutil.which(EMULATOR):
-    pytest.skip(f"{COMPILER} and {EMULATOR} are not installed", allow_module_level=True)
-
 
 @pytest.fixture(scope="module")
 def launcher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    for name in (COMPILER, EMULATOR):
+        requirements.need_program(name)
     program = tmp_path_factory.mktemp("bundle") / "spiderpool"
     arguments = ["-fno-stack-protector", f'-DLOADER="{LOADER}"', "-o", str(program), str(ROOT / "build/launcher.c")]
     subprocess.run([COMPILER, *FLAGS, *arguments], check=True)
