@@ -18,7 +18,9 @@ from tests import requirements, vectors
 BUNDLE_MAY = re.compile(
     r"spiderpool|_internal/("
     r"spiderpool\.bin|ld-[\w-]+\.so\.\d|lib[\w.-]+\.so[.\d]*|pydantic_core/_pydantic_core\.[\w-]+\.so"
-    r"|encodings/(__init__|aliases|utf_8)\.pyc)"
+    r"|encodings/(__init__|aliases|utf_8)\.pyc"
+    # built in where the distribution compiles Python so, as Debian does
+    r"|python3\.\d+/lib-dynload/_(socket|datetime)\.[\w-]+\.so)"
 )
 # And of the host: C's local time, for the log.
 HOST_MAY = {"/etc/localtime"}
