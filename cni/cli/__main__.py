@@ -7,6 +7,10 @@ import click
 
 # name -> (module, what `--help` says). A frozen start that imports everything takes 400 ms.
 COMMANDS = {
+    "install": ("cni.cli.install", "Put the plugin on this node and hand it Calico's conflist."),
+    "uninstall": ("cni.cli.uninstall", "Give Calico's conflist back and take the plugin away."),
+    "status": ("cni.cli.status", "Show how this node's installation is."),
+    "watch": ("cni.cli.watch", "Keep what install has done."),
     "attach": ("cni.cli.attach", "Run a conflist's IPAM plugin by hand, as Calico does."),
     "agent": ("cni.cli.agent", "Serve the embedded agent where there is no Kubernetes."),
     "version": ("cni.cli.version", "Show the version, and what the plugin speaks."),

@@ -11,10 +11,15 @@ from pathlib import Path
 _TEMPORARY = ".spiderpool-ipam.{name}.new"
 
 
-def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
+class ChangedError(Exception):
+    """Somebody has written the file meanwhile."""
+
+
+def replace(path: Path, data: bytes, mode: int = 0o600, instead_of: bytes | None = None) -> None:
     """Write `data` in the place of a file, or of what a symbolic link leads to; OSError leaves the old one.
 
     Mode, owner and extended attributes (an SELinux label is one) are the old file's; `mode` is for a new one.
+    ChangedError: `instead_of` is given, and is not what the file holds any more.
     """
     path = path.resolve()
     temporary = path.with_name(_TEMPORARY.format(name=path.name))
@@ -24,6 +29,7 @@ def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
         _write(descriptor, data)
         _take_after(descriptor, path, mode)
         os.fsync(descriptor)
+        _require_unchanged(path, instead_of)
         temporary.rename(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -46,6 +52,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _require_unchanged(path: Path, content: bytes | None) -> None:
+    if content is not None and path.read_bytes() != content:
+        raise ChangedError
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -24,6 +24,7 @@ CURRENT = "current"
 FOREIGN = "foreign"
 PLUGIN = "spiderpool"
 _LINK = f"{HOME}/{CURRENT}/{PLUGIN}"
+_TWIN = "spiderpool-ipam"
 _SELF_TEST_TIMEOUT = 30  # seconds; a cold start from a slow disk included
 
 
@@ -41,15 +42,16 @@ class Installed(NamedTuple):
 
 def install(tree: Path, bin_folder: Path, version: str) -> Installed:
     """Bring a bundle into the CNI folder and switch to it; BundleError, OSError leave what was there in force."""
-    _require_space(tree, bin_folder)
     home = bin_folder / HOME
-    name = f"{version}-{digest(tree)[:8]}"
+    name = name_of(tree, version)
     before = state(bin_folder)
+    if not (home / name).exists():
+        _require_space(tree, bin_folder)
     home.mkdir(mode=0o755, exist_ok=True)
     _bring(tree, home / name)
     _self_test(home / name / PLUGIN)
     _flip(home / CURRENT, name)
-    kept_foreign = _take_name(bin_folder)
+    kept_foreign = take_name(bin_folder)
     _remove_older(home, {name, before or name})
     return Installed(name, before != name or kept_foreign, kept_foreign)
 
@@ -57,9 +59,61 @@ def install(tree: Path, bin_folder: Path, version: str) -> Installed:
 def state(bin_folder: Path) -> str | None:
     """Return the name of the bundle in force: None unless <bin>/spiderpool leads to it."""
     plugin, current = bin_folder / PLUGIN, bin_folder / HOME / CURRENT
-    if not plugin.is_symlink() or str(plugin.readlink()) != _LINK or not plugin.exists():
+    if not _is_ours(plugin) or not plugin.exists():
         return None
     return current.readlink().name
+
+
+def versions(bin_folder: Path) -> list[str]:
+    """Return the names of the bundles that are there."""
+    home = bin_folder / HOME
+    folders = [path for path in home.iterdir() if path.is_dir() and not path.is_symlink()] if home.is_dir() else []
+    return sorted(path.name for path in folders if not path.name.startswith("."))
+
+
+def restore(bin_folder: Path) -> str:
+    """Make <bin>/spiderpool the bundle in force again; say what was wrong with it, "" for nothing. OSError.
+
+    The agent's container copies its own plugin over ours at each start (its chart's postStart: mv, cp, rm).
+    """
+    home, plugin = bin_folder / HOME, bin_folder / PLUGIN
+    launcher = home / CURRENT / PLUGIN
+    if launcher.read_bytes() != (twin := launcher.with_name(_TWIN)).read_bytes():
+        # cp follows a link of ours that it finds, into the bundle. The two launchers are the same program.
+        new = launcher.with_name(f".new-{PLUGIN}")
+        _copy(twin, new)
+        new.rename(launcher)
+        sync_folder(launcher.parent)
+        return "its launcher was overwritten"
+    if _is_ours(plugin):
+        return ""
+    return "it was replaced by another's" if take_name(bin_folder) else "it was removed"
+
+
+def uninstall(bin_folder: Path) -> list[str]:
+    """Take the bundle away and give back what was <bin>/spiderpool before; say what was done. OSError."""
+    home, plugin = bin_folder / HOME, bin_folder / PLUGIN
+    done = []
+    if _is_ours(plugin) and os.path.lexists(home / FOREIGN):
+        (home / FOREIGN).rename(plugin)
+        done.append(f"{PLUGIN} is what it was before")
+    elif _is_ours(plugin):
+        plugin.unlink()
+        done.append(f"{PLUGIN} is removed")
+    elif os.path.lexists(plugin):
+        done.append(f"{PLUGIN} is left: it is no longer ours")
+    sync_folder(bin_folder)
+    if home.exists():
+        (home / CURRENT).unlink(missing_ok=True)
+        shutil.rmtree(home)
+        sync_folder(bin_folder)
+        done.append(f"{HOME} is removed")
+    return done
+
+
+def name_of(tree: Path, version: str) -> str:
+    """Return the name of a bundle's folder: <version>-<hash8>."""
+    return f"{version}-{digest(tree)[:8]}"
 
 
 def digest(tree: Path) -> str:
@@ -93,11 +147,23 @@ def _bring(tree: Path, folder: Path) -> None:
         return
     new = folder.with_name(f".new-{folder.name}")
     shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(tree, new, copy_function=_copy)
-    for path in [*(path for path in new.rglob("*") if path.is_dir()), new]:
-        sync_folder(path)
-    new.rename(folder)
+    try:
+        _copy_tree(tree, new)
+        new.rename(folder)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
     sync_folder(folder.parent)
+
+
+def _copy_tree(tree: Path, new: Path) -> None:
+    for path in _files(tree):
+        target = new / path.relative_to(tree)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(path, target)
+    for path in [*(path for path in new.rglob("*") if path.is_dir()), new]:
+        path.chmod(0o755)  # whatever the umask
+        sync_folder(path)
 
 
 def _repair(tree: Path, folder: Path) -> None:
@@ -111,15 +177,16 @@ def _repair(tree: Path, folder: Path) -> None:
         if not target.is_file() or _fingerprint(target) != _fingerprint(tree / name):
             target.parent.mkdir(parents=True, exist_ok=True)
             new = target.with_name(f".new-{target.name}")
-            _copy(str(tree / name), str(new))
+            _copy(tree / name, new)
             new.rename(target)
             sync_folder(target.parent)
 
 
-def _copy(source: str, target: str) -> None:
-    """Copy a file with its mode, durably; owner and time are the copy's."""
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, durably; owner and time are the copy's, and it is executable if the source is."""
+    target.unlink(missing_ok=True)
     shutil.copyfile(source, target)
-    os.chmod(target, 0o755 if os.stat(source).st_mode & 0o100 else 0o644)  # noqa: PTH101, PTH116  (copytree gives texts)
+    target.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)
     descriptor = os.open(target, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -154,22 +221,26 @@ def _flip(link: Path, target: str) -> None:
     sync_folder(link.parent)
 
 
-def _take_name(bin_folder: Path) -> bool:
+def take_name(bin_folder: Path) -> bool:
     """Make <bin>/spiderpool ours; keep what it was before, once, and say whether that was done."""
     plugin, foreign = bin_folder / PLUGIN, bin_folder / HOME / FOREIGN
-    is_foreign = os.path.lexists(plugin) and not (plugin.is_symlink() and str(plugin.readlink()) == _LINK)
+    is_foreign = os.path.lexists(plugin) and not _is_ours(plugin)
     if is_foreign:
         # A second name first, then ours over the first: the plugin is there at each moment.
         foreign.unlink(missing_ok=True)
         os.link(plugin, foreign, follow_symlinks=False)
         sync_folder(foreign.parent)
-    new = bin_folder / HOME / f".new-{PLUGIN}"
-    if is_foreign or not plugin.is_symlink():
+    if not _is_ours(plugin):
+        new = bin_folder / HOME / f".new-{PLUGIN}"
         new.unlink(missing_ok=True)
         new.symlink_to(_LINK)
         new.rename(plugin)
         sync_folder(bin_folder)
     return is_foreign
+
+
+def _is_ours(plugin: Path) -> bool:
+    return plugin.is_symlink() and str(plugin.readlink()) == _LINK
 
 
 def _remove_older(home: Path, keep: set[str]) -> None:

@@ -4,10 +4,11 @@ libcni loads what ends in .conf, .conflist or .json, in the order of the names. 
 Calico's network (SpiderPool's chart installs one that sorts first), so its source is what is looked for.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from cni.installer.conflist import ConflistError, Delegation, find, plugin_types
+from cni.installer.conflist import ConflistError, Delegation, NoneFoundError, find, plugin_types
 
 SUFFIXES = (".conf", ".conflist", ".json")
 _MULTUS = {"multus", "multus-shim"}
@@ -21,22 +22,34 @@ class Chosen(NamedTuple):
     delegation: Delegation
 
 
-def choose(folder: Path, plugin_type: str, conf: Path | None = None) -> Chosen:
-    """Return the one file that holds an object of `plugin_type`, or `conf`; ConflistError says what was found."""
-    paths = [conf] if conf else loadable(folder)
+def choose(folder: Path, plugin_type: str, conf: Path | None = None, ours: Collection[str] = ()) -> Chosen:
+    """Return the one file that holds an object of `plugin_type`, or `conf`; ConflistError says what was found.
+
+    `ours` are the names of copies that we made: never a source.
+    """
+    paths = [conf] if conf else [path for path in loadable(folder) if path.name not in ours]
     readable, faults = _read(paths, plugin_type)
     chosen = [Chosen(path, text, delegation) for path, text, found in readable for delegation in found]
     if len(chosen) == 1 and not (faults and conf):
         return chosen[0]
     where = str(conf or folder)
+    if not chosen and not faults:
+        raise NoneFoundError(f"no plugin of type {plugin_type} in {where}")
     if not chosen:
         raise ConflistError("; ".join([f"no plugin of type {plugin_type} in {where}", *faults]))
     names = ", ".join(dict.fromkeys(str(one.path) for one in chosen))
     raise ConflistError(f"several plugins of type {plugin_type}, in {names}: name the file with --conf")
 
 
+def holds(folder: Path, plugin_type: str) -> bool:
+    """Tell whether a file of the folder holds an object of `plugin_type`."""
+    return any(found for _, _, found in _read(loadable(folder), plugin_type)[0])
+
+
 def loadable(folder: Path) -> list[Path]:
-    """Return the files that a runtime loads, in its order."""
+    """Return the files that a runtime loads, in its order; none of a folder that is missing."""
+    if not folder.is_dir():
+        return []
     return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
 
 

@@ -18,6 +18,10 @@ class ConflistError(ValueError):
     """Why a file is not swapped: one line that says what was found."""
 
 
+class NoneFoundError(ConflistError):
+    """There is no such plugin, and no file that could not be read either."""
+
+
 class Delegation(NamedTuple):
     """The plugin object that delegates IPAM, in one file."""
 

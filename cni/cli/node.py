@@ -1,0 +1,50 @@
+"""What the commands that work on a node's installation share: their options, and how they fail."""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cni.installer import folders
+from cni.installer.agent_health import AgentError
+from cni.installer.bundle import BundleError
+from cni.installer.conflist import ConflistError
+from cni.installer.explain import one_line
+from cni.installer.install import InstallError
+from cni.installer.lock import LockedError
+from cni.installer.record import RecordError
+
+
+def takes_folders(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name the node's folders; it gets Folders for them."""
+
+    @click.option("--cni-bin-dir", metavar="DIR", help="Where the plugins are; found by itself (/opt/cni/bin).")
+    @click.option("--cni-conf-dir", metavar="DIR", help="Where the conflists are; found by itself (/etc/cni/net.d).")
+    @click.option(
+        "--host-root",
+        type=click.Path(path_type=Path, exists=True, file_okay=False),
+        default=Path("/"),
+        show_default=True,
+        help="Where the node's file system is mounted. All other paths are the node's own.",
+    )
+    @functools.wraps(command)
+    def with_folders(cni_bin_dir: str | None, cni_conf_dir: str | None, host_root: Path, **rest: Any) -> None:
+        with told_in_one_line():
+            found = folders.find(host_root.resolve(), cni_bin_dir, cni_conf_dir, rest.get("plugin_type", "calico"))
+            command(found, **rest)
+
+    return with_folders
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """End with one line and exit status 1 for everything that an installation can fail of."""
+    try:
+        yield
+    except (InstallError, ConflistError, BundleError, AgentError, LockedError, RecordError) as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(one_line(error)) from None

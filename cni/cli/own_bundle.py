@@ -1,0 +1,33 @@
+"""The bundle that this program runs from. Side effect: reads its SBOM."""
+
+import json
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def tree() -> Path | None:
+    """Return the folder with the programs in it; None where this runs from sources, which bundle nothing."""
+    return Path(sys._MEIPASS).parent if hasattr(sys, "_MEIPASS") else None
+
+
+def sbom() -> dict[str, Any] | None:
+    """Return the release's SBOM; None where this runs from sources."""
+    folder = tree()
+    if folder is None:
+        return None
+    path = folder / "sbom.cdx.json"
+    try:
+        document: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"broken bundle, install it again: {path}: {error}") from None
+    return document
+
+
+def version() -> str:
+    """Return the version of this program."""
+    document = sbom()
+    return str(document["metadata"]["component"]["version"]) if document else metadata.version("spiderpool-ipam")

@@ -1,0 +1,33 @@
+"""`spiderpool-ipam uninstall`: give Calico's conflist back and take the plugin away."""
+
+import json
+
+import click
+
+from cni.cli.node import takes_folders
+from cni.installer import install as installer
+from cni.installer.folders import Folders
+
+PLUGIN_STAYS = 3
+
+
+@click.command()
+@takes_folders
+@click.option("--force", is_flag=True, help="Take the plugin away although it is needed, and forget pending releases.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def uninstall(folders: Folders, force: bool, as_json: bool) -> None:
+    """Give Calico's conflist back and take the plugin away.
+
+    The plugin stays while a conflist names it, while pods that were started with it are there (CRI-O deletes a pod
+    with the configuration of its start), and while releases are pending. Then the exit status is 3: run it again later.
+    """
+    done = installer.uninstall(folders, lambda: 0, force=force)
+    if as_json:
+        click.echo(json.dumps({"done": done.done, "pluginStays": done.plugin_stays}))
+    else:
+        for line in done.done or ["there was nothing to give back"]:
+            click.echo(line)
+        for reason in done.plugin_stays:
+            click.secho(f"the plugin stays: {reason}", fg="yellow", err=True)
+    if done.plugin_stays:
+        raise SystemExit(PLUGIN_STAYS)

@@ -1,0 +1,112 @@
+"""`spiderpool-ipam watch`: keep what install has done. Side effects: those of installer/watch.py, and its reports."""
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import click
+
+from cni.cli import own_bundle
+from cni.cli.node import takes_folders
+from cni.installer import agent_health
+from cni.installer import record as records
+from cni.installer.folders import Folders
+from cni.installer.watch import State, Watch
+
+AGENT_EVERY = 10.0  # seconds between two questions to the agent
+
+
+@click.command()
+@takes_folders
+@click.option(
+    "--readiness-file",
+    type=click.Path(path_type=Path),
+    help="A file that is there as long as plugin and conflist are as they were asked for.",
+)
+@click.option("--metrics-addr", metavar="HOST:PORT", help="Serve metrics there, in Prometheus' form.")
+def watch(folders: Folders, readiness_file: Path | None, metrics_addr: str | None) -> None:
+    """Keep plugin and conflist as install was asked to have them, until SIGTERM.
+
+    calico-node writes its conflist at each start, and spiderpool-agent copies its own plugin over ours. What was
+    undone is done again within a second, and said on stderr. SIGTERM leaves the node as it is.
+    """
+    if records.read(folders.conf) is None:
+        raise click.ClickException(f"nothing is installed in {folders.on_node(folders.conf)}: run install first")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    watching = Watch(folders, own_bundle.tree(), own_bundle.version(), lambda line: click.echo(line, err=True))
+    reporter = _Reporter(watching, readiness_file, metrics_addr)
+    try:
+        watching.run(stop, reporter.tick)
+    finally:
+        reporter.withdraw()
+
+
+class _Reporter:
+    """Tells the outside how it stands: the readiness file, the metrics; asks the agent now and then."""
+
+    def __init__(self, watching: Watch, readiness_file: Path | None, metrics_addr: str | None) -> None:
+        self._watching = watching
+        self._readiness_file = readiness_file
+        self._metrics = _Metrics(metrics_addr) if metrics_addr else None
+        self._agent_due = 0.0
+        self._agent_fault = ""
+        self.withdraw()
+
+    def tick(self) -> None:
+        fault = self._watching.state.fault
+        if fault:
+            self.withdraw()
+        elif self._readiness_file:
+            self._readiness_file.touch()
+        if time.monotonic() >= self._agent_due:
+            self._agent_due = time.monotonic() + AGENT_EVERY
+            self._ask_agent()
+        if self._metrics:
+            self._metrics.publish(self._watching.state, healthy=not self._agent_fault)
+
+    def withdraw(self) -> None:
+        if self._readiness_file:
+            self._readiness_file.unlink(missing_ok=True)
+
+    def _ask_agent(self) -> None:
+        socket = self._watching.agent_socket
+        fault = agent_health.fault(socket)
+        if fault != self._agent_fault:
+            click.echo(f"the spiderpool-agent on {socket}: {fault or 'healthy again'}", err=True)
+        self._agent_fault = fault
+
+
+class _Metrics:
+    """What Prometheus reads."""
+
+    def __init__(self, address: str) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise click.BadParameter("want HOST:PORT", param_hint="--metrics-addr")
+        registry = CollectorRegistry()
+
+        def gauge(name: str, text: str) -> Gauge:
+            return Gauge(f"spiderpool_ipam_{name}", text, registry=registry)
+
+        self._held = gauge("held", "1 while plugin and conflist are as they were asked for")
+        self._applied = gauge("last_apply_timestamp_seconds", "When they were last mended; 0: never")
+        self._healthy = gauge("agent_healthy", "1 while the spiderpool-agent answers")
+        self._reverts = Counter("spiderpool_ipam_reverts", "How often others undid them", registry=registry)
+        self._astray = Counter(
+            "spiderpool_ipam_pods_astray", "Pods that got another IPAM's address meanwhile", registry=registry
+        )
+        self._published = State()
+        start_http_server(int(port), host.strip("[]"), registry)
+
+    def publish(self, state: State, *, healthy: bool) -> None:
+        self._held.set(not state.fault)
+        self._applied.set(state.applied)
+        self._healthy.set(healthy)
+        self._reverts.inc(state.reverts - self._published.reverts)
+        self._astray.inc(state.astray - self._published.astray)
+        self._published = state

@@ -1,0 +1,49 @@
+"""`--set key=value`: what stands beside the type in our `ipam` object. Pure.
+
+The keys are those of the network configuration (cni/contracts/netconf.py). The plugin would ignore one that it does not
+know, and refuse a wrong value at each pod, so both are refused here.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+
+class SettingError(ValueError):
+    """Why a setting is refused; one line."""
+
+
+def parse(texts: Sequence[str]) -> dict[str, Any]:
+    """Return the settings; a value is JSON, or else a string. SettingError names the key."""
+    settings: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise SettingError(f"{text!r}: want KEY=VALUE")
+        settings[key] = _value(value)
+    if settings:
+        _check(settings)
+    return settings
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _check(settings: dict[str, Any]) -> None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from cni.contracts.netconf import Ipam
+
+    known = sorted(set(Ipam.__annotations__) - {"type"})
+    unknown = [key for key in settings if key not in known]
+    if unknown:
+        raise SettingError(f"{unknown[0]!r} is no setting; there are {', '.join(known)}")
+    try:
+        TypeAdapter(Ipam).validate_python(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SettingError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from cni.installer.conflist import ConflistError
+from cni.installer.folders import below, find
+from tests.installer.test_conflist import CALICO
+
+PLATFORMS = [
+    ("/etc/cni/net.d", "/opt/cni/bin"),
+    ("/var/lib/rancher/k3s/agent/etc/cni/net.d", "/var/lib/rancher/k3s/data/cni"),
+    ("/var/snap/microk8s/current/args/cni-network", "/var/snap/microk8s/current/opt/cni/bin"),
+    ("/etc/cni/multus/net.d", "/var/lib/cni/bin"),
+    ("/etc/cni/net.d", "/home/kubernetes/bin"),
+]
+
+
+def make(root: Path, *folders: str) -> None:
+    for folder in folders:
+        (root / folder[1:]).mkdir(parents=True, exist_ok=True)
+
+
+def calico_in(root: Path, conf: str, name: str = "10-calico.conflist") -> None:
+    make(root, conf)
+    (root / conf[1:] / name).write_text(CALICO)
+
+
+@pytest.mark.parametrize(("conf", "binaries"), PLATFORMS)
+def test_each_platforms_folders_are_found(conf: str, binaries: str, tmp_path: Path) -> None:
+    calico_in(tmp_path, conf)
+    make(tmp_path, binaries)
+    (tmp_path / binaries[1:] / "calico").touch()
+    assert find(tmp_path, None, None, "calico") == (tmp_path, tmp_path / binaries[1:], tmp_path / conf[1:])
+
+
+def test_a_folder_with_calico_in_it_wins_over_one_left_over(tmp_path: Path) -> None:
+    make(tmp_path, *(folder for platform in PLATFORMS for folder in platform))
+    (tmp_path / "etc/cni/net.d/99-loopback.conf").write_text('{"type": "loopback"}')
+    calico_in(tmp_path, PLATFORMS[1][0])
+    assert find(tmp_path, None, None, "calico").conf == tmp_path / PLATFORMS[1][0][1:]
+    assert find(tmp_path, None, None, "calico").bin == tmp_path / PLATFORMS[1][1][1:]
+
+
+def test_two_that_hold_calico_are_refused_by_name_and_a_flag_decides(tmp_path: Path) -> None:
+    calico_in(tmp_path, PLATFORMS[0][0])
+    calico_in(tmp_path, PLATFORMS[3][0])
+    with pytest.raises(ConflistError, match=r"/etc/cni/net.d, /etc/cni/multus/net.d: choose by --cni-conf-dir"):
+        find(tmp_path, None, None, "calico")
+    assert find(tmp_path, None, "/etc/cni/multus/net.d", "calico").conf == tmp_path / "etc/cni/multus/net.d"
+
+
+def test_two_paths_to_one_folder_are_one(tmp_path: Path) -> None:
+    calico_in(tmp_path, PLATFORMS[0][0])
+    make(tmp_path, "/var/lib/rancher/k3s/agent/etc/cni")
+    (tmp_path / PLATFORMS[1][0][1:]).symlink_to("/etc/cni/net.d")
+    assert find(tmp_path, None, None, "calico").conf == tmp_path / "etc/cni/net.d"
+
+
+def test_on_a_bare_node_the_defaults_hold(tmp_path: Path) -> None:
+    folders = find(tmp_path, None, None, "calico")
+    assert (folders.bin, folders.conf) == (tmp_path / "opt/cni/bin", tmp_path / "etc/cni/net.d")
+    assert folders.on_node(folders.conf) == "/etc/cni/net.d"
+
+
+def test_flags_name_paths_of_the_node(tmp_path: Path) -> None:
+    folders = find(tmp_path, "/b", "/c", "calico")
+    assert (folders.bin, folders.conf) == (tmp_path / "b", tmp_path / "c")
+
+
+def test_links_lead_where_the_node_would_be_led(tmp_path: Path) -> None:
+    make(tmp_path, "/run/spidernet", "/var")
+    (tmp_path / "var/run").symlink_to("/run")
+    (tmp_path / "run/up").symlink_to("../../../run/spidernet")
+    assert below(tmp_path, "/var/run/spidernet/spiderpool.sock") == tmp_path / "run/spidernet/spiderpool.sock"
+    assert below(tmp_path, "/var/run/up/x") == tmp_path / "run/spidernet/x"
+    assert below(Path("/"), tmp_path) == tmp_path.resolve()
+
+
+def test_a_circle_of_links_ends(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("/a")
+    assert below(tmp_path, "/a") == tmp_path / "a"
