@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cni.installer.folders import below
+from cni.installer.host_root import below
 
 SOCKET = "/var/run/spidernet/spiderpool.sock"
 _TIMEOUT = 2  # seconds for one answer
@@ -25,12 +25,12 @@ def fault(socket: Path) -> str:
     """Return what is wrong with the agent, or "" where it is healthy."""
     import httpx
 
+    if not socket.is_socket():
+        return "there is no such socket: is the agent's pod running on this node?"
     try:
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=_TIMEOUT) as client:
             status = client.get("http://agent/v1/ipam/healthy").status_code
     except httpx.HTTPError as error:
-        if not socket.exists():
-            return "there is no such socket: is the agent's pod running on this node?"
         return str(error) or type(error).__name__
     return "" if status == 200 else f"HTTP status {status}"
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cni.installer.conflist import ConflistError, Delegation, NoneFoundError, find, plugin_types
+from cni.installer.host_root import follow
 
 SUFFIXES = (".conf", ".conflist", ".json")
+_ROOT = Path("/")
 _MULTUS = {"multus", "multus-shim"}
 
 
@@ -22,13 +24,15 @@ class Chosen(NamedTuple):
     delegation: Delegation
 
 
-def choose(folder: Path, plugin_type: str, conf: Path | None = None, ours: Collection[str] = ()) -> Chosen:
+def choose(
+    folder: Path, plugin_type: str, conf: Path | None = None, ours: Collection[str] = (), root: Path = _ROOT
+) -> Chosen:
     """Return the one file that holds an object of `plugin_type`, or `conf`; ConflistError says what was found.
 
-    `ours` are the names of copies that we made: never a source.
+    `ours` are the names of copies that we made: never a source. Links are followed inside `root`.
     """
-    paths = [conf] if conf else [path for path in loadable(folder) if path.name not in ours]
-    readable, faults = _read(paths, plugin_type)
+    paths = [conf] if conf else [path for path in loadable(folder, root) if path.name not in ours]
+    readable, faults = _read(paths, plugin_type, root)
     chosen = [Chosen(path, text, delegation) for path, text, found in readable for delegation in found]
     if len(chosen) == 1 and not (faults and conf):
         return chosen[0]
@@ -41,24 +45,26 @@ def choose(folder: Path, plugin_type: str, conf: Path | None = None, ours: Colle
     raise ConflistError(f"several plugins of type {plugin_type}, in {names}: name the file with --conf")
 
 
-def holds(folder: Path, plugin_type: str) -> bool:
+def holds(folder: Path, plugin_type: str, root: Path = _ROOT) -> bool:
     """Tell whether a file of the folder holds an object of `plugin_type`."""
-    return any(found for _, _, found in _read(loadable(folder), plugin_type)[0])
+    return any(found for _, _, found in _read(loadable(folder, root), plugin_type, root)[0])
 
 
-def loadable(folder: Path) -> list[Path]:
+def loadable(folder: Path, root: Path = _ROOT) -> list[Path]:
     """Return the files that a runtime loads, in its order; none of a folder that is missing."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and follow(root, path).is_file())
 
 
-def _read(paths: list[Path], plugin_type: str) -> tuple[list[tuple[Path, str, list[Delegation]]], list[str]]:
+def _read(
+    paths: list[Path], plugin_type: str, root: Path
+) -> tuple[list[tuple[Path, str, list[Delegation]]], list[str]]:
     """Return what can be used, and one line for each file that cannot: it may hold what is looked for."""
     readable, faults = [], []
     for path in paths:
         try:
-            text = path.read_bytes().decode()
+            text = follow(root, path).read_bytes().decode()
             if not plugin_types(text) & _MULTUS:
                 readable.append((path, text, find(text, plugin_type)))
         except (ConflistError, UnicodeDecodeError) as error:

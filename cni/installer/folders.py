@@ -1,7 +1,4 @@
-"""Where things lie on the node, by platform, below a root. Side effect: looks at the file system.
-
-In a container the node's files are mounted below /host, say; symbolic links there are read as the node would read them.
-"""
+"""Where things lie on the node, by platform, below a root. Side effect: looks at the file system."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,6 +6,7 @@ from typing import NamedTuple
 from cni.installer import record
 from cni.installer.conf_folder import holds
 from cni.installer.conflist import ConflistError
+from cni.installer.host_root import below, on_node
 
 STATE = "/var/lib/spiderpool-ipam"
 RESULTS = "/var/lib/cni/results"  # libcni keeps each ADD's configuration here until DEL
@@ -21,7 +19,6 @@ _PLATFORMS = (
     ("/etc/cni/multus/net.d", "/var/lib/cni/bin"),  # OpenShift
     ("/etc/cni/net.d", "/home/kubernetes/bin"),  # GKE
 )
-_MOST_LINKS = 40  # Linux' own limit
 
 
 class Folders(NamedTuple):
@@ -43,7 +40,7 @@ class Folders(NamedTuple):
 
     def on_node(self, path: Path) -> str:
         """Return a path as the node's own processes call it."""
-        return f"/{path.relative_to(self.root)}" if path.is_relative_to(self.root) else str(path)
+        return on_node(self.root, path)
 
 
 def find(root: Path, bin_folder: str | None, conf_folder: str | None, plugin_type: str) -> Folders:
@@ -52,29 +49,12 @@ def find(root: Path, bin_folder: str | None, conf_folder: str | None, plugin_typ
     return Folders(root, below(root, bin_folder or _bin_folder(root, conf, plugin_type)), below(root, conf))
 
 
-def below(root: Path, path: str | Path) -> Path:
-    """Return where a path of the node is to be found, its links followed inside `root`, as chroot would."""
-    here, left, links = root, [part for part in Path(path).parts if part != "/"], 0
-    while left:
-        part = left.pop(0)
-        if part == "..":
-            here = here if here == root else here.parent
-            continue
-        here /= part
-        if here.is_symlink() and links < _MOST_LINKS:
-            links += 1
-            target = here.readlink()
-            here = root if target.is_absolute() else here.parent
-            left = [part for part in target.parts if part != "/"] + left
-    return here
-
-
 def _conf_folder(root: Path, plugin_type: str) -> str:
     candidates = dict.fromkeys(conf for conf, _ in _PLATFORMS)
     recorded = [conf for conf in candidates if (below(root, conf) / record.NAME).exists()]
     if recorded:
         return recorded[0]
-    held = {below(root, conf): conf for conf in candidates if holds(below(root, conf), plugin_type)}
+    held = {below(root, conf): conf for conf in candidates if holds(below(root, conf), plugin_type, root)}
     if len(held) > 1:
         names = ", ".join(held.values())
         raise ConflistError(f"several folders hold a plugin of type {plugin_type}: {names}: choose by --cni-conf-dir")

@@ -15,6 +15,7 @@ from cni.installer import record as records
 from cni.installer.conf_folder import loadable
 from cni.installer.conflist import OUR_TYPE, ConflistError, plugin_types
 from cni.installer.folders import Folders
+from cni.installer.host_root import follow
 from cni.installer.record import Asked, Record
 
 _MULTUS = {"multus", "multus-shim"}
@@ -94,11 +95,11 @@ def uninstall(folders: Folders, replay: Callable[[], int], *, force: bool = Fals
 
 def loaded_before(folders: Folders, path: Path) -> str:
     """Return the file that runtimes load in place of this one; Multus' own leads to this one."""
-    for other in loadable(folders.conf):
+    for other in loadable(folders.conf, folders.root):
         if other.name >= path.name:
             break
         try:
-            if plugin_types(other.read_bytes().decode()) & _MULTUS:
+            if plugin_types(follow(folders.root, other).read_bytes().decode()) & _MULTUS:
                 continue
         except (ConflistError, UnicodeDecodeError):
             pass  # runtimes stop at it, or leave it out
@@ -117,7 +118,11 @@ def require_writable(folders: Folders) -> None:
 
 def _users(folders: Folders) -> list[str]:
     """Return the configurations that name our plugin: those that runtimes load, and those they keep until DEL."""
-    reasons = [f"{folders.on_node(path)} names it" for path in loadable(folders.conf) if _names_us(path)]
+    reasons = [
+        f"{folders.on_node(path)} names it"
+        for path in loadable(folders.conf, folders.root)
+        if _names_us(follow(folders.root, path))
+    ]
     cached = [entry for entry in result_cache.read(folders.results) if OUR_TYPE in entry.ipam_types]
     if cached:
         reasons.append(f"{len(cached)} attachments were made with it ({folders.on_node(cached[0].path)} is one)")

@@ -15,7 +15,8 @@ from cni.installer import record as records
 from cni.installer.atomic_file import ChangedError
 from cni.installer.conf_folder import SUFFIXES, Chosen, choose
 from cni.installer.conflist import OUR_TYPE, ConflistError, find, ipam_text, put_back, swap
-from cni.installer.folders import Folders, below
+from cni.installer.folders import Folders
+from cni.installer.host_root import below, follow
 from cni.installer.record import Asked, Record
 
 _TRIES = 5
@@ -108,7 +109,15 @@ def plan(folders: Folders, asked: Asked, record: Record | None) -> Plan:
             back = put_back(chosen.text, chosen.delegation, record.original)
     found = chosen.delegation.ipam_type
     return Plan(
-        asked, record, _real(folders, chosen.path), _real(folders, target), before, after, found, original, back
+        asked,
+        record,
+        follow(folders.root, chosen.path),
+        follow(folders.root, target),
+        before,
+        after,
+        found,
+        original,
+        back,
     )
 
 
@@ -132,9 +141,8 @@ def _apply(folders: Folders, plan: Plan) -> Record:
     new = plan._next(time.time())
     records.write(folders.conf, new._replace(copies=sorted({*plan._stale, *new.copies})))
     if plan.before != plan.after:
-        atomic_file.replace(
-            plan.target, plan.after.encode(), instead_of=None if plan.before is None else plan.before.encode()
-        )
+        others = plan.before.encode() if plan.before and plan.target == plan.source else None  # a copy is ours alone
+        atomic_file.replace(plan.target, plan.after.encode(), instead_of=others)
     if plan.source_back is not None:
         atomic_file.replace(plan.source, plan.source_back.encode())
     for name in plan._stale:
@@ -176,7 +184,7 @@ def digest_of(path: Path) -> str:
 def _choose(folders: Folders, asked: Asked, record: Record | None) -> Chosen:
     copies = {*(record.copies if record else []), asked.as_name}
     conf = below(folders.root, asked.conf) if asked.conf else None
-    return choose(folders.conf, asked.plugin_type, conf, copies)
+    return choose(folders.conf, asked.plugin_type, conf, copies, folders.root)
 
 
 def _give_source_back(folders: Folders, record: Record, force: bool) -> list[str]:
@@ -194,7 +202,7 @@ def _give_source_back(folders: Folders, record: Record, force: bool) -> list[str
         text = f"{name} was ours before it was installed here, so what it held is not known: edit its ipam"
         raise ConflistError(f"{text}, or write calico-ipam with --force")
     changed = "" if record.copies or digest_of(chosen.path) == record.written else " (the rest has changed since: kept)"
-    atomic_file.replace(_real(folders, chosen.path), put_back(chosen.text, chosen.delegation, original).encode())
+    atomic_file.replace(follow(folders.root, chosen.path), put_back(chosen.text, chosen.delegation, original).encode())
     return [f"{name}: has its ipam back{changed}"]
 
 
@@ -218,11 +226,6 @@ def _is_ours(path: Path, plugin_type: str) -> bool:
     except (ConflistError, UnicodeDecodeError):
         return False
     return any(delegation.ipam_type == OUR_TYPE for delegation in found)
-
-
-def _real(folders: Folders, path: Path) -> Path:
-    """Return what a symbolic link leads to, on the node."""
-    return below(folders.root, folders.on_node(path))
 
 
 def _digest(text: str) -> str:

@@ -51,6 +51,15 @@ def test_what_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["10"]
 
 
+def test_what_somebody_wrote_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "10"
+    path.write_text("newer")
+    with pytest.raises(atomic_file.ChangedError):
+        atomic_file.replace(path, b"ours", instead_of=b"older")
+    assert path.read_text() == "newer"
+    assert os.listdir(tmp_path) == ["10"]  # noqa: PTH208
+
+
 def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "10"
     path.write_text("old")

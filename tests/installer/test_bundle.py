@@ -8,20 +8,7 @@ import pytest
 from cni.installer import bundle
 from cni.installer.bundle import BundleError, Installed
 from tests import requirements
-
-PLUGIN = """#!/bin/sh
-# {mark}
-echo '{{"cniVersion":"1.1.0","supportedVersions":["1.1.0"]}}'
-"""
-
-
-def make_tree(folder: Path, mark: str, script: str = PLUGIN) -> Path:
-    """Make what is installed: a stand-in, so that each version has bytes of its own. (The real one: the last test.)"""
-    (folder / "_internal").mkdir(parents=True)
-    (folder / "_internal/data").write_text(mark)
-    (folder / "spiderpool").write_text(script.format(mark=mark))
-    (folder / "spiderpool").chmod(0o755)
-    return folder
+from tests.installer.node import make_tree
 
 
 @pytest.fixture
@@ -118,13 +105,41 @@ def test_a_bundle_that_does_not_run_here_is_not_switched_to(
     assert answers(node / "spiderpool")
 
 
-def test_a_full_disk_is_told_before_anything_changes(node: Path, tmp_path: Path) -> None:
-    tree = make_tree(tmp_path / "a", "a")
-    with (tree / "_internal/huge").open("wb") as huge:
-        huge.truncate(2**43)
-    with pytest.raises(BundleError, match="make room"):
-        bundle.install(tree, node, "1.0.0")
-    assert not (node / "spiderpool").exists()
+def test_the_name_is_taken_back_and_what_took_it_is_kept(node: Path, tmp_path: Path) -> None:
+    bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
+    assert bundle.restore(node) == ""
+    (node / "spiderpool").unlink()
+    assert bundle.restore(node) == "it was removed"
+    (node / "spiderpool").unlink()
+    (node / "spiderpool").write_text("upstream's")
+    assert bundle.restore(node) == "it was replaced by another's"
+    assert answers(node / "spiderpool")
+    assert (node / ".spiderpool/foreign").read_text() == "upstream's"
+
+
+def test_a_launcher_that_was_written_through_the_link_is_restored(node: Path, tmp_path: Path) -> None:
+    bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
+    (node / "spiderpool").write_text("upstream's, by cp")
+    assert bundle.restore(node) == "its launcher was overwritten"
+    assert answers(node / "spiderpool")
+    assert bundle.restore(node) == ""
+
+
+def test_uninstalling_gives_back_what_was_there(node: Path, tmp_path: Path) -> None:
+    (node / "spiderpool").write_text("upstream's")
+    bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
+    bundle.uninstall(node)
+    assert [path.name for path in node.iterdir()] == ["spiderpool"]
+    assert (node / "spiderpool").read_text() == "upstream's"
+
+
+def test_a_name_that_is_no_longer_ours_is_left_alone(node: Path, tmp_path: Path) -> None:
+    bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
+    (node / "spiderpool").unlink()
+    (node / "spiderpool").write_text("another's")
+    assert "spiderpool is left: it is no longer ours" in bundle.uninstall(node)
+    assert (node / "spiderpool").read_text() == "another's"
+    assert not (node / ".spiderpool").exists()
 
 
 def test_the_frozen_bundle_runs_from_there(node: Path) -> None:

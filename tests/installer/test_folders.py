@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cni.installer.conflist import ConflistError
-from cni.installer.folders import below, find
+from cni.installer.folders import find
 from tests.installer.test_conflist import CALICO
 
 PLATFORMS = [
@@ -65,17 +65,3 @@ def test_on_a_bare_node_the_defaults_hold(tmp_path: Path) -> None:
 def test_flags_name_paths_of_the_node(tmp_path: Path) -> None:
     folders = find(tmp_path, "/b", "/c", "calico")
     assert (folders.bin, folders.conf) == (tmp_path / "b", tmp_path / "c")
-
-
-def test_links_lead_where_the_node_would_be_led(tmp_path: Path) -> None:
-    make(tmp_path, "/run/spidernet", "/var")
-    (tmp_path / "var/run").symlink_to("/run")
-    (tmp_path / "run/up").symlink_to("../../../run/spidernet")
-    assert below(tmp_path, "/var/run/spidernet/spiderpool.sock") == tmp_path / "run/spidernet/spiderpool.sock"
-    assert below(tmp_path, "/var/run/up/x") == tmp_path / "run/spidernet/x"
-    assert below(Path("/"), tmp_path) == tmp_path.resolve()
-
-
-def test_a_circle_of_links_ends(tmp_path: Path) -> None:
-    (tmp_path / "a").symlink_to("/a")
-    assert below(tmp_path, "/a") == tmp_path / "a"

@@ -1,0 +1,231 @@
+import base64
+import json
+import socket
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cni.installer import bundle, record
+from cni.installer.agent_health import AgentError
+from cni.installer.conflist import ConflistError
+from cni.installer.install import InstallError
+from tests.agent.agent_process import pool, write_pools
+from tests.installer.node import COPY, PLUGIN, Node, make_tree
+from tests.installer.test_conflist import CALICO
+
+
+def cache_result(node: Node, name: str, configuration: Any) -> None:
+    """Write what libcni keeps of an ADD."""
+    results = node.root / "var/lib/cni/results"
+    results.mkdir(parents=True, exist_ok=True)
+    config = base64.b64encode(json.dumps(configuration).encode()).decode()
+    (results / name).write_text(json.dumps({"kind": "cniCacheV1", "networkName": "k8s-pod-network", "config": config}))
+
+
+def test_a_second_run_changes_nothing(node: Node) -> None:
+    first = node.install()
+    assert (first.bundle.changed, first.why, node.answers()) == (True, "ipam.type is calico-ipam", True)
+    before = {path: path.lstat().st_mtime_ns for path in node.root.rglob("*")}
+    again = node.install()
+    assert (again.bundle.changed, again.why) == (False, "")
+    assert {path: path.lstat().st_mtime_ns for path in node.root.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    "text", ["", CALICO[:100], CALICO.replace('"calico"', '"flannel"'), CALICO.replace("calico-ipam", "dhcp")]
+)
+def test_where_the_conflist_is_refused_nothing_at_all_is_done(node: Node, text: str) -> None:
+    node.write(text)
+    with pytest.raises(ConflistError):
+        node.install()
+    assert [path.name for path in node.bin.iterdir()] == ["calico"]
+    assert node.files() == {"10-calico.conflist": text.encode()}
+
+
+def test_a_plugin_that_does_not_run_here_leaves_the_conflist(node: Node) -> None:
+    node.tree = make_tree(node.root / "bad", "bad", "#!/bin/sh\nexit 1\n")
+    with pytest.raises(bundle.BundleError):
+        node.install()
+    assert node.conflist.read_text() == CALICO
+
+
+class Agent:
+    """A health answer on a socket, given as often as it is asked for, after `delay` seconds."""
+
+    def __init__(self, path: Path, status: int = 200, delay: float = 0) -> None:
+        self.asked = 0
+        self._path, self._delay, self._answer = (
+            path,
+            delay,
+            f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode(),
+        )
+        path.parent.mkdir(parents=True)
+        self._thread = threading.Thread(target=self._serve)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        time.sleep(self._delay)
+        self._listener.bind(str(self._path))
+        self._listener.listen()
+        while True:
+            connection, _ = self._listener.accept()
+            with connection:
+                if not connection.recv(4096):
+                    return
+                self.asked += 1
+                connection.sendall(self._answer)
+
+    def close(self) -> None:
+        self._thread.join(self._delay)
+        with socket.socket(socket.AF_UNIX) as last:
+            last.connect(str(self._path))
+        self._thread.join()
+        self._listener.close()
+
+
+def agent_socket(node: Node) -> Path:
+    return node.root / "run/spidernet/spiderpool.sock"
+
+
+def test_before_the_first_swap_the_agent_must_answer(node: Node) -> None:
+    (node.root / "var").mkdir()
+    (node.root / "var/run").symlink_to("/run")  # as on every node
+    agent = Agent(agent_socket(node), delay=1)
+    try:
+        node.install(wait_agent=20)
+        assert agent.asked == 1
+    finally:
+        agent.close()
+    assert node.ipam() == {"type": "spiderpool"}
+
+
+@pytest.mark.parametrize(("status", "words"), [(None, "no such socket"), (500, "HTTP status 500")])
+def test_without_a_healthy_agent_the_conflist_stays(node: Node, status: int | None, words: str) -> None:
+    agent = Agent(node.root / "var/run/spidernet/spiderpool.sock", status) if status else None
+    with pytest.raises(AgentError, match=words):
+        node.install(wait_agent=0.6)
+    if agent:
+        agent.close()
+    assert node.conflist.read_text() == CALICO
+    assert node.answers()  # the plugin was brought: the next run goes on from there
+
+
+def test_a_node_that_is_swapped_is_mended_without_waiting(node: Node) -> None:
+    node.install()
+    node.write()
+    started = time.monotonic()
+    assert node.install(wait_agent=60).why == "ipam.type is calico-ipam"
+    assert time.monotonic() - started < 5
+    assert node.ipam() == {"type": "spiderpool"}
+
+
+def test_another_configuration_that_is_loaded_first_is_told(node: Node) -> None:
+    (node.conf / "00-multus.conf").write_text('{"type": "multus", "clusterNetwork": "k8s-pod-network"}')
+    assert node.install().loaded_first == ""
+    (node.conf / "01-flannel.conflist").write_text('{"name": "f", "plugins": [{"type": "flannel"}]}')
+    assert node.install().loaded_first == "/etc/cni/net.d/01-flannel.conflist"
+
+
+@pytest.mark.parametrize("as_name", ["", COPY])
+def test_uninstalling_leaves_the_node_as_it_was(node: Node, as_name: str) -> None:
+    before = {path: path.lstat().st_mode for path in node.root.rglob("*")}
+    node.install(as_name)
+    assert node.uninstall().plugin_stays == []
+    after = {path: path.lstat().st_mode for path in node.root.rglob("*")}
+    assert {path: mode for path, mode in after.items() if not path.is_relative_to(node.root / "var")} == before
+    assert not (node.root / "var/lib/spiderpool-ipam").exists()
+    assert node.conflist.read_text() == CALICO
+    assert node.uninstall() == (["/etc/cni/net.d/10-calico.conflist: left, its ipam.type is calico-ipam"], [])
+
+
+def test_the_plugin_stays_while_a_pod_was_made_with_it(node: Node) -> None:
+    node.install()
+    cache_result(node, "k8s-pod-network-1-eth0", json.loads(CALICO))
+    cache_result(node, "k8s-pod-network-2-eth0", json.loads(node.conflist.read_text()))
+    (node.root / "var/lib/cni/results/half").write_text("{")
+    done = node.uninstall()
+    assert done.plugin_stays == ["1 attachments were made with it (/var/lib/cni/results/k8s-pod-network-2-eth0 is one)"]
+    assert node.conflist.read_text() == CALICO
+    assert node.answers()
+    assert node.record.given_back
+    (node.root / "var/lib/cni/results/k8s-pod-network-2-eth0").unlink()
+    assert node.uninstall().plugin_stays == []
+    assert [path.name for path in node.bin.iterdir()] == ["calico"]
+
+
+def test_the_plugin_stays_while_another_conflist_names_it(node: Node) -> None:
+    node.install()
+    (node.conf / "20-macvlan.conf").write_text('{"type": "macvlan", "ipam": {"type": "spiderpool"}}')
+    assert node.uninstall().plugin_stays == ["/etc/cni/net.d/20-macvlan.conf names it"]
+    assert node.answers()
+    assert node.uninstall(force=True).plugin_stays == []
+    assert not node.plugin.exists()
+
+
+def test_the_plugin_stays_while_releases_are_pending(node: Node) -> None:
+    node.install()
+    assert node.uninstall(pending=2).plugin_stays == ["2 releases are pending"]
+    assert node.answers()
+
+
+def test_a_node_that_was_given_back_can_be_swapped_again(node: Node) -> None:
+    node.install()
+    node.uninstall(pending=1)
+    assert node.install().why == "ipam.type is calico-ipam"
+    assert not node.record.given_back
+    assert node.record.reverts == 0
+
+
+def test_a_swapped_node_whose_record_is_lost_is_given_back_by_force_only(node: Node) -> None:
+    node.install()
+    (node.conf / record.NAME).unlink()
+    with pytest.raises(ConflistError, match="--force"):
+        node.uninstall()
+    assert node.answers()
+    node.uninstall(force=True)
+    assert node.ipam() == {"type": "calico-ipam"}
+
+
+def test_folders_that_are_not_there_are_told_with_their_flag(node: Node) -> None:
+    (node.bin / "calico").unlink()
+    node.bin.rmdir()
+    with pytest.raises(InstallError, match=r"/opt/cni/bin is no folder: name the node's with --cni-bin-dir"):
+        node.install()
+
+
+def test_eight_at_once_come_to_one_result(node: Node) -> None:
+    command = node.command("install", "--wait-agent", "0")
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(8)]
+    outputs = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0] * 8, outputs
+    assert sum("swapped" in out for out, _ in outputs) == 1
+    assert node.answers()
+    assert {path.name for path in node.conf.iterdir()} == {"10-calico.conflist", record.NAME}
+    assert len(list((node.bin / ".spiderpool").iterdir())) == 2
+
+
+def test_an_upgrade_keeps_one_version_back_and_the_conflist_as_it_is(node: Node) -> None:
+    node.install()
+    before = node.conflist.stat().st_ino
+    node.tree = make_tree(node.root / "second", "second", PLUGIN)
+    done = node.install()
+    assert (done.bundle.changed, done.why) == (True, "")
+    assert node.conflist.stat().st_ino == before
+    assert len(bundle.versions(node.bin)) == 2
+
+
+def test_the_embedded_agent_is_an_agent_to_wait_for(node: Node) -> None:
+    pools = write_pools(node.root / "pools.yaml", pool("v4", "10.244.100.10-10.244.100.20", default=True))
+    path = node.root / "var/run/spidernet/spiderpool.sock"
+    command = node.command("agent", "--socket", str(path), "--pool", str(pools), "--state", str(node.root / "state"))
+    with subprocess.Popen(command[:-2], stdout=subprocess.PIPE, text=True) as agent:
+        assert agent.stdout
+        assert "serving" in agent.stdout.readline()
+        done = node.run("install", "--json")
+        agent.terminate()
+    assert json.loads(done.stdout)["why"] == "ipam.type is calico-ipam"
