@@ -41,10 +41,13 @@ class Node:
             self.conf / "10-calico.conflist",
             self.conf / COPY,
         )
+        self.tree = root / "release"
+        if root.exists() and self.bin.exists():
+            return  # made before, by another process
         for folder in (self.bin, self.conf):
             folder.mkdir(parents=True)
         (self.bin / "calico").touch()
-        self.tree = make_tree(root / "release", "first")
+        make_tree(self.tree, "first")
         self.write()
 
     @property
