@@ -1,0 +1,70 @@
+"""A runtime that loads the folder all the time, as libcni does, while it is swapped and given back a thousand times.
+
+The swaps are install's and uninstall's own way to the disk (swap.hold, swap.give_back), without the bundle's copying.
+"""
+
+import json
+import multiprocessing
+import multiprocessing.synchronize
+import os
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cni.installer import record, swap
+from cni.installer.conf_folder import SUFFIXES
+from cni.installer.record import Asked
+from tests.installer.node import COPY, Node
+
+SWAPS = 1000
+LOADS = 10000
+
+
+def load(conf: Path, plugins: Path) -> str:
+    """Load as libcni does (ConfFiles, ConfListFromFile, FindInPath); return the IPAM plugin's name, or a complaint."""
+    names = sorted(name for name in os.listdir(conf) if Path(name).suffix in SUFFIXES)  # noqa: PTH208
+    for name in names:
+        try:
+            data = (conf / name).read_bytes()
+        except FileNotFoundError:
+            if name == COPY:
+                continue  # removed since it was listed; a runtime looks again at the event
+            return f"{name} has vanished"
+        try:
+            ipam: str = json.loads(data)["plugins"][0]["ipam"]["type"]
+        except (ValueError, LookupError):
+            return f"cannot be parsed: {data!r}"
+        return ipam if (plugins / ipam).is_file() else f"there is no plugin {ipam}"
+    return "no configuration"
+
+
+def read_all_the_time(conf: Path, plugins: Path, stop: "multiprocessing.synchronize.Event", results: Any) -> None:
+    seen: Counter[str] = Counter()
+    while not stop.is_set():
+        seen[load(conf, plugins)] += 1
+    results.put(seen)
+
+
+@pytest.mark.parametrize("as_name", ["", COPY])
+def test_no_load_ever_finds_a_missing_or_broken_configuration(
+    node: Node, as_name: str, show: Callable[[str], None]
+) -> None:
+    (node.bin / "calico-ipam").touch()
+    node.install(as_name)
+    context = multiprocessing.get_context("spawn")
+    stop, results = context.Event(), context.SimpleQueue()
+    reader = context.Process(target=read_all_the_time, args=(node.conf, node.bin, stop, results))
+    reader.start()
+    folders = node.folders
+    for _ in range(SWAPS):
+        swap.give_back(folders, node.record)
+        swap.hold(folders, Asked(as_name=as_name), record.read(node.conf))
+    stop.set()
+    seen = results.get()
+    reader.join(30)
+    show(f"{as_name or 'in place'}: {SWAPS} swaps, {seen.total()} loads: {dict(seen)}")
+    assert set(seen) == {"spiderpool", "calico-ipam"}
+    assert seen.total() > LOADS
