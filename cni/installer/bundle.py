@@ -50,7 +50,7 @@ def install(tree: Path, bin_folder: Path, version: str) -> Installed:
     home.mkdir(mode=0o755, exist_ok=True)
     _bring(tree, home / name)
     _self_test(home / name / PLUGIN)
-    _flip(home / CURRENT, name)
+    flip(home / CURRENT, name)
     kept_foreign = take_name(bin_folder)
     _remove_older(home, {name, before or name})
     return Installed(name, before != name or kept_foreign, kept_foreign)
@@ -210,7 +210,7 @@ def _self_test(plugin: Path) -> None:
     raise BundleError(f"{plugin} does not answer VERSION on this node, nothing was switched: {found}")
 
 
-def _flip(link: Path, target: str) -> None:
+def flip(link: Path, target: str) -> None:
     """Have a link lead to `target`, by rename: it is never missing."""
     if link.is_symlink() and str(link.readlink()) == target:
         return
