@@ -199,7 +199,7 @@ def _self_test(plugin: Path) -> None:
     try:
         # S603: it is the file that was just put there.
         done = subprocess.run(  # noqa: S603
-            [plugin], env={"CNI_COMMAND": "VERSION"}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            [plugin], env={"CNI_COMMAND": "VERSION"}, input="", capture_output=True, text=True,
             timeout=_SELF_TEST_TIMEOUT, check=False,
         )  # fmt: skip
         if done.returncode == 0 and json.loads(done.stdout)["supportedVersions"]:

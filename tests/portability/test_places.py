@@ -14,6 +14,8 @@ import pytest
 
 from cni.spec_versions import SUPPORTED
 from tests.agent.agent_process import Agent, pool, write_pools
+from tests.installer.test_conflist import CALICO
+from tests.installer.test_watch import until
 from tests.portability.conftest import NOBODY, PLACES
 from tests.portability.places import Place
 from tests.test_vectors import assert_ours_holds
@@ -101,6 +103,36 @@ def test_attach_and_the_embedded_agent_work_together(place: Place) -> None:
         assert json.loads((folder / "log").read_text().splitlines()[0])["command"] == "STATUS"
         assert agent.stop() == 0
         assert not agent.socket_path.exists()
+
+
+def test_install_watch_status_and_uninstall_work_there(place: Place) -> None:
+    with shared_folder(place) as folder:
+        for name in ("opt/cni/bin", "etc/cni/net.d"):
+            (folder / name).mkdir(parents=True)
+        conflist = folder / "etc/cni/net.d/10-calico.conflist"
+        conflist.write_text(CALICO)
+        subprocess.run(["chown", "-R", f"{place.uid}:{place.uid}", folder], check=True)
+
+        def call(*arguments: str, status: int = 0) -> str:
+            done = place.run(place.operator, *arguments, "--host-root", str(folder))
+            assert done.returncode == status, done
+            return done.stdout + done.stderr
+
+        assert "swapped (ipam.type is calico-ipam)" in call("install", "--wait-agent", "0")
+        assert json.loads(conflist.read_text())["plugins"][0]["ipam"] == {"type": "spiderpool"}
+        assert "there is no such socket" in call("status", status=1)
+        ready = folder / "ready"
+        command = place.command(place.operator, "watch", "--readiness-file", str(ready), "--host-root", str(folder))
+        with subprocess.Popen(command, env={}, stderr=subprocess.PIPE, text=True) as watch:
+            until(ready.exists, 20)
+            conflist.write_text(CALICO)
+            until(lambda: '"spiderpool"' in conflist.read_text(), 5)
+            watch.terminate()
+            said = watch.communicate(timeout=10)[1]
+        assert "swapped /etc/cni/net.d/10-calico.conflist again" in said
+        call("uninstall")
+        assert conflist.read_text() == CALICO
+        assert not list((folder / "opt/cni/bin").iterdir())
 
 
 @pytest.mark.parametrize(
