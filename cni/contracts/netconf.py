@@ -70,9 +70,15 @@ class Ipam(TypedDict):
     ]
     log_level: NotRequired[Annotated[LogLevel | None, Field(description="The least level that is logged; debug.")]]
     log_file_path: NotRequired[Annotated[str | None, Field(description="/var/log/spidernet/spiderpool.log")]]
-    log_file_max_size: NotRequired[Annotated[WholeNumber | None, Field(description="MB; 100.")]]
-    log_file_max_age: NotRequired[Annotated[WholeNumber | None, Field(description="Days; 30.")]]
-    log_file_max_count: NotRequired[Annotated[WholeNumber | None, Field(description="Rotated files kept; 10.")]]
+    log_file_max_size: NotRequired[
+        Annotated[WholeNumber | None, Field(description="MB at which the file is set aside; 100.")]
+    ]
+    log_file_max_age: NotRequired[
+        Annotated[WholeNumber | None, Field(description="Days that it is kept then; 30, 0: any.")]
+    ]
+    log_file_max_count: NotRequired[
+        Annotated[WholeNumber | None, Field(description="Files set aside that are kept; 10, 0: all.")]
+    ]
 
 
 @with_config(ConfigDict(strict=True))
