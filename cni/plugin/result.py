@@ -49,13 +49,14 @@ def refuse_static(requested: list[tuple[str, str]], addresses: list[Address]) ->
     """
     given = [address.packed for address in addresses]
     for key, value in requested:
+        shown = value
         try:
             if ip_address.parse(value.partition("/")[0]) in given:
                 continue
         except ValueError:
-            pass
+            shown = "(no address)"  # it may be anything, a secret in the wrong place among others
         text = "static addresses are asked for with SpiderPool's pod annotations (ipam.spidernet.io/ippool), not here"
-        raise CNIError(UNSUPPORTED_FIELD, text, f"{key}={value}")
+        raise CNIError(UNSUPPORTED_FIELD, text, f"{key}={shown}")
 
 
 def render(

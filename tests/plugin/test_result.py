@@ -86,8 +86,16 @@ def test_a_static_address_that_the_agent_gave_is_no_error() -> None:
     )
 
 
-@pytest.mark.parametrize("value", ["10.244.100.11", "10.244.100.10.1", "", "any"])
-def test_another_static_address_is_code_2_with_key_and_value(value: str) -> None:
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("10.244.100.11", "10.244.100.11"),
+        ("10.244.100.10.1", "(no address)"),
+        ("", "(no address)"),
+        ("x", "(no address)"),
+    ],
+)
+def test_another_static_address_is_code_2_with_its_key_and_nothing_that_is_no_address(value: str, shown: str) -> None:
     with pytest.raises(CNIError) as raised:
         refuse_static([("runtimeConfig.ips", value)], select({"ips": [V4]}, "eth0"))
-    assert (raised.value.code, raised.value.details) == (UNSUPPORTED_FIELD, f"runtimeConfig.ips={value}")
+    assert (raised.value.code, raised.value.details) == (UNSUPPORTED_FIELD, f"runtimeConfig.ips={shown}")
