@@ -40,6 +40,9 @@ cp "$tree/spiderpool" "$tree/spiderpool-ipam"
 version=$("$tree/spiderpool-ipam" version | sed 's/^spiderpool-ipam \([^,]*\),.*/\1/')
 case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=$(uname -m) ;; esac
 tarball=spiderpool-ipam-$version-linux-$arch.tar.gz
+install -m 755 build/install.sh "$tree/install.sh"
+(cd "$tree" && find . -type f -printf '%P\0' | sort -z | xargs -0 sha256sum) >"$work/SHA256SUMS"
+mv "$work/SHA256SUMS" "$tree/SHA256SUMS"
 chmod -R u=rwX,go=rX,a-st "$tree"
 tar -C dist --format=gnu --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
     -cf - spiderpool-ipam | gzip -n >"dist/$tarball"

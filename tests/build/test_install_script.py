@@ -1,0 +1,169 @@
+"""install.sh in the frozen tree, run for real on a node in a folder."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import requirements
+from tests.installer.node import COPY, Node
+from tests.requirements import ROOT
+
+UNIT = "etc/systemd/system/spiderpool-ipam-watch.service"
+SHELLS = (["dash"], ["busybox", "sh"], ["bash", "--posix"])
+# What the script itself needs, beside the shell. (`command -v` and `printf` are the shell's own.)
+PROGRAMS = ("cat", "dirname", "find", "mkdir", "mv", "rm", "sed", "uname", "wc")
+
+
+def run(node: Node, *options: str, tree: Path | None = None, shell: list[str] | None = None, path: str = "") -> "Done":
+    script = (tree or requirements.need_frozen("install.sh").parent) / "install.sh"
+    command = [*(shell or ["sh"]), str(script), *options, "--host-root", str(node.root)]
+    command[0] = requirements.need_program(command[0])
+    return subprocess.run(
+        command, env={"PATH": path or "/usr/bin:/bin"}, capture_output=True, text=True, timeout=60, cwd="/"
+    )
+
+
+Done = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Make a copy of the release that may be damaged."""
+    return shutil.copytree(requirements.need_frozen("install.sh").parent, tmp_path / "a folder/spiderpool-ipam")
+
+
+def programs(folder: Path, **instead: str) -> str:
+    """Make a folder for PATH that holds nothing but what the script needs, and what is given instead."""
+    folder.mkdir()
+    for name in PROGRAMS:
+        (folder / name).symlink_to(requirements.need_program(name))
+    for name, script in instead.items():
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_it_installs_with_the_options_given_in_every_shell(shell: list[str], node: Node) -> None:
+    options = ["--wait-agent=0", "--as", COPY, "--set", 'default_ipv4_ippool=["a b", "c$d"]', "--json"]
+    done = run(node, *options, shell=shell)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith('{"binDir": "/opt/cni/bin"')
+    assert node.ipam(node.copy) == {"type": "spiderpool", "default_ipv4_ippool": ["a b", "c$d"]}
+    assert node.answers()
+
+
+def test_its_exit_status_is_that_of_the_program(node: Node) -> None:
+    assert run(node, "--no-such-option").returncode == 2
+    assert run(node, "--plugin-type=flannel").returncode == 1
+    assert not node.plugin.exists()
+
+
+def test_an_option_without_its_value_is_wrong_usage() -> None:
+    script = requirements.need_frozen("install.sh")
+    done = subprocess.run(["sh", script, "--as"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "install.sh: --as wants a value; --help tells more\n")
+
+
+@pytest.mark.parametrize("machine", ["aarch64", "x86_64", "riscv64"])
+def test_another_architecture_is_refused_before_anything_is_done(
+    machine: str, node: Node, tree: Path, tmp_path: Path
+) -> None:
+    own = {"ld-linux-x86-64.so.2": "x86_64", "ld-linux-aarch64.so.1": "aarch64"}
+    (loader,) = (tree / "_internal").glob("ld-linux-*")
+    path = programs(tmp_path / "programs", uname=f"echo {machine}")
+    done = run(node, "--wait-agent=0", tree=tree, path=path)
+    if machine == own[loader.name]:
+        assert "sha256sum is missing" in done.stderr
+    else:
+        assert f"this machine is {machine}, and the files are for another architecture" in done.stderr
+    assert (done.returncode, done.stderr.count("\n"), node.plugin.exists()) == (1, 1, False)
+
+
+def append(file: Path) -> None:
+    with file.open("ab") as stream:
+        stream.write(b"x")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda tree: append(tree / "_internal/spiderpool-ipam.bin"), "_internal/spiderpool-ipam.bin: FAILED"),
+        (lambda tree: (tree / "spiderpool").unlink(), "spiderpool: FAILED open or read"),
+        (lambda tree: (tree / "SHA256SUMS").unlink(), "SHA256SUMS is missing"),
+        (lambda tree: (tree / "SHA256SUMS").write_text(""), "unpack the tarball"),
+        (lambda tree: (tree / "_internal/old.pyc").touch(), "holds files that are not of this release"),
+        (lambda tree: (tree / "SHA256SUMS").write_bytes((tree / "SHA256SUMS").read_bytes()[:-150]), "unpack"),
+    ],
+    ids=["damaged", "missing", "no-sums", "empty-sums", "left-over", "cut-sums"],
+)
+@pytest.mark.parametrize("shell", [["dash"], ["busybox", "sh"]], ids=" ".join)
+def test_a_damaged_release_is_not_installed(
+    damage: Callable[[Path], object], words: str, shell: list[str], node: Node, tree: Path
+) -> None:
+    damage(tree)
+    done = run(node, "--wait-agent=0", tree=tree, shell=shell)
+    assert words.replace("FAILED open or read", "FAILED") in done.stderr
+    assert (done.returncode, done.stderr.count("\n"), node.plugin.exists()) == (1, 1, False)
+
+
+def test_the_sums_cover_every_file_of_the_release(tree: Path) -> None:
+    named = {line.split("  ", 1)[1] for line in (tree / "SHA256SUMS").read_text().splitlines()}
+    there = {str(path.relative_to(tree)) for path in tree.rglob("*") if path.is_file()}
+    assert there - named == {"SHA256SUMS"}
+    assert named <= there
+
+
+def test_a_dry_run_leaves_the_node_as_it_is(node: Node) -> None:
+    before = sorted(node.root.rglob("*"))
+    done = run(node, "--dry-run", "--systemd")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert '"type": "spiderpool"' in done.stdout
+    assert sorted(node.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_the_unit_runs_what_was_installed_and_can_be_removed(shell: list[str], node: Node) -> None:
+    (node.root / "usr/cni 100%").mkdir(parents=True)
+    done = run(node, "--wait-agent=0", "--systemd", "--cni-bin-dir", "/usr/cni 100%", shell=shell)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "systemctl enable --now spiderpool-ipam-watch.service" in done.stdout  # it does not run in a folder
+    lines = (node.root / UNIT).read_text().splitlines()
+    program = "/usr/cni 100%%/.spiderpool/current/spiderpool-ipam"
+    assert f'ExecStart="{program}" watch "--cni-bin-dir=/usr/cni 100%%"' in lines
+    assert f"ConditionPathExists={program}" in lines
+    assert (node.root / program.replace("%%", "%")[1:]).is_file()
+    assert 'ReadWritePaths="-/etc/cni/" "-/usr/"' in lines
+
+    done = run(node, "--uninstall", "--cni-bin-dir=/usr/cni 100%", shell=shell)
+    assert (done.returncode, (node.root / UNIT).exists()) == (0, False)
+    assert node.ipam() == {"type": "calico-ipam"}
+
+
+def test_the_installed_copy_takes_itself_away(node: Node) -> None:
+    assert run(node, "--wait-agent=0", "--systemd").returncode == 0
+    current = node.bin / ".spiderpool/current"
+    done = run(node, "--uninstall", tree=current)
+    assert (done.returncode, done.stderr, node.ipam()) == (0, "", {"type": "calico-ipam"})
+    assert [path.name for path in node.bin.iterdir()] == ["calico"]
+    assert not (node.root / UNIT).exists()
+
+
+def test_systemd_has_nothing_to_say_against_the_unit(node: Node) -> None:
+    analyze = requirements.need_program("systemd-analyze")
+    assert run(node, "--wait-agent=0", "--systemd").returncode == 0
+    done = subprocess.run([analyze, "verify", node.root / UNIT], capture_output=True, text=True)
+    # The program lies below the folder that stands for the node's root.
+    said = [line for line in done.stderr.splitlines() if "spiderpool" in line and "is not executable" not in line]
+    assert not said
+
+
+@pytest.mark.parametrize("script", ["install.sh", "freeze.sh", "demo.sh", "tools.sh", "find_python.sh"])
+def test_shellcheck_finds_nothing(script: str) -> None:
+    shellcheck = requirements.need_program("shellcheck")
+    done = subprocess.run([shellcheck, "--severity=warning", ROOT / "build" / script], capture_output=True, text=True)
+    assert not done.stdout
