@@ -1,6 +1,7 @@
 """`spiderpool-ipam uninstall`: give Calico's conflist back and take the plugin away."""
 
 import json
+import signal
 
 import click
 
@@ -14,8 +15,9 @@ PLUGIN_STAYS = 3
 @click.command()
 @takes_folders
 @click.option("--force", is_flag=True, help="Take the plugin away although it is needed, and forget pending releases.")
+@click.option("--stay", is_flag=True, help="When all is gone, wait for SIGTERM: a DaemonSet's container must not end.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def uninstall(folders: Folders, force: bool, as_json: bool) -> None:
+def uninstall(folders: Folders, force: bool, stay: bool, as_json: bool) -> None:
     """Give Calico's conflist back and take the plugin away.
 
     The plugin stays while a conflist names it, while pods that were started with it are there (CRI-O deletes a pod
@@ -31,3 +33,7 @@ def uninstall(folders: Folders, force: bool, as_json: bool) -> None:
             click.secho(f"the plugin stays: {reason}", fg="yellow", err=True)
     if done.plugin_stays:
         raise SystemExit(PLUGIN_STAYS)
+    if stay:
+        # Blocked first: as a container's first process it would not get them otherwise.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+        signal.sigwait({signal.SIGTERM, signal.SIGINT})
