@@ -1,5 +1,6 @@
 #!/bin/bash
-# Build the tests' Go peers into .tools/bin, at pinned versions: cnitool and the reference plugins, and upstream's plugin.
+# Build the tests' Go peers into .tools/bin, at pinned versions: cnitool and the reference plugins, upstream's plugin, and
+# kustomize.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,5 +11,6 @@ go install github.com/containernetworking/cni/cnitool@v1.3.0
 for plugin in main/ptp main/bridge meta/portmap meta/tuning ipam/host-local; do
     go install "github.com/containernetworking/plugins/plugins/$plugin@v1.9.1"
 done
+go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.0
 # `go install …/spiderpool@v1.2.2` asks the module proxy for the list of versions, which not every proxy serves.
 (cd tests/go/peer && go build -o "$GOBIN/spiderpool-go" github.com/spidernet-io/spiderpool/cmd/spiderpool)

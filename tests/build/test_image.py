@@ -1,0 +1,143 @@
+"""The image, built by podman and run on a node in a folder, as the manifests say: mounts, rights, arguments, probe."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import requirements
+from tests.agent.agent_process import pool, running_agent, write_pools
+from tests.build import manifests
+from tests.installer.node import Node
+from tests.installer.test_conflist import CALICO
+from tests.requirements import ROOT
+
+IMAGE = "spiderpool-ipam:test"
+
+
+class Podman:
+    """podman with a storage of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._command = [
+            requirements.need_program("podman"), "--storage-driver=vfs", f"--root={folder}/root",
+            f"--runroot={folder}/run", f"--tmpdir={folder}/tmp", "--cgroup-manager=cgroupfs", "--events-backend=none",
+        ]  # fmt: skip
+
+    def __call__(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*self._command, *arguments], capture_output=True, text=True, timeout=120)
+
+    def run(self, node: Node, spec: dict[str, Any], container: dict[str, Any], *options: str) -> Any:
+        """Run a container of a pod as the kubelet would."""
+        for mount in manifests.node_mounts(spec, container):
+            (node.root / mount.node.relative_to("/")).mkdir(parents=True, exist_ok=True)
+        return self(
+            "run", *options, *_rights(spec, container), *_mounts(node, spec, container), IMAGE, *container["args"]
+        )
+
+
+def _rights(spec: dict[str, Any], container: dict[str, Any]) -> list[str]:
+    security = container["securityContext"]
+    assert (security["readOnlyRootFilesystem"], security["allowPrivilegeEscalation"]) == (True, False)
+    return [
+        "--read-only", "--read-only-tmpfs=false", "--security-opt=no-new-privileges",
+        *(f"--cap-drop={name}" for name in security["capabilities"]["drop"]),
+        *(f"--cap-add={name}" for name in security["capabilities"]["add"]),
+        f"--user={spec['securityContext']['runAsUser']}:{spec['securityContext']['runAsGroup']}",
+        "--network=host" if spec["hostNetwork"] else "--network=none",
+        # podman's own limits are higher than a test machine may set.
+        "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024",
+    ]  # fmt: skip
+
+
+def _mounts(node: Node, spec: dict[str, Any], container: dict[str, Any]) -> list[str]:
+    folders = [
+        f"--volume={node.root}{mount.node}:{mount.container}:{'ro' if mount.read_only else 'rw'}"
+        for mount in manifests.node_mounts(spec, container)
+    ]
+    empty = {volume["name"] for volume in spec["volumes"] if "emptyDir" in volume}
+    return folders + [f"--tmpfs={one['mountPath']}" for one in container["volumeMounts"] if one["name"] in empty]
+
+
+@pytest.fixture(scope="module")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+    requirements.need_root()
+    tree = requirements.need_frozen("install.sh").parent
+    podman = Podman(tmp_path_factory.mktemp("podman"))
+    done = podman("build", "--quiet", "--file", ROOT / "build/Dockerfile", "--tag", IMAGE, tree)
+    assert done.returncode == 0, done.stderr
+    yield podman
+    podman("rm", "--all", "--force", "--time=0")
+
+
+@pytest.fixture
+def with_agent(node: Node) -> Iterator[Node]:
+    """Make a node whose agent answers at the usual place."""
+    folder = node.root / "var/run/spidernet"
+    folder.mkdir(parents=True)
+    pools = write_pools(node.root / "pools.yaml", pool("v4", "10.244.100.10-10.244.100.200"))
+    with running_agent(folder, pools, name="spiderpool.sock"):
+        yield node
+
+
+def eventually(condition: Any, seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (holds := condition()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return bool(holds)
+
+
+def test_it_holds_the_release_and_runs_the_operator_program(podman: Podman) -> None:
+    done = podman("run", "--rm", "--network=none", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", IMAGE)
+    assert "Operate spiderpool" in done.stdout + done.stderr
+    inspected = podman("image", "inspect", "--format={{.Config.Labels}} {{.Config.Env}}", IMAGE).stdout
+    assert "org.opencontainers.image.licenses:Apache-2.0" in inspected
+
+
+def test_the_daemonset_installs_and_holds_and_the_other_gives_back(podman: Podman, with_agent: Node) -> None:
+    node, spec = with_agent, manifests.pod_spec("install")
+    (install,), (watch,) = spec["initContainers"], spec["containers"]
+    (node.bin / "spiderpool").write_text("another's")
+    for expected in ("put there", "as before"):  # a restarted pod runs it again
+        done = podman.run(node, spec, install, "--rm")
+        assert (done.returncode, expected in done.stdout) == (0, True), done.stderr
+    assert (node.ipam(node.copy), node.ipam()) == ({"type": "spiderpool"}, {"type": "calico-ipam"})
+    assert node.answers()
+
+    assert podman.run(node, spec, watch, "--detach", "--name=watch").returncode == 0
+    probe = ("exec", "watch", *watch["readinessProbe"]["exec"]["command"])
+    assert eventually(lambda: podman(*probe).returncode == 0), podman("logs", "watch").stderr
+    node.copy.unlink()
+    assert eventually(node.copy.exists), podman("logs", "watch").stderr
+    node.write(CALICO.replace("calico-ipam", "host-local"))
+    started = time.monotonic()
+    podman("stop", f"--time={spec['terminationGracePeriodSeconds']}", "watch")
+    assert time.monotonic() - started < spec["terminationGracePeriodSeconds"]
+    assert podman("inspect", "--format={{.State.ExitCode}}", "watch").stdout.strip() == "0"
+    assert node.answers()
+
+    spec = manifests.pod_spec("uninstall")
+    done = podman.run(node, spec, spec["initContainers"][0], "--rm")
+    assert done.returncode == 0, done.stderr
+    assert not node.copy.exists()
+    assert (node.bin / "spiderpool").read_text() == "another's"
+    assert sorted(path.name for path in node.bin.iterdir()) == ["calico", "spiderpool"]
+
+    # What stays so that the pod is ready: it changes nothing, and ends when it is told to.
+    assert podman.run(node, spec, spec["containers"][0], "--detach", "--name=done").returncode == 0
+    assert eventually(lambda: podman("logs", "done").stdout)
+    assert podman("inspect", "--format={{.State.Running}}", "done").stdout.strip() == "true"
+    podman("stop", "--time=5", "done")
+    assert podman("inspect", "--format={{.State.ExitCode}}", "done").stdout.strip() == "0"
+
+
+def test_a_failed_install_says_in_one_line_what_to_do(podman: Podman, node: Node) -> None:
+    """The kubelet shows it as the pod's termination message."""
+    node.write(CALICO.replace('"calico"', '"flannel"'))
+    spec = manifests.pod_spec("install")
+    done = podman.run(node, spec, spec["initContainers"][0], "--rm")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "no plugin of type calico" in done.stderr

@@ -1,0 +1,124 @@
+"""build/kubernetes: what the manifests say, judged by Kubernetes' schemas and by the program's own command line."""
+
+import importlib
+import tomllib
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Any
+
+import click
+import kubernetes_validate
+import pytest
+from kubernetes_validate.utils import all_versions
+
+from cni.cli.__main__ import COMMANDS
+from cni.installer import agent_health, folders
+from tests.build import manifests
+from tests.requirements import ROOT
+
+VERSIONS = all_versions()
+# What install, watch and uninstall reach on a node of the default platform, and whether they write there.
+REACHED = {
+    "/opt/cni/bin": True,
+    "/etc/cni/net.d": True,
+    folders.STATE: True,
+    folders.RESULTS: False,
+    agent_health.SOCKET: False,
+}
+
+
+def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*spec["initContainers"], *spec["containers"]]
+
+
+@pytest.mark.parametrize("name", manifests.NAMES)
+def test_they_follow_the_schemas_of_every_kubernetes_version(name: str, show: Callable[[str], None]) -> None:
+    documents = manifests.render(name)
+    assert {document["kind"] for document in documents} == {"ServiceAccount", "DaemonSet"}
+    for version in VERSIONS:
+        for document in documents:
+            kubernetes_validate.validate(document, version, strict=True)
+    show(f"build/kubernetes/{name}: valid for Kubernetes {VERSIONS[0]} to {VERSIONS[-1]}")
+
+
+@pytest.mark.parametrize("fault", [{"hostNetwrok": True}, {"hostNetwork": "yes"}, {"containers": [{"image": "x"}]}])
+def test_the_schemas_do_find_faults(fault: dict[str, Any]) -> None:
+    document = manifests.daemon_set("install")
+    document["spec"]["template"]["spec"].update(fault)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
+
+
+@pytest.mark.parametrize("name", manifests.NAMES)
+def test_the_program_takes_the_arguments(name: str) -> None:
+    spec = manifests.pod_spec(name)
+    lines = [container["args"] for container in containers(spec)]
+    for container in containers(spec):
+        if probe := container.get("readinessProbe"):
+            program, *arguments = probe["exec"]["command"]
+            assert program == "/spiderpool-ipam/spiderpool-ipam"  # the Dockerfile's ENTRYPOINT
+            lines.append(arguments)
+    for command, *arguments in lines:
+        given = [argument for argument in arguments if argument != "--host-root=/host"]  # which is not there here
+        found: click.Command = getattr(importlib.import_module(COMMANDS[command][0]), command)
+        found.make_context(command, given)
+
+
+def test_watch_writes_the_readiness_file_that_the_probe_asks_for() -> None:
+    spec = manifests.pod_spec("install")
+    (watch,) = spec["containers"]
+    (written,) = [argument for argument in watch["args"] if argument.startswith("--readiness-file=")]
+    assert written in watch["readinessProbe"]["exec"]["command"]
+    folder = PurePosixPath(written.partition("=")[2]).parent
+    (volume,) = [mount["name"] for mount in watch["volumeMounts"] if mount["mountPath"] == str(folder)]
+    assert [one for one in spec["volumes"] if one["name"] == volume and "emptyDir" in one]
+
+
+@pytest.mark.parametrize("name", manifests.NAMES)
+def test_every_folder_that_is_reached_is_mounted_where_it_is_looked_for(name: str) -> None:
+    spec = manifests.pod_spec(name)
+    for container in containers(spec):
+        mounts = manifests.node_mounts(spec, container)
+        assert len(mounts) == len(REACHED)
+        for mount in mounts:
+            assert mount.container == manifests.HOST / mount.node.relative_to("/")
+            reached = [write for path, write in REACHED.items() if PurePosixPath(path).is_relative_to(mount.node)]
+            assert reached == [not mount.read_only], mount
+
+
+@pytest.mark.parametrize("name", manifests.NAMES)
+def test_it_runs_on_every_linux_node_before_the_pod_network_does(name: str) -> None:
+    spec = manifests.pod_spec(name)
+    assert spec["hostNetwork"] is True
+    assert spec["priorityClassName"] == "system-node-critical"
+    assert spec["tolerations"] == [{"operator": "Exists"}]
+    assert spec["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert manifests.daemon_set(name)["metadata"]["namespace"] == "kube-system"
+
+
+@pytest.mark.parametrize("name", manifests.NAMES)
+def test_it_holds_no_more_rights_than_it_needs(name: str) -> None:
+    spec = manifests.pod_spec(name)
+    assert spec["automountServiceAccountToken"] is False
+    assert {document["kind"] for document in manifests.render(name)} == {"ServiceAccount", "DaemonSet"}  # no roles
+    for container in containers(spec):
+        security = container["securityContext"]
+        assert (security["allowPrivilegeEscalation"], security["readOnlyRootFilesystem"]) == (False, True)
+        assert security["capabilities"]["drop"] == ["ALL"]
+        assert "privileged" not in security
+        assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+
+
+def test_uninstalling_takes_the_place_of_installing() -> None:
+    install, uninstall = manifests.daemon_set("install"), manifests.daemon_set("uninstall")
+    assert install["metadata"] == uninstall["metadata"]
+    assert install["spec"]["selector"] == uninstall["spec"]["selector"]
+    commands = {container["args"][0] for container in containers(uninstall["spec"]["template"]["spec"])}
+    assert commands == {"uninstall"}
+
+
+def test_the_image_has_the_version_of_the_release() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for name in manifests.NAMES:
+        images = {container["image"] for container in containers(manifests.pod_spec(name))}
+        assert images == {f"spiderpool-ipam:{version}"}
