@@ -47,6 +47,7 @@ def _rights(spec: dict[str, Any], container: dict[str, Any]) -> list[str]:
         *(f"--cap-drop={name}" for name in security["capabilities"]["drop"]),
         *(f"--cap-add={name}" for name in security["capabilities"]["add"]),
         f"--user={spec['securityContext']['runAsUser']}:{spec['securityContext']['runAsGroup']}",
+        f"--memory={container['resources']['limits']['memory'].removesuffix('i')}",
         "--network=host" if spec["hostNetwork"] else "--network=none",
         # podman's own limits are higher than a test machine may set.
         "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024",
