@@ -2,17 +2,29 @@
 
 Importing them from PyInstaller's archive would need PyInstaller's own import machinery first: five modules, 3 ms. So
 they are compiled here and lie in the script as one marshalled list, in the order in which they import each other, and a
-short loop runs them. Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs this must be the bundle's).
+short loop runs them. A module that is imported inside functions only is for rare calls: it lies there as bytes, and is
+unmarshalled and run when something of it is asked for. Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs
+this must be the bundle's).
 """
 
 import ast
 import marshal
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import CodeType
 
 ENTRY = "cni.plugin.__main__"
 LOADER = """import marshal, sys
+def defer(module, code):
+    def load(name):
+        del module.__getattr__
+        exec(marshal.loads(code), module.__dict__)
+        return getattr(module, name)
+    module.__getattr__ = load
+for name, code in {deferred!r}:
+    sys.modules[name] = type(sys)(name)
+    defer(sys.modules[name], code)
 for name, code in marshal.loads({modules!r}):
     module = type(sys)(name) if name != "__main__" else sys.modules[name]
     sys.modules[name] = module
@@ -27,9 +39,20 @@ def source_path(root: Path, module: str) -> Path | None:
 
 
 def imports_of(path: Path) -> list[str]:
-    """List what a file imports at run time of our own: `if TYPE_CHECKING:` blocks are none of it."""
+    """List what a file imports of our own when it is run: `if TYPE_CHECKING:` blocks and functions are none of it."""
+    return our_names(ast.parse(path.read_text()).body)
+
+
+def deferred_imports_of(path: Path) -> list[str]:
+    """List what a file's functions import of our own."""
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
+    return our_names([node for function in functions for node in ast.walk(function)])
+
+
+def our_names(nodes: Iterable[ast.AST]) -> list[str]:
+    """List the modules, and what might be modules, that import statements name."""
     names = []
-    for node in ast.parse(path.read_text()).body:
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "cni":
             names += [node.module, *[f"{node.module}.{alias.name}" for alias in node.names]]
     return names
@@ -52,12 +75,26 @@ def compiled(path: Path, module: str) -> CodeType:
     return compile(path.read_text(), f"{module.replace('.', '/')}.py", "exec", optimize=2)
 
 
+def deferred_files(root: Path, files: dict[str, Path]) -> dict[str, Path]:
+    """Return the modules that only functions import, and what else these import."""
+    deferred: dict[str, Path] = {}
+    names = [name for path in files.values() for name in deferred_imports_of(path)]
+    while names:
+        name = names.pop()
+        path = source_path(root, name)
+        if path and name not in files and name not in deferred:
+            deferred[name] = path
+            names += imports_of(path) + deferred_imports_of(path)
+    return deferred
+
+
 def main(root: Path, output: Path) -> None:
     """Write the script."""
     files = in_import_order(root, ENTRY, {})
     # In one piece, names that several modules use are read once.
     modules = [("__main__" if name == ENTRY else name, compiled(path, name)) for name, path in files.items()]
-    output.write_text(LOADER.format(modules=marshal.dumps(modules)))
+    deferred = [(name, marshal.dumps(compiled(path, name))) for name, path in deferred_files(root, files).items()]
+    output.write_text(LOADER.format(modules=marshal.dumps(modules), deferred=tuple(deferred)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ import pytest
 
 CNI = Path(__file__).parents[1] / "cni"
 LEAVES = {"cni.errors", "cni.spec_versions", "cni.syntax"}
-PLUGIN_MAY = {"_datetime", "_frozen_importlib", "_frozen_importlib_external", "_imp", "_socket", "posix", "time"}
+PLUGIN_MAY = {
+    "_datetime", "_frozen_importlib", "_frozen_importlib_external", "_imp", "_signal", "_socket", "posix", "time",
+}  # fmt: skip
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -53,5 +55,6 @@ def test_the_contracts_import_pydantic_and_leaves_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [p for p in CNI.rglob("*.py") if "plugin" not in p.parts], ids=lambda p: p.name)
-def test_nothing_imports_the_plugin_but_itself(path: Path) -> None:
-    assert not [name for name in imports(path) if name.startswith("cni.plugin")]
+def test_nothing_imports_the_plugin_but_itself_and_pending_releases(path: Path) -> None:
+    # There is one implementation of what is pending: the plugin writes it, `status` counts it, `watch` replays it.
+    assert {name for name in imports(path) if name.startswith("cni.plugin")} <= {"cni.plugin.pending"}

@@ -37,6 +37,8 @@ def plugin_main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Mai
         raise TimeoutError(f"no answer in {TIME_LIMIT} s")
 
     monkeypatch.setattr("cni.plugin.log.DEFAULT_PATH", str(tmp_path / "log"))
+    monkeypatch.setattr("cni.plugin.parameters.PENDING_FOLDER", str(tmp_path / "pending"))
+    monkeypatch.setattr("cni.plugin.operations.PATIENCE", {"ADD": 0.1, "CHECK": 0.1, "DEL": 0.1})
     before = signal.signal(signal.SIGALRM, too_long)
     signal.alarm(TIME_LIMIT)
     yield main

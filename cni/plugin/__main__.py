@@ -7,12 +7,13 @@ extension alone (validation.py). tests/plugin/test_import_budget.py keeps it so.
 
 import posix
 import time
+from _signal import SIGINT, SIGTERM, signal
 
-from cni.errors import INTERNAL, IO_FAILURE, CNIError
+from cni.errors import INTERNAL, IO_FAILURE, TRY_AGAIN_LATER, CNIError
 from cni.plugin import log
 from cni.plugin.json_text import encode
 from cni.plugin.netconf import stated_version
-from cni.plugin.operations import Call, give_back, run
+from cni.plugin.operations import Call, run
 from cni.spec_versions import LATEST, SUPPORTED, WHEN_EMPTY
 
 TYPE_CHECKING = False
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 STDIN_LIMIT = 16 * 1024 * 1024  # bytes
 DETAILS_LIMIT = 300  # bytes: libcni joins msg and details into the pod's event
 LOGGED_LIMIT = 65536  # characters of details
+_stoppable = False
 
 _ABOUT = f"""spiderpool: the CNI IPAM plugin for Calico with SpiderPool, run by a container runtime or a CNI plugin
 CNI protocol versions supported: {", ".join(SUPPORTED)}
@@ -31,6 +33,7 @@ CNI protocol versions supported: {", ".join(SUPPORTED)}
 
 def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int) -> int:
     """Run one CNI call over the given file descriptors; return the exit status: 0, or 1 with an error object."""
+    global _stoppable  # noqa: PLW0603
     started = time.monotonic()
     command = environ.get(b"CNI_COMMAND", b"").decode("utf-8", "replace")
     if not command:
@@ -40,23 +43,51 @@ def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int)
     document = b""
     error = output = None
     try:
-        document = _read(stdin)
-        output = run(call, environ, document)
+        try:
+            _stoppable = True
+            document = _read(stdin)
+            output = run(call, environ, document)
+        finally:
+            _stoppable = False
     except CNIError as raised:
         error = raised
+    except KeyboardInterrupt as raised:
+        error = CNIError(TRY_AGAIN_LATER, f"{command} was stopped by a signal", str(raised))
     except BaseException as raised:
         error = CNIError(INTERNAL, "internal error: please report it", f"{type(raised).__name__}: {raised}")
     if error:
+        _give_back(call)
         output = _error_object(error, document)
     if output is not None:
         try:
             _write(stdout, encode(output))
         except OSError as failure:
-            error = error or CNIError(IO_FAILURE, "cannot write the result to stdout", str(failure))
-            if command == "ADD" and "code" not in output:
-                give_back(call)
+            if not error:
+                error = CNIError(IO_FAILURE, "cannot write the result to stdout", str(failure))
+                _give_back(call)
     _log(call, error, started)
     return 1 if error else 0
+
+
+def _stop(number: int, _frame: object) -> None:
+    """Handle SIGTERM and SIGINT: interrupt what asks and waits, once; not what gives back, writes down and prints."""
+    global _stoppable  # noqa: PLW0603  (one process is one call)
+    if _stoppable:
+        _stoppable = False
+        raise KeyboardInterrupt(number)
+    # A pipe that nobody reads must not hold what was told to end.
+    posix.set_blocking(1, False)
+
+
+def _give_back(call: Call) -> None:
+    """Leave nothing held after an ADD that failed; whatever becomes of that, the first error stands."""
+    if call.command == "ADD":
+        try:
+            from cni.plugin import recovery
+
+            recovery.give_back(call)
+        except BaseException as failure:
+            call.notes["note"] = f"not given back: {failure}"
 
 
 def _read(stdin: int) -> bytes:
@@ -126,5 +157,7 @@ def _log(call: Call, error: CNIError | None, started: float) -> None:
 
 
 if __name__ == "__main__":
+    signal(SIGTERM, _stop)
+    signal(SIGINT, _stop)
     # No interpreter shutdown, which is a quarter of an ADD's instructions: there is nothing left to flush.
     posix._exit(main(posix.environ, 0, 1, 2))

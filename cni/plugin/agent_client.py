@@ -1,16 +1,18 @@
 """What is asked of the node's spiderpool-agent: one method per operation. Side effect: the only socket.
 
 Operations, bodies and statuses: spec/agent/openapi.yaml. Every request has a connection of its own, as the agent's
-own client does it, and one deadline for the whole exchange: a timeout per read would let a dripping agent hold the
-pod for ever. The writing side is never shut down: Go's server takes that for a gone client and cancels the ADD.
+own client does it, and one deadline for the whole call: a timeout per read would let a dripping agent hold the pod for
+ever. At the deadline the connection is closed, so that the agent stops, too. The writing side is never shut down
+before: Go's server takes that for a gone client and cancels the ADD.
 """
 
+import posix
 import time
 from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 
 from cni.errors import ALLOCATION_REFUSED, BAD_AGENT_ANSWER, TRY_AGAIN_LATER, CNIError
 from cni.plugin._validators import IPAM_ADD_RESPONSE, WORKLOAD_ENDPOINT
-from cni.plugin.http1 import ProtocolError, decode_response, encode_request
+from cni.plugin.http1 import ProtocolError, decode_response, encode_request, quoted
 from cni.plugin.json_text import encode
 from cni.plugin.validation import Invalid, validate
 
@@ -21,11 +23,10 @@ if TYPE_CHECKING:
     from cni.plugin.netconf import NetConf
     from cni.plugin.parameters import Attachment
 
-STATUS_TIMEOUT = 2  # seconds
-_GIVE_BACK_TIMEOUT = 2  # seconds, beyond the call's own deadline
+_UNDO_TIMEOUT = 2  # seconds, beyond the call's own deadline
 _BACKLOG_PAUSE = 0.01  # seconds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.4  # seconds, while nobody listens
 _RECEIVE_SIZE = 65536
-_UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 
 # The agent's words (upstream pkg/constant/errors.go, pkg/ipam) -> what to do about it; the first that fits.
 _HINTS = (
@@ -40,18 +41,27 @@ _HINTS = (
 
 
 class AgentClient:
-    """The agent behind one socket, for one call: all its requests together end at `deadline`."""
+    """The agent behind one socket, for one call: all its requests together end `timeout` seconds after its start.
 
-    def __init__(self, socket_path: str, timeout: float) -> None:
+    A socket that is missing or refuses is tried again for `patience` seconds: agents restart. With `connect_timeout`
+    no connection may take longer than that, whatever the obstacle.
+    """
+
+    def __init__(
+        self, socket_path: str, timeout: float, patience: float = 0, connect_timeout: float | None = None
+    ) -> None:
         self._socket_path = socket_path
-        self._timeout = timeout
-        self.deadline = time.monotonic() + timeout
+        self._started = time.monotonic()
+        self.deadline = self._started + timeout
+        self._patience = patience
+        self._connect_timeout = timeout if connect_timeout is None else connect_timeout
+        self.heard = False  # an answer to the last request has begun
         self.seconds = 0.0  # spent waiting for the agent
-        self.may_hold = False  # an answer has begun: after an ADD, addresses may be held that nobody reports
+        self.may_hold = False  # the agent may have acted on the last request: an ADD may hold what nobody reports
 
     def add(self, attachment: "Attachment", netconf: "NetConf") -> "dict[str, Any]":
         """POST /ipam/ip; return an IpamAddResponse. Codes 11, 100, 105."""
-        body = _identity(attachment, netconf, netNamespace=attachment.netns)
+        body = identity(attachment, netconf, netNamespace=attachment.netns)
         options = {
             "defaultIPv4IPPool": netconf.ipam.get("default_ipv4_ippool"),
             "defaultIPv6IPPool": netconf.ipam.get("default_ipv6_ippool"),
@@ -59,7 +69,7 @@ class AgentClient:
             "matchMasterSubnet": netconf.ipam.get("match_master_subnet"),
         }
         body.update({key: value for key, value in options.items() if value})
-        status, answer = self._ask("POST", "/v1/ipam/ip", body)
+        status, answer = self.ask("POST", "/v1/ipam/ip", body)
         self.may_hold = status == 200
         if status == 500:
             raise _refusal(answer)
@@ -70,23 +80,28 @@ class AgentClient:
     def release(self, attachment: "Attachment", netconf: "NetConf") -> None:
         """DELETE /ipam/ip. Codes 11, 105."""
         netns = {"netNamespace": attachment.netns} if attachment.netns else {}
-        status, answer = self._ask("DELETE", "/v1/ipam/ip", _identity(attachment, netconf, **netns))
+        status, answer = self.ask("DELETE", "/v1/ipam/ip", identity(attachment, netconf, **netns))
         if status == 500:
             raise CNIError(TRY_AGAIN_LATER, "the agent failed to release the address", _message(answer))
         if status != 200:
             raise _unexpected("DEL", status, answer)
 
-    def give_back(self, attachment: "Attachment", netconf: "NetConf") -> str:
-        """Release what an ADD that failed may have left held; return what went wrong with that, or "".
+    def release_conflicting(self, attachment: "Attachment", netconf: "NetConf") -> str:
+        """DELETE /ipam/ips, for an address conflict or an unreachable gateway only: it frees all that a live pod holds.
 
-        A real agent keeps a live pod's address, and gives it to that pod's next ADD.
+        Return what went wrong with that, or "": the conflict is the error that the caller hears of. 521 and 522 say
+        that the agent's settings refuse it, for stateless and for stateful pods.
+
+        # DEPARTS: upstream leaves isReleaseConflictIPs out, and so takes a StatefulSet's fixed address away.
         """
-        self.deadline = max(self.deadline, time.monotonic() + _GIVE_BACK_TIMEOUT)
+        body = {**identity(attachment, netconf), "netNamespace": attachment.netns, "isReleaseConflictIPs": True}
+        del body["ifName"]
+        self.extend()
         try:
-            self.release(attachment, netconf)
+            status, answer = self.ask("DELETE", "/v1/ipam/ips", body)
         except CNIError as error:
-            return f"not given back: {error.msg}: {error.details}"
-        return ""
+            return f"the conflict's addresses are not released: {error.msg}: {error.details}"
+        return "" if status == 200 else f"the conflict's addresses are not released: {status} {_message(answer)}"
 
     def endpoint(self, attachment: "Attachment") -> "tuple[bool, dict[str, Any] | None]":
         """GET /workloadendpoint; return (the agent knows the operation, WorkloadEndpointStatus or None). Codes 11, 105.
@@ -100,8 +115,8 @@ class AgentClient:
             "containerID": attachment.container_id,
             "ifName": attachment.ifname,
         }
-        target = "/v1/workloadendpoint?" + "&".join([f"{key}={_quoted(value)}" for key, value in query.items()])
-        status, answer = self._ask("GET", target)
+        target = "/v1/workloadendpoint?" + "&".join([f"{key}={quoted(value)}" for key, value in query.items()])
+        status, answer = self.ask("GET", target)
         if status == 200:
             return True, _parsed(WORKLOAD_ENDPOINT, "CHECK", answer)
         if status == 501 or status == 404:
@@ -112,7 +127,7 @@ class AgentClient:
 
     def collect_garbage(self, network: str, valid_attachments: "list[dict[str, str]]") -> bool:
         """POST /ipam/gc, our extension; say whether the agent has it. Codes 11, 105."""
-        status, answer = self._ask("POST", "/v1/ipam/gc", {"network": network, "validAttachments": valid_attachments})
+        status, answer = self.ask("POST", "/v1/ipam/gc", {"network": network, "validAttachments": valid_attachments})
         if status in (404, 405, 501):
             return False
         if status == 500:
@@ -123,11 +138,16 @@ class AgentClient:
 
     def require_healthy(self) -> None:
         """GET /ipam/healthy. Codes 11, 105."""
-        status, answer = self._ask("GET", "/v1/ipam/healthy")
+        status, answer = self.ask("GET", "/v1/ipam/healthy")
         if status != 200:
             raise CNIError(TRY_AGAIN_LATER, "the spiderpool-agent says that it is not healthy", _message(answer))
 
-    def _ask(self, method: str, target: str, body: "dict[str, Any] | None" = None) -> tuple[int, bytes]:
+    def extend(self) -> None:
+        """Grant what must be undone some seconds of its own: the call's may be over."""
+        self.deadline = max(self.deadline, time.monotonic() + _UNDO_TIMEOUT)
+
+    def ask(self, method: str, target: str, body: "dict[str, Any] | None" = None) -> tuple[int, bytes]:
+        """Make one request; return status and body. Codes 11, 105."""
         operation = method + " " + target.partition("?")[0]
         started = time.monotonic()
         try:
@@ -136,30 +156,36 @@ class AgentClient:
             text = f"the agent's answer to {operation} makes no sense: see the agent's log"
             raise CNIError(BAD_AGENT_ANSWER, text, str(error)) from None
         except TimeoutError:
-            text = f"the spiderpool-agent did not answer {operation} within {self._timeout:g} s: is it overloaded?"
+            text = f"the spiderpool-agent did not answer {operation} within {self._elapsed()}: is it overloaded?"
             raise CNIError(TRY_AGAIN_LATER, text, self._socket_path) from None
         except EOFError:
             text = f"the spiderpool-agent closed the connection without an answer to {operation}: is it restarting?"
             raise CNIError(TRY_AGAIN_LATER, text, self._socket_path) from None
         except OSError as error:
-            text = "cannot reach the spiderpool-agent on this node: is its pod running?"
+            text = f"cannot reach the spiderpool-agent on this node for {operation}"
+            text += f", tried for {self._elapsed()}: is its pod running?"
             raise CNIError(TRY_AGAIN_LATER, text, f"{self._socket_path}: {error.strerror}") from None
         finally:
             self.seconds += time.monotonic() - started
+
+    def _elapsed(self) -> str:
+        return f"{round(time.monotonic() - self._started, 1):g} s"
 
     def _exchange(self, request: bytes) -> tuple[int, bytes]:
         connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         try:
             self._connect(connection)
+            self.heard = False
+            self.may_hold = True
+            self._limit(connection, self.deadline)
             connection.sendall(request)
-            self.may_hold = False
 
             def receive() -> bytes:
-                self._limit(connection)
+                self._limit(connection, self.deadline)
                 piece = connection.recv(_RECEIVE_SIZE)
-                if not piece and not self.may_hold:
+                if not piece and not self.heard:
                     raise EOFError
-                self.may_hold = True
+                self.heard = True
                 return piece
 
             return decode_response(receive)
@@ -167,22 +193,32 @@ class AgentClient:
             connection.close()
 
     def _connect(self, connection: socket) -> None:
+        give_up = min(self.deadline, time.monotonic() + self._connect_timeout)
+        pause = _FIRST_PAUSE
         while True:
-            self._limit(connection)
+            self._limit(connection, give_up)
             try:
                 return connection.connect(self._socket_path)
             except BlockingIOError:
                 # A unix socket whose queue is full says so at once, whatever the timeout.
                 time.sleep(_BACKLOG_PAUSE)
+            except (FileNotFoundError, ConnectionRefusedError):
+                left = min(give_up, self._started + self._patience) - time.monotonic()
+                if left <= 0:
+                    raise
+                # Jitter: a node's pods must not all come back at the same moment.
+                time.sleep(min(left, pause * (0.5 + posix.urandom(1)[0] / 256)))
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _limit(self, connection: socket) -> None:
-        left = self.deadline - time.monotonic()
+    @staticmethod
+    def _limit(connection: socket, deadline: float) -> None:
+        left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
         connection.settimeout(left)
 
 
-def _identity(attachment: "Attachment", netconf: "NetConf", **more: str) -> "dict[str, Any]":
+def identity(attachment: "Attachment", netconf: "NetConf", **more: str) -> "dict[str, Any]":
     """Return what names an attachment, to every agent: the embedded one also needs the network."""
     return {
         "containerID": attachment.container_id,
@@ -222,8 +258,3 @@ def _message(answer: bytes) -> str:
         return validate({"type": "str"}, answer)  # type: ignore[no-any-return]
     except Invalid:
         return answer.decode("utf-8", "replace")
-
-
-def _quoted(text: str) -> str:
-    """Percent-encode a query value (RFC 3986); urllib costs 10 ms."""
-    return "".join([chr(byte) if byte in _UNRESERVED else f"%{byte:02X}" for byte in text.encode()])

@@ -1,23 +1,32 @@
-"""What each CNI_COMMAND does. CNI specification section 2; side effects are the agent client's.
+"""What each CNI_COMMAND does. CNI specification section 2; side effects are the agent client's, and pending releases.
 
-An operation returns the object to print, or None for silence; everything that goes wrong is one CNIError.
+An operation returns the object to print, or None for silence; everything that goes wrong is one CNIError, but for a
+signal, which is a KeyboardInterrupt.
 """
 
+import posix
 import time
 
 from cni.errors import BAD_AGENT_ANSWER, CHECK_DIFFERS, INCOMPATIBLE_VERSION, NOT_AVAILABLE, CNIError
 from cni.plugin import ip_address, parameters, result
 from cni.plugin import netconf as network_configuration
-from cni.plugin.agent_client import STATUS_TIMEOUT, AgentClient
+from cni.plugin.agent_client import AgentClient
 from cni.spec_versions import FIRST_VERSION, LATEST, SUPPORTED, knows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
     from typing import Any
 
     from cni.plugin.netconf import NetConf
     from cni.plugin.parameters import Attachment
+
+TIMEOUTS = {"STATUS": 2, "DEL": 30}  # seconds, where request_timeout is longer; a pod waits for its DEL
+DEL_CONNECT_TIMEOUT = 2  # seconds
+# How long an agent that is not there is waited for: agents restart. STATUS is asked what is true now, and GC is asked
+# again before long. A failed CHECK makes some runtimes replace the pod, which a restart of the agent is no reason for.
+PATIENCE = {"ADD": 3, "CHECK": 3, "DEL": DEL_CONNECT_TIMEOUT}  # seconds
 
 # The agent answers CHECK out of a cache that may lag behind an ADD.
 CHECK_RETRY = 3.0  # seconds
@@ -27,7 +36,7 @@ _CHECK_PAUSE = 0.2  # seconds
 class Call:
     """One call. `run` fills it in step by step, so that the log tells as much as was understood when it ended."""
 
-    __slots__ = ("agent", "attachment", "command", "netconf", "notes")
+    __slots__ = ("agent", "attachment", "command", "netconf", "notes", "owes")
 
     if TYPE_CHECKING:
         attachment: Attachment  # of ADD, DEL, CHECK
@@ -37,6 +46,7 @@ class Call:
     def __init__(self, command: str) -> None:
         self.command = command
         self.notes: dict[str, Any] = {}  # what else the log line tells
+        self.owes = False  # a pending release of this very attachment was removed
 
 
 def run(call: Call, environ: "Mapping[bytes, bytes]", stdin: bytes) -> "dict[str, Any] | None":
@@ -54,7 +64,9 @@ def run(call: Call, environ: "Mapping[bytes, bytes]", stdin: bytes) -> "dict[str
     if not knows(netconf.version, call.command):
         text = f"{call.command} exists from cniVersion {FIRST_VERSION[call.command]} on"
         raise CNIError(INCOMPATIBLE_VERSION, text, f"the configuration's is {netconf.version}")
-    call.agent = AgentClient(netconf.socket_path, STATUS_TIMEOUT if call.command == "STATUS" else netconf.timeout)
+    timeout = min(netconf.timeout, TIMEOUTS.get(call.command, netconf.timeout))
+    connect_timeout = DEL_CONNECT_TIMEOUT if call.command == "DEL" else timeout
+    call.agent = AgentClient(netconf.socket_path, timeout, PATIENCE.get(call.command, 0), connect_timeout)
     return _COMMANDS[call.command](call)
 
 
@@ -67,38 +79,39 @@ def cmd_version(stdin: bytes) -> "dict[str, Any]":
 def cmd_add(call: Call) -> "dict[str, Any]":
     """Ask the agent for addresses; return the IPAM result. Codes 2, 11, 100, 105.
 
-    The netns is not opened: Calico calls before the interface exists.
+    The netns is not opened: Calico calls before the interface exists. If this fails at any point, or what it returns
+    cannot be printed, `main` gives the addresses back.
     """
     netconf, ifname = call.netconf, call.attachment.ifname
-    try:
-        response = call.agent.add(call.attachment, netconf)
-        addresses = result.select(response, ifname)
-        result.refuse_static(_requested(call), addresses)
-        ipam_result = result.render(netconf.version, netconf.result_shape, ifname, addresses, response)
-    except BaseException:
-        give_back(call)
-        raise
+    is_pending = posix.access(call.attachment.pending_path(netconf.name), posix.F_OK)
+    if is_pending:
+        _recovery().forget(call)
+    response = call.agent.add(call.attachment, netconf)
+    addresses = result.select(response, ifname)
+    result.refuse_static(_requested(call), addresses)
+    ipam_result = result.render(netconf.version, netconf.result_shape, ifname, addresses, response)
+    if is_pending:
+        _recovery().replay_own(call)
     call.notes["addresses"] = [ip_address.text(address.packed) for address in addresses]
     return ipam_result
 
 
-def give_back(call: Call) -> None:
-    """Release what an ADD holds that is not going to be reported; a failure of that is noted, the first error stands.
-
-    Calico, for one, does not call DEL after a failed ADD.
-    """
-    if call.agent.may_hold:
-        failure = call.agent.give_back(call.attachment, call.netconf)
-        if failure:
-            call.notes["note"] = failure
-
-
 def cmd_del(call: Call) -> None:
-    """Release the attachment's addresses. Codes 11, 105.
+    """Release the attachment's addresses; what the agent does not take is written down, and done. Code 11: neither.
 
     # SPEC DEL: "Plugins should generally complete a DEL action without error even if some resources are missing."
     """
-    call.agent.release(call.attachment, call.netconf)
+    try:
+        call.agent.release(call.attachment, call.netconf)
+    except (CNIError, KeyboardInterrupt) as error:
+        _recovery().release_later(call, error)
+        return
+    try:
+        pending = posix.listdir(parameters.PENDING_FOLDER)
+    except OSError:
+        return
+    if pending:
+        _recovery().after_release(call)
 
 
 def cmd_check(call: Call) -> None:
@@ -140,11 +153,19 @@ def cmd_gc(call: Call) -> None:
     # because spiderpool-controller frees the addresses of pods that are gone. So that is success.
     """
     valid_attachments = call.netconf.valid_attachments()
+    _recovery().replay(call)
     if not call.agent.collect_garbage(call.netconf.name, valid_attachments):
         call.notes["note"] = "left to spiderpool-controller: this agent has no GC of its own"
 
 
 _COMMANDS = {"ADD": cmd_add, "DEL": cmd_del, "CHECK": cmd_check, "STATUS": cmd_status, "GC": cmd_gc}
+
+
+def _recovery() -> "ModuleType":
+    """Load what only those calls need for which a release is pending, or will be."""
+    from cni.plugin import recovery
+
+    return recovery
 
 
 def _requested(call: Call) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ CNI specification section 2, "Parameters"; containernetworking/cni pkg/skel (tab
 
 from cni import syntax
 from cni.errors import INVALID_ENVIRONMENT, CNIError
+from cni.plugin.http1 import quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ REQUIRED = {
     "STATUS": ("CNI_PATH",),
     "VERSION": (),
 }
+
+PENDING_FOLDER = "/var/lib/spiderpool-ipam/pending"
+_NAME_LENGTH = 200  # characters; NAME_MAX is 255, suffix included
 
 # upstream's K8sArgs (spiderpool cmd/spiderpool/cmd/cni_types.go)
 _KNOWN_ARGS = {
@@ -47,6 +51,16 @@ class Attachment:
         self.pod_name = cni_args.get("K8S_POD_NAME", "")
         self.pod_uid = cni_args.get("K8S_POD_UID", "")
         self.requested_ip = cni_args.get("IP", "")
+
+    def pending_path(self, network: str) -> str:
+        """Name the file in which a release is written down that the agent did not take (pending.py).
+
+        It is one for all containers of a pod, as an allocation of the embedded agent is: an ADD finds what is pending
+        of the pod's earlier containers by one look. Should two names be cut to the same one, they share a file: each
+        line in it says whose it is.
+        """
+        name = f"{network}~{self.pod_uid or self.container_id}~{self.ifname}"
+        return f"{PENDING_FOLDER}/{quoted(name)[:_NAME_LENGTH]}.release"
 
 
 def read(command: str, environ: "Mapping[bytes, bytes]") -> Attachment | None:

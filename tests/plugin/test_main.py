@@ -155,6 +155,7 @@ def test_any_input_gives_one_object_or_silence_and_no_traceback(
 ) -> None:
     monkeypatch.setattr(log, "DEFAULT_PATH", str(tmp_path / "log"))
     monkeypatch.setattr(operations, "CHECK_RETRY", 0)
+    monkeypatch.setattr(operations, "PATIENCE", {})
     examples = 10_000
     calls = reached = 0
 
@@ -184,7 +185,7 @@ def test_without_a_command_it_says_what_it_is_on_stderr_alone() -> None:
 
 def test_an_unforeseen_failure_is_code_999_and_not_a_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fail(*_: object) -> None:
-        raise KeyboardInterrupt("by hand")
+        raise SystemExit("by hand")
 
     monkeypatch.setattr(log, "DEFAULT_PATH", str(tmp_path / "log"))
     monkeypatch.setattr(plugin, "run", fail)
