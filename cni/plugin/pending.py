@@ -29,7 +29,7 @@ FOLDER = PENDING_FOLDER
 EXPIRY = 24 * 3600  # seconds
 LOCK_TIMEOUT = 10.0  # seconds
 _REQUEST_TIMEOUT = 2.0  # seconds for one request of a replay
-_LOCK_PAUSE = 0.01  # seconds
+_LOCK_PAUSE = 0.002  # seconds
 _SIZE_LIMIT = 16 * 1024 * 1024  # bytes of a file
 _TEMPORARY = "/.new"  # one name will do: it is written under the lock
 
@@ -100,19 +100,19 @@ def replay(
     folder: str = FOLDER,
     limit: int = 1000,
     *,
-    root: str = "",
+    place: "Callable[[str], str]" = str,
     seconds: float = 60,
     only: str = "",
     report: "Callable[[str], None]" = lambda line: None,
 ) -> Outcome:
-    """Send what is pending to the embedded agents on the recorded sockets, below `root`; never raises OSError.
+    """Send what is pending to the embedded agents on the recorded sockets; never raises OSError.
 
-    Ends after the file with which `limit` releases are reached, or when `seconds` are over. `only` names one file.
+    `place` says where a socket is to be found: not under its own path where the node is mounted elsewhere. Ends after the file with which `limit` releases are reached, or when `seconds` are over. `only` names one file.
     `report` gets one line for each release that is given up, and for each file that cannot be changed. Several
     processes may do this at once.
     """
     outcome = Outcome()
-    agents = _Agents(root)
+    agents = _Agents(place)
     give_up = time.monotonic() + seconds
     names = [name for name in _names(folder) if only in ("", name)]
     # Each time from another place on, so that files whose agent is gone do not stand before the others.
@@ -126,6 +126,8 @@ def replay(
             report(f"{folder}/{name}: {error.strerror or error}")
             outcome.kept += 1
             limit -= 1
+        # Whoever waits for the lock, a DEL, say, gets it between two files.
+        time.sleep(2 * _LOCK_PAUSE)
     return outcome
 
 
@@ -169,8 +171,8 @@ def _is_settled(line: bytes, agents: "_Agents", outcome: Outcome, report: "Calla
 class _Agents:
     """The agents behind the recorded sockets, each asked once what it is."""
 
-    def __init__(self, root: str) -> None:
-        self._root = root
+    def __init__(self, place: "Callable[[str], str]") -> None:
+        self._place = place
         self._kinds: dict[str, str] = {}
 
     def kind(self, socket_path: str) -> str:
@@ -199,7 +201,7 @@ class _Agents:
         self, socket_path: str, method: str, target: str, body: "dict[str, Any] | None" = None
     ) -> tuple[int, bytes]:
         try:
-            return AgentClient(self._root + socket_path, _REQUEST_TIMEOUT).ask(method, target, body)
+            return AgentClient(self._place(socket_path), _REQUEST_TIMEOUT).ask(method, target, body)
         except CNIError:
             return 0, b""
 
