@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cni.cli import releases
 from cni.cli.node import takes_folders
 from cni.installer import status as reporter
 from cni.installer.folders import Folders
@@ -23,7 +24,7 @@ def status(folders: Folders, readiness_file: Path | None, as_json: bool) -> None
     """Show how this node's installation is. The exit status is 0 only if all is well."""
     if readiness_file:
         raise SystemExit(not readiness_file.exists())
-    found = reporter.gather(folders, 0)
+    found = reporter.gather(folders, releases.count(folders))
     if as_json:
         click.echo(json.dumps({_camel(key): value for key, value in found._asdict().items()}))
     else:

@@ -5,6 +5,7 @@ import signal
 
 import click
 
+from cni.cli import releases
 from cni.cli.node import takes_folders
 from cni.installer import install as installer
 from cni.installer.folders import Folders
@@ -23,7 +24,7 @@ def uninstall(folders: Folders, force: bool, stay: bool, as_json: bool) -> None:
     The plugin stays while a conflist names it, while pods that were started with it are there (CRI-O deletes a pod
     with the configuration of its start), and while releases are pending. Then the exit status is 3: run it again later.
     """
-    done = installer.uninstall(folders, lambda: 0, force=force)
+    done = installer.uninstall(folders, lambda: _replay(folders), force=force)
     if as_json:
         click.echo(json.dumps({"done": done.done, "pluginStays": done.plugin_stays}))
     else:
@@ -37,3 +38,9 @@ def uninstall(folders: Folders, force: bool, stay: bool, as_json: bool) -> None:
         # Blocked first: as a container's first process it would not get them otherwise.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
         signal.sigwait({signal.SIGTERM, signal.SIGINT})
+
+
+def _replay(folders: Folders) -> int:
+    """Send what is pending; return how much is left."""
+    releases.replay(folders, lambda line: click.echo(line, err=True))
+    return releases.count(folders)

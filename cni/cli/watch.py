@@ -2,19 +2,18 @@
 
 import signal
 import threading
-import time
 from pathlib import Path
 
 import click
 
-from cni.cli import own_bundle
+from cni.cli import own_bundle, releases
 from cni.cli.node import takes_folders
 from cni.installer import agent_health
 from cni.installer import record as records
 from cni.installer.folders import Folders
 from cni.installer.watch import State, Watch
 
-AGENT_EVERY = 10.0  # seconds between two questions to the agent
+AGENT_EVERY = 10.0  # seconds between two looks at the agent
 
 
 @click.command()
@@ -36,23 +35,58 @@ def watch(folders: Folders, readiness_file: Path | None, metrics_addr: str | Non
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    watching = Watch(folders, own_bundle.tree(), own_bundle.version(), lambda line: click.echo(line, err=True))
-    reporter = _Reporter(watching, readiness_file, metrics_addr)
+    watching = Watch(folders, own_bundle.tree(), own_bundle.version(), _say)
+    agent = _Agent(watching)
+    reporter = _Reporter(watching, agent, readiness_file, metrics_addr)
+    threading.Thread(target=agent.run, args=(stop,), daemon=True).start()
     try:
         watching.run(stop, reporter.tick)
     finally:
         reporter.withdraw()
 
 
-class _Reporter:
-    """Tells the outside how it stands: the readiness file, the metrics; asks the agent now and then."""
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
-    def __init__(self, watching: Watch, readiness_file: Path | None, metrics_addr: str | None) -> None:
+
+class _Agent:
+    """The agent's side, in a thread of its own: an agent that hangs must hold up neither the node nor SIGTERM."""
+
+    def __init__(self, watching: Watch) -> None:
+        self.fault = ""
+        self.pending = 0
         self._watching = watching
+
+    def run(self, stop: threading.Event) -> None:
+        """Ask for its health, and send it what is pending, until `stop` is set."""
+        while True:
+            self._ask()
+            self._replay()
+            if stop.wait(AGENT_EVERY):
+                return
+
+    def _ask(self) -> None:
+        socket = self._watching.agent_socket
+        fault = agent_health.fault(socket)
+        if fault != self.fault:
+            _say(f"the spiderpool-agent on {socket}: {fault or 'healthy again'}")
+        self.fault = fault
+
+    def _replay(self) -> None:
+        outcome = releases.replay(self._watching.folders, _say)
+        if outcome.released:
+            _say(f"sent {outcome.released} pending releases to the spiderpool-agent")
+        self.pending = releases.count(self._watching.folders)
+
+
+class _Reporter:
+    """Tells the outside how it stands: the readiness file, the metrics."""
+
+    def __init__(self, watching: Watch, agent: _Agent, readiness_file: Path | None, metrics_addr: str | None) -> None:
+        self._watching = watching
+        self._agent = agent
         self._readiness_file = readiness_file
         self._metrics = _Metrics(metrics_addr) if metrics_addr else None
-        self._agent_due = 0.0
-        self._agent_fault = ""
         self.withdraw()
 
     def tick(self) -> None:
@@ -61,22 +95,12 @@ class _Reporter:
             self.withdraw()
         elif self._readiness_file:
             self._readiness_file.touch()
-        if time.monotonic() >= self._agent_due:
-            self._agent_due = time.monotonic() + AGENT_EVERY
-            self._ask_agent()
         if self._metrics:
-            self._metrics.publish(self._watching.state, healthy=not self._agent_fault)
+            self._metrics.publish(self._watching.state, self._agent)
 
     def withdraw(self) -> None:
         if self._readiness_file:
             self._readiness_file.unlink(missing_ok=True)
-
-    def _ask_agent(self) -> None:
-        socket = self._watching.agent_socket
-        fault = agent_health.fault(socket)
-        if fault != self._agent_fault:
-            click.echo(f"the spiderpool-agent on {socket}: {fault or 'healthy again'}", err=True)
-        self._agent_fault = fault
 
 
 class _Metrics:
@@ -96,6 +120,7 @@ class _Metrics:
         self._held = gauge("held", "1 while plugin and conflist are as they were asked for")
         self._applied = gauge("last_apply_timestamp_seconds", "When they were last mended; 0: never")
         self._healthy = gauge("agent_healthy", "1 while the spiderpool-agent answers")
+        self._pending = gauge("pending_releases", "Releases that wait for the spiderpool-agent")
         self._reverts = Counter("spiderpool_ipam_reverts", "How often others undid them", registry=registry)
         self._astray = Counter(
             "spiderpool_ipam_pods_astray", "Pods that got another IPAM's address meanwhile", registry=registry
@@ -103,10 +128,11 @@ class _Metrics:
         self._published = State()
         start_http_server(int(port), host.strip("[]"), registry)
 
-    def publish(self, state: State, *, healthy: bool) -> None:
+    def publish(self, state: State, agent: _Agent) -> None:
         self._held.set(not state.fault)
         self._applied.set(state.applied)
-        self._healthy.set(healthy)
+        self._healthy.set(not agent.fault)
+        self._pending.set(agent.pending)
         self._reverts.inc(state.reverts - self._published.reverts)
         self._astray.inc(state.astray - self._published.astray)
         self._published = state

@@ -6,6 +6,7 @@ Side effects: the folders' files (bundle.py, swap.py), the lock, and with a firs
 import difflib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -89,6 +90,8 @@ def uninstall(folders: Folders, replay: Callable[[], int], *, force: bool = Fals
             return Uninstalled(done, reasons)
         done += [f"{folders.on_node(folders.bin)}: {line}" for line in bundle.uninstall(folders.bin)]
         records.forget(folders.conf)
+        shutil.rmtree(folders.state / "pending", ignore_errors=True)
+        (folders.state / "pending.lock").unlink(missing_ok=True)
         lock.forget(folders.state)
     return Uninstalled(done, [])
 

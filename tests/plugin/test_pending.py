@@ -47,7 +47,9 @@ def replay(folder: Path, **options: object) -> tuple[dict[str, int], list[str]]:
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Agent]:
-    with running_agent(tmp_path, write_pools(tmp_path / "pools", pool("a", "10.244.0.1-10.244.0.250", default=True))) as agent:
+    with running_agent(
+        tmp_path, write_pools(tmp_path / "pools", pool("a", "10.244.0.1-10.244.0.250", default=True))
+    ) as agent:
         yield agent
 
 
