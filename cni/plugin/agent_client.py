@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cni.plugin.netconf import NetConf
     from cni.plugin.parameters import Attachment
 
-_UNDO_TIMEOUT = 2  # seconds, beyond the call's own deadline
+UNDO_TIMEOUT = 2  # seconds, beyond the call's own deadline
 _BACKLOG_PAUSE = 0.01  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.4  # seconds, while nobody listens
 _RECEIVE_SIZE = 65536
@@ -96,7 +96,7 @@ class AgentClient:
         """
         body = {**identity(attachment, netconf), "netNamespace": attachment.netns, "isReleaseConflictIPs": True}
         del body["ifName"]
-        self.extend()
+        self.deadline = max(self.deadline, time.monotonic() + UNDO_TIMEOUT)
         try:
             status, answer = self.ask("DELETE", "/v1/ipam/ips", body)
         except CNIError as error:
@@ -141,10 +141,6 @@ class AgentClient:
         status, answer = self.ask("GET", "/v1/ipam/healthy")
         if status != 200:
             raise CNIError(TRY_AGAIN_LATER, "the spiderpool-agent says that it is not healthy", _message(answer))
-
-    def extend(self) -> None:
-        """Grant what must be undone some seconds of its own: the call's may be over."""
-        self.deadline = max(self.deadline, time.monotonic() + _UNDO_TIMEOUT)
 
     def ask(self, method: str, target: str, body: "dict[str, Any] | None" = None) -> tuple[int, bytes]:
         """Make one request; return status and body. Codes 11, 105."""
@@ -203,11 +199,12 @@ class AgentClient:
                 # A unix socket whose queue is full says so at once, whatever the timeout.
                 time.sleep(_BACKLOG_PAUSE)
             except (FileNotFoundError, ConnectionRefusedError):
-                left = min(give_up, self._started + self._patience) - time.monotonic()
-                if left <= 0:
-                    raise
                 # Jitter: a node's pods must not all come back at the same moment.
-                time.sleep(min(left, pause * (0.5 + posix.urandom(1)[0] / 256)))
+                wait = pause * (0.5 + posix.urandom(1)[0] / 256)
+                left = min(give_up, self._started + self._patience) - time.monotonic()
+                time.sleep(max(0, min(wait, left)))
+                if left <= wait:
+                    raise
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     @staticmethod

@@ -107,9 +107,10 @@ def replay(
 ) -> Outcome:
     """Send what is pending to the embedded agents on the recorded sockets; never raises OSError.
 
-    `place` says where a socket is to be found: not under its own path where the node is mounted elsewhere. Ends after the file with which `limit` releases are reached, or when `seconds` are over. `only` names one file.
-    `report` gets one line for each release that is given up, and for each file that cannot be changed. Several
-    processes may do this at once.
+    `place` says where a socket is to be found: not at its own path where the node is mounted elsewhere. Ends after the
+    file with which `limit` releases are reached, or when `seconds` are over. `only` names one file. `report` gets one
+    line for each release that is given up, and for each file that cannot be changed. Several processes may do this at
+    once.
     """
     outcome = Outcome()
     agents = _Agents(place)

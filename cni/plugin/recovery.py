@@ -7,7 +7,7 @@ import time
 
 from cni.errors import TRY_AGAIN_LATER, CNIError
 from cni.plugin import parameters, pending
-from cni.plugin.agent_client import identity
+from cni.plugin.agent_client import UNDO_TIMEOUT, identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def give_back(call: "Call") -> None:
         return
     try:
         if agent.heard or time.monotonic() < agent.deadline:
-            agent.extend()
+            agent.deadline = time.monotonic() + UNDO_TIMEOUT
             agent.release(call.attachment, call.netconf)
             return
         call.notes["note"] = "not given back yet: the agent is silent"

@@ -1,13 +1,17 @@
 """The client against sockets that answer late, badly or not at all; its answers' meanings are in the vectors."""
 
+import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
+from cni.contracts.agent_api import IpamBatchDelArgs
 from cni.errors import BAD_AGENT_ANSWER, TRY_AGAIN_LATER, CNIError
 from cni.plugin.agent_client import AgentClient
 from cni.plugin.netconf import NetConf
@@ -185,6 +189,78 @@ def test_a_huge_answer_is_read_whole(agent: Callable[[Serve], str]) -> None:
         connection.sendall(b"HTTP/1.1 500 X\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
 
     assert len(release(agent(serve)).details) == len(text) - 2
+
+
+@pytest.mark.parametrize("away", ["missing", "refusing"])
+def test_an_agent_that_restarts_is_waited_for(away: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    if away == "refusing":
+        with socket.socket(socket.AF_UNIX) as old:
+            old.bind(path)
+
+    def come_back() -> None:
+        time.sleep(0.5)
+        (tmp_path / "s").unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(OK)
+
+    thread = threading.Thread(target=come_back)
+    thread.start()
+    AgentClient(path, 5, patience=3).release(ATTACHMENT, NETCONF)
+    thread.join()
+
+
+@pytest.mark.parametrize(("patience", "timeout"), [(0.4, 5), (3, 0.4)], ids=["patience", "deadline"])
+def test_an_agent_that_stays_away_is_code_11_with_operation_and_seconds(
+    patience: float, timeout: float, tmp_path: Path
+) -> None:
+    started = time.monotonic()
+    with pytest.raises(CNIError) as raised:
+        AgentClient(str(tmp_path / "s"), timeout, patience).add(ATTACHMENT, NETCONF)
+    assert 0.4 <= time.monotonic() - started < 0.7
+    assert raised.value.code == TRY_AGAIN_LATER
+    assert "cannot reach the spiderpool-agent on this node for POST /v1/ipam/ip, tried for 0.4 s" in raised.value.msg
+
+
+def test_a_connection_may_have_less_time_than_the_call(full_backlog: socket.socket) -> None:
+    started = time.monotonic()
+    with pytest.raises(CNIError, match=r"within 0\.3 s"):
+        AgentClient(full_backlog.getsockname(), 5, connect_timeout=0.3).release(ATTACHMENT, NETCONF)
+    assert 0.3 <= time.monotonic() - started < 0.6
+
+
+@pytest.mark.parametrize(
+    ("response", "words"),
+    [
+        (OK, ""),
+        (b'HTTP/1.1 521 X\r\nContent-Length: 14\r\n\r\n"is stateless"', "521 is stateless"),
+        (b"HTTP/1.1 522 X\r\nContent-Length: 0\r\n\r\n", "522"),
+        (b"", "closed the connection without an answer to DELETE /v1/ipam/ips"),
+    ],
+    ids=["200", "521", "522", "gone"],
+)
+def test_a_conflicts_addresses_are_released_with_the_flag_and_a_refusal_is_told_not_raised(
+    response: bytes, words: str, agent: Callable[[Serve], str]
+) -> None:
+    heard: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        heard.append(connection.recv(65536))
+        connection.sendall(response)
+
+    said = AgentClient(agent(serve), 5).release_conflicting(ATTACHMENT, NETCONF)
+    assert bool(said) == bool(words)
+    assert words in said
+    head, _, body = heard[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"DELETE /v1/ipam/ips HTTP/1.1")
+    sent = TypeAdapter[Any](IpamBatchDelArgs).validate_json(body, strict=True)
+    assert sent == json.loads(body)
+    assert sent["isReleaseConflictIPs"] is True
 
 
 def test_seconds_counts_the_time_in_the_agent(agent: Callable[[Serve], str]) -> None:

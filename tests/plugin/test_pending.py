@@ -91,7 +91,7 @@ def test_two_releases_of_one_attachment_are_one_line_of_one_file_that_only_its_o
     assert abs(time.time() - record["time"]) < 60
     modes = [stat.S_IMODE(entry.stat().st_mode) for entry in (path, folder, folder.parent)]
     assert modes == [0o600, 0o700, 0o700]
-    assert os.listdir(folder) == [path.name]
+    assert list(folder.iterdir()) == [path]
 
 
 def test_no_folder_is_nothing_pending_and_is_not_made(tmp_path: Path) -> None:
@@ -251,11 +251,11 @@ def test_a_file_whose_agent_is_gone_does_not_stand_before_the_others_for_ever(ag
         write(tmp_path / "pending", tmp_path / "gone", f"a{number}")
     write(tmp_path / "pending", agent.socket_path, "z")
     released = 0
-    for attempt in range(2000):
+    for _ in range(2000):
         released += replay(tmp_path / "pending", limit=1)[0].get("released", 0)
         if released:
             break
-    assert released, attempt
+    assert released
 
 
 def test_sockets_are_looked_for_where_the_node_is_mounted(agent: Agent, tmp_path: Path) -> None:

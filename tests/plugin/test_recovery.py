@@ -1,0 +1,290 @@
+"""Calls around releases that were not taken: the plugin in process, the embedded agent and agents that fail."""
+
+import json
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cni.plugin import __main__ as plugin
+from cni.plugin import operations, pending
+from tests.agent.agent_process import Agent, pool, running_agent, write_pools
+from tests.plugin.test_pending import EMBEDDED, UNKNOWN_PATH, answer, scripted_agent
+
+
+class Node:
+    """Calls the plugin in process as a runtime would, and tells what it left behind."""
+
+    def __init__(self, folder: Path, pending_folder: Path) -> None:
+        self.socket = folder / "agent.sock"
+        self.log = folder / "log"
+        self.folder = pending_folder
+
+    def call(self, command: str, container: str = "c1", uid: str = "u1", **ipam: Any) -> dict[str, Any]:
+        """Run a call; return what it printed, {} for silence."""
+        ipam = {"ipam_unix_socket_path": str(self.socket), "log_file_path": str(self.log), **ipam}
+        document = {"cniVersion": "1.1.0", "name": "net", "ipam": ipam, "cni.dev/valid-attachments": []}
+        args = f"K8S_POD_NAMESPACE=default;K8S_POD_NAME=pod-{uid};K8S_POD_UID={uid}"
+        environ = {"CNI_COMMAND": command, "CNI_CONTAINERID": container, "CNI_NETNS": "/n", "CNI_IFNAME": "eth0"}
+        environ |= {"CNI_PATH": "/", "CNI_ARGS": args}
+        with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as out:
+            source.write(json.dumps(document).encode())
+            source.seek(0)
+            encoded = {key.encode(): value.encode() for key, value in environ.items()}
+            status = plugin.main(encoded, source.fileno(), out.fileno(), out.fileno())
+            out.seek(0)
+            printed: dict[str, Any] = json.loads(out.read() or b"{}")
+        assert status == ("code" in printed)
+        return printed
+
+    @property
+    def last_line(self) -> dict[str, Any]:
+        line: dict[str, Any] = json.loads(self.log.read_text().splitlines()[-1])
+        return line
+
+    def containers(self) -> list[str]:
+        """Return the containers whose release is pending."""
+        lines = [line for path in self.folder.glob("*.release") for line in path.read_text().splitlines()]
+        return [json.loads(line)["release"]["containerID"] for line in lines]
+
+
+@pytest.fixture
+def node(tmp_path: Path, pending_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    monkeypatch.setattr(operations, "PATIENCE", {"ADD": 0.2, "DEL": 0.2})
+    return Node(tmp_path, pending_folder)
+
+
+@contextmanager
+def embedded_agent(node: Node) -> Iterator[Agent]:
+    folder = node.socket.parent
+    pools = write_pools(folder / "pools", pool("a", "10.244.0.1-10.244.0.250", default=True))
+    with running_agent(folder, pools) as agent:
+        yield agent
+
+
+def held(agent: Agent) -> list[list[str]]:
+    return [allocation["containerIDs"] for allocation in agent.allocations()]
+
+
+def test_a_del_that_nobody_hears_succeeds_and_is_done_by_the_next_that_is_heard(node: Node) -> None:
+    with embedded_agent(node):
+        node.call("ADD", "c1", "u1")
+        node.call("ADD", "c2", "u2")
+    assert node.call("DEL", "c1", "u1") == {}
+    assert node.call("DEL", "c1", "u1") == {}
+    assert node.containers() == ["c1"]
+    assert "the release is pending: cannot reach the spiderpool-agent" in node.last_line["note"]
+    with embedded_agent(node) as agent:
+        assert held(agent) == [["c1"], ["c2"]]
+        assert node.call("DEL", "c2", "u2") == {}
+        assert held(agent) == []
+    assert node.containers() == []
+
+
+@pytest.mark.parametrize(
+    "response",
+    [answer(404, b'{"code":404}'), answer(422), answer(500, b'"oops"'), b"HTTP/1.1 200 O", b"x\r\n\r\n", b""],
+    ids=["404", "422", "500", "cut", "nonsense", "hangs up"],
+)  # fmt: skip
+def test_a_del_that_is_answered_badly_is_pending(response: bytes, node: Node) -> None:
+    with scripted_agent(node.socket, {b"DELETE": response}):
+        assert node.call("DEL") == {}
+    assert node.containers() == ["c1"]
+
+
+def test_a_del_does_its_own_pending_release_with_itself(node: Node) -> None:
+    with embedded_agent(node):
+        node.call("ADD")
+    node.call("DEL")
+    with scripted_agent(node.socket, {b"DELETE": answer(200), b"GET": EMBEDDED}) as heard:
+        assert node.call("DEL") == {}
+    assert node.containers() == []
+    assert [line.split()[0] for line in heard] == [b"DELETE"]
+
+
+def test_a_del_replays_one_and_gc_all(node: Node) -> None:
+    with embedded_agent(node):
+        for number in range(5):
+            node.call("ADD", f"c{number}", f"u{number}")
+    for number in range(4):
+        node.call("DEL", f"c{number}", f"u{number}")
+    assert len(node.containers()) == 4
+    with embedded_agent(node) as agent:
+        node.call("DEL", "c4", "u4")
+        assert (len(node.containers()), len(held(agent))) == (3, 3)
+        assert node.call("GC") == {}
+        assert (node.containers(), held(agent)) == ([], [])
+
+
+def test_beside_a_real_agent_what_is_pending_is_left_to_its_controller_and_logged(node: Node) -> None:
+    node.call("DEL", "c1", "u1")
+    with scripted_agent(node.socket, {b"DELETE": answer(200), b"GET": UNKNOWN_PATH}) as heard:
+        assert node.call("DEL", "c2", "u2") == {}
+    assert node.containers() == []
+    (line,) = node.last_line["pending"]
+    assert line.endswith("container c1: left to spiderpool-controller")
+    assert [line.split()[0] for line in heard] == [b"DELETE", b"GET"]
+
+
+def test_an_add_of_the_same_container_takes_its_pending_release_away(node: Node) -> None:
+    with embedded_agent(node):
+        first = node.call("ADD")
+    node.call("DEL")
+    with embedded_agent(node) as agent:
+        assert node.call("ADD")["ips"] == first["ips"]
+        assert node.containers() == []
+        pending.replay(str(node.folder))
+        assert held(agent) == [["c1"]]
+
+
+def test_an_add_of_a_pods_next_container_has_the_earlier_one_released(node: Node) -> None:
+    with embedded_agent(node):
+        first = node.call("ADD", "c1")
+    node.call("DEL", "c1")
+    with embedded_agent(node) as agent:
+        assert node.call("ADD", "c2")["ips"] == first["ips"]
+        assert node.containers() == []
+        assert held(agent) == [["c2"]]
+        node.call("DEL", "c2")
+        assert held(agent) == [], "an earlier container would hold the address for ever"
+
+
+def test_retries_while_the_agent_is_away_all_end_up_released(node: Node) -> None:
+    with embedded_agent(node):
+        node.call("ADD", "c0")
+    for number in range(4):
+        node.call("DEL", f"c{number}")
+        assert node.call("ADD", f"c{number + 1}")["code"] == 11
+    node.call("DEL", "c4")
+    assert pending.count(str(node.folder)) == 1
+    assert node.containers() == ["c0", "c1", "c2", "c3", "c4"]
+    with embedded_agent(node) as agent:
+        assert node.call("ADD", "c5")["ips"]
+        assert (held(agent), node.containers()) == ([["c5"]], [])
+
+
+def test_an_add_that_fails_puts_the_pending_release_back_that_it_took_away(node: Node) -> None:
+    node.call("DEL")
+    assert node.call("ADD")["code"] == 11
+    assert node.containers() == ["c1"]
+
+
+def test_an_add_whose_pending_release_cannot_be_removed_fails_before_it_asks(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.call("DEL")
+    monkeypatch.setattr(pending, "LOCK_TIMEOUT", 0.2)
+    with scripted_agent(node.socket, {b"POST": answer(500)}) as heard:
+        Path(f"{node.folder}.lock").unlink()
+        Path(f"{node.folder}.lock").mkdir()
+        printed = node.call("ADD")
+    assert printed["code"] == 11
+    assert "pending and cannot be removed" in printed["msg"]
+    assert b"POST" not in b"".join(heard)
+
+
+@pytest.mark.parametrize("obstacle", ["file", "full"])
+def test_a_del_that_cannot_be_written_down_is_code_11_in_words_that_are_no_success_to_containerd(
+    obstacle: str, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if obstacle == "file":
+        node.folder.parent.write_text("")
+    else:
+        missing = "/proc/self/task/0/pending"  # no folder can be made there: No such file or directory
+        monkeypatch.setattr("cni.plugin.parameters.PENDING_FOLDER", missing)
+    printed = node.call("DEL")
+    assert printed["code"] == 11
+    words = (printed["msg"] + printed["details"]).lower()
+    assert "cannot be written down" in words
+    assert "not found" not in words
+    assert "no such file" not in words
+
+
+Conversation = Callable[[socket.socket], None]
+
+
+@contextmanager
+def agent_of(path: Path, *conversations: Conversation) -> Iterator[list[bytes]]:
+    """Serve one connection after the other as told; yields what each sent first."""
+    heard: list[bytes] = []
+
+    def work(listener: socket.socket) -> None:
+        for conversation in conversations:
+            connection, _ = listener.accept()
+            with connection:
+                heard.append(connection.recv(65536))
+                conversation(connection)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=work, args=(listener,))
+        thread.start()
+        yield heard
+        thread.join()
+    path.unlink()
+
+
+def wait_for_the_end(connection: socket.socket) -> None:
+    assert connection.recv(1) == b"", "the connection is closed at the deadline"
+
+
+def test_an_add_that_the_agent_never_answers_ends_at_the_deadline_and_is_released_later(node: Node) -> None:
+    with agent_of(node.socket, wait_for_the_end):
+        started = time.monotonic()
+        printed = node.call("ADD", request_timeout=1)
+        assert 1 <= time.monotonic() - started < 1.5
+    assert printed["code"] == 11
+    assert "did not answer POST /v1/ipam/ip within 1 s" in printed["msg"]
+    assert node.containers() == ["c1"]
+
+
+def test_an_add_whose_agent_dies_before_it_answers_is_released_later(node: Node) -> None:
+    with agent_of(node.socket, lambda connection: None):
+        started = time.monotonic()
+        printed = node.call("ADD")  # whose release nobody accepts
+        assert time.monotonic() - started < 3
+    assert printed["code"] == 11
+    assert node.containers() == ["c1"]
+    assert "not given back yet" in node.last_line["note"]
+
+
+def test_an_add_whose_agent_is_back_in_time_is_released_at_once(node: Node) -> None:
+    with agent_of(node.socket, lambda connection: None, lambda connection: connection.sendall(answer(200))) as heard:
+        printed = node.call("ADD")
+    assert printed["code"] == 11
+    assert [request.split()[0] for request in heard] == [b"POST", b"DELETE"]
+    assert node.containers() == []
+
+
+def test_an_add_that_was_refused_or_not_heard_leaves_nothing_pending(node: Node) -> None:
+    assert node.call("ADD")["code"] == 11
+    with scripted_agent(node.socket, {b"POST": answer(500, b'"all IP addresses used out"')}):
+        assert node.call("ADD")["code"] == 100
+    assert node.containers() == []
+
+
+def test_a_del_gives_up_connecting_long_before_it_gives_up_an_answer(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "DEL_CONNECT_TIMEOUT", 0.3)
+    monkeypatch.setattr(operations, "TIMEOUTS", {"DEL": 1})
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(str(node.socket))
+        listener.listen(0)
+        first.connect(str(node.socket))  # no place left in the queue
+        started = time.monotonic()
+        assert node.call("DEL") == {}
+        assert 0.3 <= time.monotonic() - started < 0.8
+    node.socket.unlink()
+    with agent_of(node.socket, wait_for_the_end):
+        started = time.monotonic()
+        assert node.call("DEL") == {}
+        assert 1 <= time.monotonic() - started < 1.5
+    assert node.containers() == ["c1"]
