@@ -115,8 +115,7 @@ def test_no_canary_ever_comes_out(caller: Caller, agent: Agent, tmp_path: Path, 
         assert caller.call("ADD", stdin=text[:cut]) == 6
     assert caller.call("ADD", stdin=text.replace(b'"1.0.0"', f'"{caller.canary()}"'.encode())) == 1
     assert caller.call("ADD", stdin=text.replace(b'"k8s-pod-network"', f'" {caller.canary()}"'.encode())) == 7
-    agent.process.kill()
-    agent.process.wait()
+    agent.stop()
     assert caller.call("ADD") == 11
     assert caller.call("DEL") == 0
     pending = [path for path in caller.lib.rglob("*") if path.is_file()]
