@@ -35,7 +35,13 @@ class Duration(click.ParamType[float]):
     help="Leave the conflist alone and put a swapped copy beside it; e.g. 05-spiderpool-calico.conflist.",
 )  # fmt: skip
 @click.option("--plugin-type", default="calico", show_default=True, help="The main plugin whose ipam is swapped.")
-@click.option("--wait-agent", type=Duration(), default="60s", show_default=True, help="Before the first swap; 0: no.")
+@click.option(
+    "--wait-agent",
+    type=Duration(),
+    default="60s",
+    show_default=True,
+    help="For it and for Calico's conflist, before the first swap.",
+)
 @click.option("--set", "texts", multiple=True, metavar="KEY=VALUE", help="A key of our ipam object; repeat it.")
 @click.option("--force", is_flag=True, help="Replace an ipam of any type.")
 @click.option("--dry-run", is_flag=True, help="Show what would change in the conflist; needs no root.")

@@ -4,6 +4,7 @@ Side effect: the file, and for a moment a temporary one beside it, whose name be
 .conf, .conflist or .json, so that no runtime loads it. What a killed run leaves is removed by the next.
 """
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -73,4 +74,14 @@ def _take_after(descriptor: int, old: Path, mode: int) -> None:
     os.fchown(descriptor, status.st_uid, status.st_gid)
     os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
     for name in os.listxattr(old):
-        os.setxattr(descriptor, name, os.getxattr(old, name))
+        _take_attribute(descriptor, name, os.getxattr(old, name))
+
+
+def _take_attribute(descriptor: int, name: str, value: bytes) -> None:
+    try:
+        os.setxattr(descriptor, name, value)
+    except PermissionError as error:
+        # A label of a security module that is off: setting it takes CAP_SYS_ADMIN (EPERM), and it means nothing. Where
+        # the module is on, its own refusal is EACCES.
+        if error.errno != errno.EPERM or not name.startswith("security."):
+            raise

@@ -7,6 +7,7 @@ import difflib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,11 +15,12 @@ from typing import NamedTuple
 from cni.installer import agent_health, bundle, lock, result_cache, swap
 from cni.installer import record as records
 from cni.installer.conf_folder import loadable
-from cni.installer.conflist import OUR_TYPE, ConflistError, plugin_types
+from cni.installer.conflist import OUR_TYPE, ConflistError, NoneFoundError, plugin_types
 from cni.installer.folders import Folders
 from cni.installer.host_root import follow
 from cni.installer.record import Asked, Record
 
+_PAUSE = 0.2  # seconds between two looks for the conflist
 _MULTUS = {"multus", "multus-shim"}
 # A node whose record is lost may be swapped all the same.
 _UNRECORDED = Record(Asked(), file="", original=None, written="", since=0, applied=0, copies=[])
@@ -51,6 +53,8 @@ def install(
 
     InstallError, ConflistError, BundleError, AgentError, LockedError, RecordError, OSError: the conflist is as it was.
     """
+    deadline = time.monotonic() + wait_agent
+    _await_conflist(folders, asked, deadline, say)
     require_writable(folders)
     with lock.held(folders.state):
         planned = swap.plan(folders, asked, records.read(folders.conf))
@@ -58,9 +62,28 @@ def install(
         if planned.is_first and wait_agent:
             # A pod that gets no address is tried again; so the first pods after a swap must find an agent. Once a node
             # is swapped, waiting would only give pods addresses of the wrong kind.
-            agent_health.wait(agent_health.socket_of(folders.root, asked.settings), wait_agent, say)
+            seconds = max(0, deadline - time.monotonic())
+            agent_health.wait(agent_health.socket_of(folders.root, asked.settings), seconds, say)
         planned, _ = swap.hold(folders, asked, planned.record)
     return Installed(brought, folders.on_node(planned.target), planned.why, loaded_before(folders, planned.target))
+
+
+def _await_conflist(folders: Folders, asked: Asked, deadline: float, say: Callable[[str], None]) -> None:
+    """Wait until Calico has written its conflist: on a node that joins, calico-node may start later than this."""
+    said = False
+    while True:
+        try:
+            swap.plan(folders, asked, records.read(folders.conf))
+        except NoneFoundError as error:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+            if not said:
+                say(f"waiting up to {left:.0f} s for Calico's conflist: {error}")
+                said = True
+        else:
+            return
+        time.sleep(_PAUSE)
 
 
 def difference(folders: Folders, asked: Asked) -> str:

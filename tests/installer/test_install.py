@@ -1,5 +1,6 @@
 import base64
 import json
+import shutil
 import socket
 import subprocess
 import threading
@@ -122,6 +123,23 @@ def test_a_node_that_is_swapped_is_mended_without_waiting(node: Node) -> None:
     assert node.install(wait_agent=60).why == "ipam.type is calico-ipam"
     assert time.monotonic() - started < 5
     assert node.ipam() == {"type": "spiderpool"}
+
+
+def test_a_conflist_that_calico_has_not_written_yet_is_waited_for(node: Node) -> None:
+    shutil.rmtree(node.conf)
+
+    def calico_starts() -> None:
+        node.conf.mkdir()
+        node.write()
+
+    agent = Agent(node.root / "var/run/spidernet/spiderpool.sock")
+    later = threading.Timer(1, calico_starts)
+    later.start()
+    try:
+        assert node.install(wait_agent=20).why == "ipam.type is calico-ipam"
+    finally:
+        later.join()
+        agent.close()
 
 
 def test_another_configuration_that_is_loaded_first_is_told(node: Node) -> None:
