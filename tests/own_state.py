@@ -1,0 +1,26 @@
+"""Runs a program with a /var/lib of its own: the plugin keeps pending releases at a fixed path below it."""
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+_MOUNT = 'mount -t tmpfs none /var/lib && mkdir /var/lib/spiderpool-ipam && mount --bind "$0" /var/lib/spiderpool-ipam'
+
+
+def with_own_state(folder: Path, *command: str | Path) -> list[str]:
+    """Return the command that runs `command` with `folder` in the place of /var/lib/spiderpool-ipam, and no more."""
+    return [*_unshare(), "/bin/sh", "-c", f'{_MOUNT} && exec "$@"', str(folder), *map(str, command)]
+
+
+@cache
+def can_have_own_state() -> bool:
+    """Tell whether this machine lets us: as root, or by a user namespace."""
+    return bool(_unshare()) and not subprocess.run([*_unshare(), "/bin/true"], capture_output=True).returncode
+
+
+def _unshare() -> list[str]:
+    program = shutil.which("unshare")
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return [program, *as_root, "--mount"] if program else []
