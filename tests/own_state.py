@@ -15,9 +15,11 @@ def with_own_state(folder: Path, *command: str | Path) -> list[str]:
 
 
 @cache
-def can_have_own_state() -> bool:
-    """Tell whether this machine lets us: as root, or by a user namespace."""
-    return bool(_unshare()) and not subprocess.run([*_unshare(), "/bin/true"], capture_output=True).returncode
+def can_have_own_state(program: Path) -> bool:
+    """Tell whether this machine lets us, as root or by a user namespace, and the program is still found then."""
+    if not _unshare() or subprocess.run([*_unshare(), "/bin/true"], capture_output=True).returncode:
+        return False
+    return not program.resolve().is_relative_to("/var/lib")
 
 
 def _unshare() -> list[str]:
