@@ -73,10 +73,12 @@ def test_an_add_opens_its_bundle_and_its_log_and_nothing_of_the_host(tmp_path: P
 @pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1", "C.UTF-8"])
 def test_text_is_utf8_whatever_the_locale(locale: str, tmp_path: Path) -> None:
     plugin = requirements.need_frozen("spiderpool")
-    environ = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": "c", "CNI_IFNAME": "e", "CNI_PATH": "/", "LC_ALL": locale}
+    # (CHECK, which leaves nothing on the machine.)
+    environ = {"CNI_COMMAND": "CHECK", "CNI_CONTAINERID": "c", "CNI_IFNAME": "e", "CNI_PATH": "/", "LC_ALL": locale}
+    environ |= {"CNI_NETNS": "/n"}
     encoded = {key.encode(): value.encode() for key, value in {**environ, "CNI_ARGS": "K8S_POD_NAME=ä"}.items()}
     ipam = {"log_file_path": f"{tmp_path}/ö", "ipam_unix_socket_path": "/nowhere"}
-    stdin = json.dumps({"name": "net", "ipam": ipam}, ensure_ascii=False).encode()
+    stdin = json.dumps({"cniVersion": "1.0.0", "name": "net", "ipam": ipam}, ensure_ascii=False).encode()
     assert subprocess.run([plugin], env=encoded, input=stdin, capture_output=True).returncode == 1
     assert json.loads((tmp_path / "ö").read_bytes())["podName"] == "ä"
 
