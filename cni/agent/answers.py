@@ -27,7 +27,14 @@ class HeldInterface(NamedTuple):
     leases: list[Lease]
 
 
-def add_response(of_pod: Sequence[HeldInterface], network: str, ifname: str) -> IpamAddResponse:
+class Detection(NamedTuple):
+    """What the plugin is asked to find out about each address before it uses it."""
+
+    conflicts: bool = False
+    gateway: bool = False
+
+
+def add_response(of_pod: Sequence[HeldInterface], network: str, ifname: str, detection: Detection) -> IpamAddResponse:
     """Answer an ADD: this interface first, then the pod's others, as a real agent does.
 
     Another network's interface of the same name is left out: nothing in the answer could tell the two apart.
@@ -35,7 +42,7 @@ def add_response(of_pod: Sequence[HeldInterface], network: str, ifname: str) -> 
     shown = [held for held in of_pod if held.ifname != ifname or held.network == network]
     shown.sort(key=lambda held: held.ifname != ifname)
     return {
-        "ips": [_ip_config(held.ifname, lease) for held in shown for lease in held.leases],
+        "ips": [_ip_config(held.ifname, lease, detection) for held in shown for lease in held.leases],
         "routes": [route for held in shown for route in _routes(held)],
     }
 
@@ -70,7 +77,7 @@ def allocation(held: HeldInterface) -> Allocation:
     return row
 
 
-def _ip_config(ifname: str, lease: Lease) -> IpConfig:
+def _ip_config(ifname: str, lease: Lease, detection: Detection) -> IpConfig:
     config: IpConfig = {
         "version": lease.version,
         "address": _with_prefix(lease),
@@ -80,6 +87,10 @@ def _ip_config(ifname: str, lease: Lease) -> IpConfig:
     }
     if lease.gateway:
         config["gateway"] = lease.gateway
+    if detection.conflicts:
+        config["enableIPConflictDetection"] = True
+    if detection.gateway:
+        config["enableGatewayDetection"] = True
     return config
 
 

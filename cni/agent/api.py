@@ -28,10 +28,11 @@ from cni.contracts.agent_api import (
 )
 
 
-def create_app(store: LeaseStore) -> FastAPI:
-    """Make the ASGI application that answers out of a lease store."""
+def create_app(store: LeaseStore, detection: answers.Detection) -> FastAPI:
+    """Make the ASGI application that answers out of a lease store, asking the plugin for `detection`."""
     app = FastAPI(openapi_url=None, redirect_slashes=False, dependencies=[Depends(_check_host)])
     app.state.store = store
+    app.state.detection = detection
     app.include_router(_router, prefix=BASE_PATH)
     app.add_exception_handler(StarletteHTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _query_error)
@@ -82,12 +83,13 @@ async def healthy() -> Response:
 
 
 @_router.post("/ipam/ip")
-async def allocate(args: Annotated[IpamAddArgs, _body(IpamAddArgs)], store: Store) -> Response:
+async def allocate(args: Annotated[IpamAddArgs, _body(IpamAddArgs)], store: Store, request: Request) -> Response:
     """Allocate addresses to a pod's interface; the same ones when asked again."""
     held, new = store.allocate(args)
     if new:
         log(f"allocated {' '.join(new)} to {_attachment(args)}")
-    return bodies.json_line(200, answers.add_response(held, args.get("network", ""), args["ifName"]))
+    network = args.get("network", "")
+    return bodies.json_line(200, answers.add_response(held, network, args["ifName"], request.app.state.detection))
 
 
 @_router.delete("/ipam/ip")

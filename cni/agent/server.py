@@ -15,7 +15,9 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
+from cni.agent.answers import Detection
 from cni.agent.api import create_app
 from cni.agent.change_log import log
 from cni.agent.lease_store import LeaseStore
@@ -30,7 +32,7 @@ class ServeError(Exception):
     """Why the agent cannot serve; one line."""
 
 
-def serve(socket_path: Path, pool_paths: Sequence[Path], state: Path) -> None:
+def serve(socket_path: Path, pool_paths: Sequence[Path], state: Path, detection: Detection) -> None:
     """Serve until SIGTERM or SIGINT, which end the process with status 0; raise PoolError and ServeError."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
@@ -42,7 +44,7 @@ def serve(socket_path: Path, pool_paths: Sequence[Path], state: Path) -> None:
         except OSError as error:
             raise ServeError(f"{error.filename or socket_path}: {error.strerror or error}") from None
         _announce(pools, socket_path)
-        _uvicorn(store).run(sockets=[listener])
+        _uvicorn(create_app(store, detection)).run(sockets=[listener])
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -123,9 +125,9 @@ def _announce(pools: list[Pool], path: Path) -> None:
     print(f"spiderpool-ipam agent: serving {what} on {path}", flush=True)
 
 
-def _uvicorn(store: LeaseStore) -> uvicorn.Server:
+def _uvicorn(app: FastAPI) -> uvicorn.Server:
     config = uvicorn.Config(
-        create_app(store),
+        app,
         loop="asyncio",
         http="h11",
         ws="none",

@@ -29,17 +29,22 @@ import click
     show_default=True,
     help="The folder in which it keeps who holds which address.",
 )
-def agent(socket_path: Path, pool_paths: tuple[Path, ...], state: Path) -> None:
+@click.option("--detect-conflicts", is_flag=True, help="Have the plugin look whether somebody else has the address.")
+@click.option("--detect-gateway", is_flag=True, help="Have the plugin look whether the gateway answers.")
+def agent(
+    socket_path: Path, pool_paths: tuple[Path, ...], state: Path, detect_conflicts: bool, detect_gateway: bool
+) -> None:
     """Serve the embedded agent where there is no Kubernetes.
 
     It answers as a spiderpool-agent does, out of SpiderIPPool manifests and a folder of its own. Edited manifests are
     read at the next start. One line on stdout says that it serves; changes and refusals are logged on stderr. SIGTERM
     stops it.
     """
+    from cni.agent.answers import Detection
     from cni.agent.pools import PoolError
     from cni.agent.server import ServeError, serve
 
     try:
-        serve(socket_path, pool_paths, state)
+        serve(socket_path, pool_paths, state, Detection(detect_conflicts, detect_gateway))
     except (PoolError, ServeError) as error:
         raise click.ClickException(str(error)) from None

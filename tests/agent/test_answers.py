@@ -1,7 +1,7 @@
 """What the agent says about the addresses that it holds for somebody."""
 
 from cni.agent.allocator import Lease
-from cni.agent.answers import HeldInterface, add_response, allocation, endpoint_status
+from cni.agent.answers import Detection, HeldInterface, add_response, allocation, endpoint_status
 
 FOUR = Lease(4, "10.244.0.9", 16, "four", "10.244.0.1", 7, [{"dst": "0.0.0.0/0", "gw": "10.244.0.1"}])
 SIX = Lease(6, "fd00::9", 64, "six", None, 0, [])
@@ -13,7 +13,7 @@ def _held(ifname: str, *leases: Lease, network: str = "net") -> HeldInterface:
 
 def test_an_add_is_answered_with_its_own_interface_first_then_the_pods_others() -> None:
     response = add_response(
-        [_held("net1", FOUR._replace(address="10.244.0.8")), _held("eth0", FOUR, SIX)], "net", "eth0"
+        [_held("net1", FOUR._replace(address="10.244.0.8")), _held("eth0", FOUR, SIX)], "net", "eth0", Detection()
     )
     assert response == {
         "ips": [
@@ -44,9 +44,18 @@ def test_an_add_is_answered_with_its_own_interface_first_then_the_pods_others() 
 
 def test_another_networks_interface_of_the_same_name_is_not_in_the_answer() -> None:
     of_pod = [_held("eth0", FOUR, network="other"), _held("eth0", SIX)]
-    response = add_response(of_pod, "net", "eth0")
+    response = add_response(of_pod, "net", "eth0", Detection())
     assert [ip["address"] for ip in response["ips"] or ()] == ["fd00::9/64"]
     assert response.get("routes") == []
+
+
+def test_each_address_says_what_the_plugin_is_to_find_out() -> None:
+    for asked, key in (
+        (Detection(conflicts=True), "enableIPConflictDetection"),
+        (Detection(gateway=True), "enableGatewayDetection"),
+    ):
+        ips = add_response([_held("eth0", FOUR, SIX)], "net", "eth0", asked)["ips"] or []
+        assert [[name for name in ip if name.startswith("enable")] for ip in ips] == [[key], [key]]
 
 
 def test_an_endpoint_shows_each_interface() -> None:
