@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-# name -> (module, what `--help` says). A frozen start that imports everything takes 400 ms.
+# name -> (module, what `--help` says; nothing hides it). A frozen start that imports everything takes 400 ms.
 COMMANDS = {
     "install": ("cni.cli.install", "Put the plugin on this node and hand it Calico's conflist."),
     "uninstall": ("cni.cli.uninstall", "Give Calico's conflist back and take the plugin away."),
@@ -13,6 +13,7 @@ COMMANDS = {
     "watch": ("cni.cli.watch", "Keep what install has done."),
     "attach": ("cni.cli.attach", "Run a conflist's IPAM plugin by hand, as Calico does."),
     "agent": ("cni.cli.agent", "Serve the embedded agent where there is no Kubernetes."),
+    "detect": ("cni.cli.detect", ""),
     "version": ("cni.cli.version", "Show the version, and what the plugin speaks."),
 }
 
@@ -21,8 +22,8 @@ class LazyGroup(click.Group):
     """A click group that looks its commands up in COMMANDS."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the commands' names."""
-        return list(COMMANDS)
+        """List the names of the commands that people run."""
+        return [name for name, (_, text) in COMMANDS.items() if text]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command's module and return the click command of the same name in it."""
@@ -35,7 +36,7 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands' one-line helps without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items() if text])
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
