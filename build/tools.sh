@@ -8,7 +8,7 @@ command -v go >/dev/null || { echo "go is missing: install Go 1.25 or later" >&2
 export GOBIN=$PWD/.tools/bin GOFLAGS=-buildvcs=false
 mkdir -p "$GOBIN"
 go install github.com/containernetworking/cni/cnitool@v1.3.0
-for plugin in main/ptp main/bridge meta/portmap meta/tuning ipam/host-local; do
+for plugin in main/ptp main/bridge main/macvlan meta/portmap meta/tuning ipam/host-local; do
     go install "github.com/containernetworking/plugins/plugins/$plugin@v1.9.1"
 done
 go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.0

@@ -5,6 +5,7 @@ The format and its rules stand in spec/vectors/README.md.
 
 import contextlib
 import fcntl
+import http.client
 import http.server
 import json
 import os
@@ -139,7 +140,8 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
 
 def encode(response: dict[str, Any]) -> bytes:
     """Write an HTTP response as real agents do: JSON strings and results end with a newline, error objects do not."""
-    head, body = f"HTTP/1.1 {response['status']} {http.HTTPStatus(response['status']).phrase}\r\n", b""
+    # The agent's 521 and 522 have no phrase.
+    head, body = f"HTTP/1.1 {response['status']} {http.client.responses.get(response['status'], '')}\r\n", b""
     if "body" in response:
         is_error_object = 400 <= response["status"] < 500 and isinstance(response["body"], dict)
         body = json.dumps(response["body"], ensure_ascii=False).encode() + (b"" if is_error_object else b"\n")

@@ -77,10 +77,10 @@ def cmd_version(stdin: bytes) -> "dict[str, Any]":
 
 
 def cmd_add(call: Call) -> "dict[str, Any]":
-    """Ask the agent for addresses; return the IPAM result. Codes 2, 11, 100, 105.
+    """Ask the agent for addresses; return the IPAM result. Codes 2, 11, 100, 105, and those of detection.
 
-    The netns is not opened: Calico calls before the interface exists. If this fails at any point, or what it returns
-    cannot be printed, `main` gives the addresses back.
+    The netns is not opened unless the agent asks for detection: Calico calls before the interface exists. If this
+    fails at any point, or what it returns cannot be printed, `main` gives the addresses back.
     """
     netconf, ifname = call.netconf, call.attachment.ifname
     is_pending = posix.access(call.attachment.pending_path(netconf.name), posix.F_OK)
@@ -90,6 +90,11 @@ def cmd_add(call: Call) -> "dict[str, Any]":
     addresses = result.select(response, ifname)
     result.refuse_static(_requested(call), addresses)
     ipam_result = result.render(netconf.version, netconf.result_shape, ifname, addresses, response)
+    to_probe = [address for address in addresses if address.detect_conflict or address.detect_gateway]
+    if to_probe:
+        from cni.plugin import detection
+
+        detection.probe(call, to_probe)
     if is_pending:
         _recovery().replay_own(call)
     call.notes["addresses"] = [ip_address.text(address.packed) for address in addresses]

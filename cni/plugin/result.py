@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 
 class Address:
-    """One address of the interface: packed bytes, prefix length, and the gateway's text or ""."""
+    """One address of the interface: packed bytes, prefix length, the gateway's text or "", what is to be probed."""
 
-    __slots__ = ("gateway", "length", "packed")
+    __slots__ = ("detect_conflict", "detect_gateway", "gateway", "length", "packed")
 
     def __init__(self, ip: "dict[str, Any]") -> None:
         self.packed, self.length = ip_address.parse_prefix(ip["address"])
         self.gateway: str = ip.get("gateway") or ""
+        self.detect_conflict: bool = ip.get("enableIPConflictDetection") or False
+        self.detect_gateway: bool = (ip.get("enableGatewayDetection") and self.gateway != "") or False
         if ip_address.family(self.packed) != ip["version"]:
             raise ValueError(f"{ip['address']} is not of IP version {ip['version']}")
 

@@ -75,7 +75,7 @@ def links(namespace: str) -> set[str]:
 class Agent:
     """The embedded agent, frozen, and what it holds."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
         self.socket = folder / "agent.sock"
         (folder / "pools.yaml").write_text(POOLS)
         program = requirements.need_frozen("spiderpool-ipam")
@@ -86,6 +86,7 @@ class Agent:
             folder / "pools.yaml",
             "--state",
             folder / "state",
+            *more,
         ]
         self.process = subprocess.Popen([program, "agent", *options], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout
