@@ -46,6 +46,10 @@ conformance: .venv/.done ## Run the vectors against any IPAM plugin: PLUGIN=/pat
 bench: build tools ## Measure against upstream's Go plugin (PEER= for another): table, dist/bench.json, chart
 	@PEER="$(PEER)" $(BIN)/python -m tests.bench
 
+.PHONY: fuzz
+fuzz: .venv/.done ## Try a million inputs of any kind (N= for another number) wherever bytes come in
+	@$(BIN)/python -m tests.fuzz --runs "$(or $(N),1000000)"
+
 .PHONY: tools
 tools: $(TOOLS)/.done ## Build the Go peers of the tests into .tools/: cnitool, reference plugins, upstream's plugin
 

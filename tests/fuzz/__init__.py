@@ -1,0 +1,1 @@
+"""Fuzzing: bytes of any kind where bytes come in; see `make fuzz`."""

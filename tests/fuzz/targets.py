@@ -1,0 +1,150 @@
+"""What is fuzzed: one function per place where bytes come in. Each takes bytes and raises AssertionError, or anything.
+
+What must hold is what the callers are promised: one JSON object or silence, a fitting exit status, no traceback; on the
+operator's side one of the module's own errors.
+"""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cni.agent.pools import PoolError, read_pools
+from cni.installer.conflist import ConflistError, find, ipam_text, put_back, swap
+from cni.plugin import __main__ as plugin
+from cni.plugin import detection, log_rotation, operations, recovery
+
+SOCKET = "/agent.sock"
+POD = b"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_UID=u-1"
+CONF = b'{"cniVersion":"1.0.0","name":"n","type":"calico","ipam":{"type":"spiderpool","ipam_unix_socket_path":"%s"}}'
+COMMANDS = (b"ADD", b"DEL", b"CHECK", b"STATUS", b"GC", b"VERSION")
+SILENT = {b"DEL", b"CHECK", b"STATUS", b"GC"}
+LOADED_LATER = (detection, log_rotation, recovery)  # in the chroot there is nothing to import from
+
+
+class Agent:
+    """Answers every connection with `answer`, on a real socket."""
+
+    def __init__(self) -> None:
+        self.answer = b""
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(SOCKET)
+        self._listener.listen(64)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            with connection:
+                try:
+                    connection.recv(1 << 20)
+                    connection.sendall(self.answer)
+                except OSError:
+                    continue
+
+
+def call(environ: Mapping[bytes, bytes], stdin: bytes) -> None:
+    """Run the plugin in process and assert what its caller is promised."""
+    descriptors = [os.memfd_create(name) for name in ("in", "out", "err")]
+    try:
+        os.write(descriptors[0], stdin)
+        os.lseek(descriptors[0], 0, os.SEEK_SET)
+        status = plugin.main(environ, *descriptors)
+        os.lseek(descriptors[1], 0, os.SEEK_SET)
+        assert_promise(environ[b"CNI_COMMAND"], status, os.read(descriptors[1], 1 << 20))
+        assert not os.lseek(descriptors[2], 0, os.SEEK_END), "something on stderr"
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def assert_promise(command: bytes, status: int, stdout: bytes) -> None:
+    """One JSON object, or silence after a success of DEL, CHECK, STATUS, GC; exit 0 or 1; no internal error."""
+    if not stdout:
+        assert (status, command in SILENT) == (0, True), "no output"
+        return
+    printed = json.loads(stdout)
+    assert status == ("code" in printed), printed
+    assert printed.get("code") != 999, printed
+    assert len(printed.get("details", "").encode()) <= plugin.DETAILS_LIMIT
+    assert len((printed.get("msg", "") + printed.get("details", "")).splitlines()) <= 1
+
+
+def environment(command: bytes, args: bytes = POD) -> dict[bytes, bytes]:
+    """Return a runtime's environment."""
+    return {b"CNI_COMMAND": command, b"CNI_CONTAINERID": b"c" * 64, b"CNI_NETNS": b"/var/run/netns/x",
+            b"CNI_IFNAME": b"eth0", b"CNI_PATH": b"/opt/cni/bin", b"CNI_ARGS": args}  # fmt: skip
+
+
+def set_up() -> Agent:
+    """Serve the agent; have nobody wait for one that is not there, as that is no hang."""
+    operations.PATIENCE.clear()
+    operations.CHECK_RETRY = 0.0
+    operations.TIMEOUTS.update(dict.fromkeys(operations.TIMEOUTS, 1))
+    return Agent()
+
+
+def fuzz_stdin(data: bytes, agent: Agent) -> None:
+    """The network configuration; its first byte chooses the command."""
+    agent.answer = b'HTTP/1.1 200 OK\r\n\r\n{"ips":[{"version":4,"address":"10.0.0.1/16","nic":"eth0"}]}'
+    call(environment(COMMANDS[data[0] % len(COMMANDS)] if data else b"ADD"), data[1:])
+
+
+def fuzz_cni_args(data: bytes, agent: Agent) -> None:
+    """CNI_ARGS; its first byte chooses a variable that gets the rest instead."""
+    environ = environment(b"ADD")
+    names = [b"CNI_ARGS"] * 4 + [b"CNI_CONTAINERID", b"CNI_IFNAME", b"CNI_NETNS", b"CNI_COMMAND"]
+    environ[names[data[0] % len(names)] if data else b"CNI_ARGS"] = data[1:].replace(b"\0", b"")
+    if not environ[b"CNI_COMMAND"]:
+        return  # that is no call: it prints what this is, on stderr
+    agent.answer = b""
+    call(environ, CONF % SOCKET.encode())
+
+
+def fuzz_agent(data: bytes, agent: Agent) -> None:
+    """What the agent answers; its first byte chooses the command."""
+    agent.answer = data[1:]
+    stdin = CONF % SOCKET.encode()
+    if data[:1] and data[0] % 4 == 0:
+        stdin = stdin.replace(b'"calico"', b'"ptp"')
+    call(environment(COMMANDS[data[0] % 5] if data else b"ADD"), stdin[:-1] + b',"cni.dev/valid-attachments":null}')
+
+
+def fuzz_conflist(data: bytes, _agent: Agent) -> None:
+    """A file in the folder of conflists: refused, or swapped and given back byte for byte."""
+    try:
+        text = data.decode()
+        found = find(text, "calico")
+    except (UnicodeDecodeError, ConflistError):
+        return
+    for number, delegation in enumerate(found):
+        swapped = swap(text, delegation, {"log_level": "info"}, force=True)
+        again = find(swapped, "calico")
+        assert len(again) == len(found)
+        assert again[number].ipam_type == "spiderpool"
+        assert swap(swapped, again[number], {"log_level": "info"}) == swapped
+        assert put_back(swapped, again[number], ipam_text(text, delegation)) == text
+
+
+def fuzz_pools(data: bytes, _agent: Agent) -> None:
+    """A file of SpiderIPPools: refused in one line, or read."""
+    path = Path("/pools.yaml")
+    path.write_bytes(data)
+    try:
+        pools = read_pools([path], lambda _: None)
+    except PoolError as error:
+        assert len(str(error).splitlines()) <= 1, str(error)
+        return
+    for pool in pools:
+        assert pool.name
+
+
+TARGETS: dict[str, Callable[[bytes, Agent], None]] = {
+    "stdin": fuzz_stdin,
+    "cni_args": fuzz_cni_args,
+    "agent": fuzz_agent,
+    "conflist": fuzz_conflist,
+    "pools": fuzz_pools,
+}

@@ -1,0 +1,41 @@
+"""A part of `make fuzz` at each run of the tests, and that it finds what is there."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests import requirements
+from tests.fuzz.__main__ import NAMES
+
+RUNS = 50000
+
+
+def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
+    requirements.need_root()
+    command = [sys.executable, "-m", "tests.fuzz", *arguments]
+    return subprocess.run(command, cwd=requirements.ROOT, capture_output=True, text=True, timeout=600)
+
+
+def test_no_input_ends_in_anything_but_what_is_promised(show: Callable[[str], None]) -> None:
+    done = fuzz("--runs", str(RUNS))
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1 + len(NAMES)
+    show("fuzz: " + "; ".join(" ".join(line.split()) for line in lines))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_target_that_is_broken_is_found(name: str) -> None:
+    """Each target is run with one function that raises what nobody expects."""
+    broken = {
+        "stdin": "cni.plugin.netconf.NetConf.valid_attachments",
+        "cni_args": "cni.plugin.parameters.read",
+        "agent": "cni.plugin.result.select",
+        "conflist": "cni.installer.conflist.put_back",
+        "pools": "cni.agent.pools._documents",
+    }[name]
+    done = fuzz("--runs", "2000", "--break", broken, name)
+    assert done.returncode == 1
+    assert "FOUND" in done.stdout
