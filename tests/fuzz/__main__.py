@@ -17,12 +17,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from cni.contracts.netconf import Ipam
 from tests import requirements, vectors
 
 FINDS = requirements.ROOT / "dist/fuzz"
 NAMES = ("stdin", "cni_args", "agent", "conflist", "pools")
+COMMANDS = ("ADD", "DEL", "CHECK", "STATUS", "GC", "VERSION")  # the first byte of some inputs is an index
+SOCKET = "/agent.sock"
 HANG = 1  # seconds
 MEMORY = 2048  # MB
 MANIFEST = """apiVersion: spiderpool.spidernet.io/v2beta1
@@ -116,20 +119,22 @@ def dictionary() -> str:
 def seeds(target: str) -> Iterator[bytes]:
     """Yield inputs to begin with; the first byte is the targets' own."""
     for vector in vectors.load():
+        stdin = vector.stdin.replace(b"@SOCKET@", SOCKET.encode()).replace(b"@LOG@", b"/log")
         if target == "stdin":
-            yield bytes([len(vector.case) % 6]) + vector.stdin
+            command = vector.environment.get("CNI_COMMAND", "")
+            yield bytes([COMMANDS.index(command) if command in COMMANDS else 0]) + stdin
         elif target == "cni_args":
             yield b"\0" + vector.environment.get("CNI_ARGS", "").encode()
         elif target == "agent":
             for exchange in vector.agent or []:
                 yield b"\0" + response(exchange.get("response") or {})
         elif target == "conflist":
-            yield b'{"name":"n","plugins":[' + vector.stdin + b',{"type":"portmap"}]}'
+            yield b'{"name":"n","plugins":[' + stdin + b',{"type":"portmap"}]}'
     if target == "pools":
         yield MANIFEST.encode()
 
 
-def response(recorded: dict[str, object]) -> bytes:
+def response(recorded: dict[str, Any]) -> bytes:
     """Write a recorded answer as an agent sends it."""
     body = json.dumps(recorded.get("body")).encode()
     return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (recorded.get("status", 200), len(body), body)

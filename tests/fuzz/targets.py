@@ -15,11 +15,10 @@ from cni.agent.pools import PoolError, read_pools
 from cni.installer.conflist import ConflistError, find, ipam_text, put_back, swap
 from cni.plugin import __main__ as plugin
 from cni.plugin import detection, log_rotation, operations, recovery
+from tests.fuzz.__main__ import COMMANDS, SOCKET
 
-SOCKET = "/agent.sock"
 POD = b"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_UID=u-1"
 CONF = b'{"cniVersion":"1.0.0","name":"n","type":"calico","ipam":{"type":"spiderpool","ipam_unix_socket_path":"%s"}}'
-COMMANDS = (b"ADD", b"DEL", b"CHECK", b"STATUS", b"GC", b"VERSION")
 SILENT = {b"DEL", b"CHECK", b"STATUS", b"GC"}
 LOADED_LATER = (detection, log_rotation, recovery)  # in the chroot there is nothing to import from
 
@@ -72,9 +71,9 @@ def assert_promise(command: bytes, status: int, stdout: bytes) -> None:
     assert len((printed.get("msg", "") + printed.get("details", "")).splitlines()) <= 1
 
 
-def environment(command: bytes, args: bytes = POD) -> dict[bytes, bytes]:
+def environment(command: str, args: bytes = POD) -> dict[bytes, bytes]:
     """Return a runtime's environment."""
-    return {b"CNI_COMMAND": command, b"CNI_CONTAINERID": b"c" * 64, b"CNI_NETNS": b"/var/run/netns/x",
+    return {b"CNI_COMMAND": command.encode(), b"CNI_CONTAINERID": b"c" * 64, b"CNI_NETNS": b"/var/run/netns/x",
             b"CNI_IFNAME": b"eth0", b"CNI_PATH": b"/opt/cni/bin", b"CNI_ARGS": args}  # fmt: skip
 
 
@@ -89,12 +88,12 @@ def set_up() -> Agent:
 def fuzz_stdin(data: bytes, agent: Agent) -> None:
     """The network configuration; its first byte chooses the command."""
     agent.answer = b'HTTP/1.1 200 OK\r\n\r\n{"ips":[{"version":4,"address":"10.0.0.1/16","nic":"eth0"}]}'
-    call(environment(COMMANDS[data[0] % len(COMMANDS)] if data else b"ADD"), data[1:])
+    call(environment(COMMANDS[data[0] % len(COMMANDS)] if data else "ADD"), data[1:])
 
 
 def fuzz_cni_args(data: bytes, agent: Agent) -> None:
     """CNI_ARGS; its first byte chooses a variable that gets the rest instead."""
-    environ = environment(b"ADD")
+    environ = environment("ADD")
     names = [b"CNI_ARGS"] * 4 + [b"CNI_CONTAINERID", b"CNI_IFNAME", b"CNI_NETNS", b"CNI_COMMAND"]
     environ[names[data[0] % len(names)] if data else b"CNI_ARGS"] = data[1:].replace(b"\0", b"")
     if not environ[b"CNI_COMMAND"]:
@@ -109,7 +108,7 @@ def fuzz_agent(data: bytes, agent: Agent) -> None:
     stdin = CONF % SOCKET.encode()
     if data[:1] and data[0] % 4 == 0:
         stdin = stdin.replace(b'"calico"', b'"ptp"')
-    call(environment(COMMANDS[data[0] % 5] if data else b"ADD"), stdin[:-1] + b',"cni.dev/valid-attachments":null}')
+    call(environment(COMMANDS[data[0] % 5] if data else "ADD"), stdin[:-1] + b',"cni.dev/valid-attachments":null}')
 
 
 def fuzz_conflist(data: bytes, _agent: Agent) -> None:
