@@ -183,8 +183,11 @@ def _repair(tree: Path, folder: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file, durably; owner and time are the copy's, and it is executable if the source is."""
+    """Copy a file, durably; owner and time are the copy's, and it is executable if the source is. Links stay links."""
     target.unlink(missing_ok=True)
+    if source.is_symlink():
+        target.symlink_to(source.readlink())
+        return
     shutil.copyfile(source, target)
     target.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)
     descriptor = os.open(target, os.O_RDONLY)

@@ -35,6 +35,15 @@ def test_the_layout_is_relative_links_to_the_bundle(node: Path, tmp_path: Path) 
     assert answers(moved / "spiderpool")
 
 
+def test_a_link_inside_the_bundle_stays_a_link(node: Path, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "a", "a")
+    (tree / "_internal/link").symlink_to("data")
+    for _ in range(2):
+        link = node / ".spiderpool" / bundle.install(tree, node, "1.0.0").name / "_internal/link"
+        assert os.readlink(link) == "data"  # noqa: PTH115
+        link.unlink()  # and the next run repairs it
+
+
 def test_a_second_run_changes_nothing(node: Path, tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "a", "a")
     first = bundle.install(tree, node, "1.0.0")
