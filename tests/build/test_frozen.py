@@ -18,7 +18,7 @@ from tests import requirements, vectors
 BUNDLE_MAY = re.compile(
     r"spiderpool|_internal/("
     r"spiderpool\.bin|ld-[\w-]+\.so\.\d|lib[\w.-]+\.so[.\d]*|pydantic_core/_pydantic_core\.[\w-]+\.so"
-    r"|encodings/(__init__|aliases|utf_8)\.pyc"
+    r"|plugin/(encodings/__init__\.pyc|libpython[\d.]+\.so[.\d]*)"
     # built in where the distribution compiles Python so, as Debian does
     r"|python3\.\d+/lib-dynload/_(socket|datetime)\.[\w-]+\.so)"
 )
@@ -68,6 +68,13 @@ def test_an_add_opens_its_bundle_and_its_log_and_nothing_of_the_host(tmp_path: P
     assert not [path for path in of_bundle if not BUNDLE_MAY.fullmatch(path)]
     of_host = {path for path in files if not path.startswith(str(plugin.parent))} - HOST_MAY
     assert all(path.endswith(("/log", "/agent.sock")) for path in of_host), of_host
+
+
+def test_the_plugins_home_holds_one_module_and_the_librarys_name() -> None:
+    internal = requirements.need_frozen("spiderpool").parent / "_internal"
+    encodings, library = sorted((internal / "plugin").iterdir())
+    assert [path.name for path in encodings.iterdir()] == ["__init__.pyc"]
+    assert library.samefile(internal / library.name)
 
 
 @pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1", "C.UTF-8"])
