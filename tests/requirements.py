@@ -9,6 +9,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TREE = ROOT / "dist/spiderpool-ipam"
 TOOLS = ROOT / ".tools/bin"
+# Debian's packages of programs that are not named like theirs.
+_PACKAGES = {
+    "/usr/lib/cni": "containernetworking-plugins",
+    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+    "busybox": "busybox-static",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "ping": "iputils-ping",
+    "qemu-aarch64-static": "qemu-user-static",
+    "unshare": "util-linux",
+}
 
 
 def missing(reason: str) -> None:
@@ -22,10 +33,11 @@ def need_root() -> None:
 
 
 def need_program(name: str) -> str:
-    """Return the path of a program of the distribution."""
+    """Return the path of a program of the distribution; the name may be a path, too."""
     path = shutil.which(name)
     if not path:
-        missing(f"{name} is not installed")
+        package = _PACKAGES.get(name) or _PACKAGES.get(str(Path(name).parent)) or name
+        missing(f"{name} is not installed: apt-get install --no-install-recommends {package}")
     return str(path)
 
 
