@@ -1,9 +1,12 @@
 """A node of the test's own: a network namespace, pods' namespaces, the embedded agent, the frozen programs."""
 
+import shutil
+import signal
 import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,9 @@ import httpx
 import pytest
 from pyroute2 import IPRoute, netns
 
+from cni.installer import bundle
 from tests import requirements
+from tests.e2e.machine import Machine
 
 POOLS = """
 apiVersion: spiderpool.spidernet.io/v1
@@ -75,22 +80,34 @@ def links(namespace: str) -> set[str]:
 class Agent:
     """The embedded agent, frozen, and what it holds."""
 
-    def __init__(self, folder: Path, *more: str) -> None:
+    def __init__(self, folder: Path, *more: str, pools: str = POOLS) -> None:
         self.socket = folder / "agent.sock"
-        (folder / "pools.yaml").write_text(POOLS)
+        files = {"--socket": self.socket, "--pool": folder / "pools.yaml", "--state": folder / "state"}
+        self._options = [*(f"{option}={path}" for option, path in files.items()), *more]
+        (folder / "pools.yaml").write_text(pools)
+        self.start()
+
+    def start(self) -> None:
         program = requirements.need_frozen("spiderpool-ipam")
-        options: list[str | Path] = [
-            "--socket",
-            self.socket,
-            "--pool",
-            folder / "pools.yaml",
-            "--state",
-            folder / "state",
-            *more,
-        ]
-        self.process = subprocess.Popen([program, "agent", *options], stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([program, "agent", *self._options], stdout=subprocess.PIPE, text=True)
         assert self.process.stdout
-        assert "serving 2 pools" in self.process.stdout.readline()
+        assert "serving" in self.process.stdout.readline()
+        self.killed = False
+
+    def kill(self) -> None:
+        """Kill it by SIGKILL: the socket file stays, and nobody answers on it."""
+        self.process.kill()
+        self.process.communicate()
+        self.killed = True
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have it accept connections and not answer meanwhile."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def held(self) -> list[dict[str, Any]]:
         """Return its allocations."""
@@ -119,6 +136,39 @@ def node() -> Iterator[Node]:
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Agent]:
-    agent = Agent(tmp_path)
+    yield from running_agent(tmp_path)
+
+
+def running_agent(folder: Path, pools: str = POOLS) -> Iterator[Agent]:
+    """Run an agent until the test is done with it."""
+    agent = Agent(folder, pools=pools)
     yield agent
-    agent.stop()
+    if not agent.killed:
+        agent.stop()
+
+
+@pytest.fixture(scope="session")
+def cni_bin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give a CNI folder with Debian's plugins and ours, as the installer brings it there."""
+    requirements.need_frozen("spiderpool")
+    folder = add_debians_plugins(tmp_path_factory.mktemp("cni-bin"))
+    bundle.install(requirements.TREE, folder, "e2e")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def add_debians_plugins(folder: Path) -> Path:
+    """Put the plugins that the runtimes' tests need into a CNI folder."""
+    for name in ("ptp", "host-local", "loopback"):
+        (folder / name).symlink_to(requirements.need_program(f"/usr/lib/cni/{name}"))
+    return folder
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    requirements.need_root()
+    for program in ("unshare", "nsenter", "ip", "ping"):
+        requirements.need_program(program)
+    machine = Machine(tmp_path)
+    yield machine
+    machine.close()
