@@ -61,13 +61,15 @@ def test_an_add_opens_its_bundle_and_its_log_and_nothing_of_the_host(tmp_path: P
 
     (vector,) = [v for v in vectors.load() if v.name == "1.1.0/add-chunked-answer-with-60-routes"]
     assert not vectors.fault(vector, vectors.run(vector, main))
-    opened = re.findall(r'(?:openat\(AT_FDCWD, |execve\()"([^"]+)".*= \d+$', trace.read_text(), re.MULTILINE)
+    opened = re.findall(r'(?:openat\([^,]+, |execve\()"([^"]+)".*= \d+$', trace.read_text(), re.MULTILINE)
     files = {path for path in opened if not Path(path).is_dir()}
     of_bundle = {path.removeprefix(f"{plugin.parent}/") for path in files if path.startswith(str(plugin.parent))}
     assert [path for path in of_bundle if "_pydantic_core" in path]
     assert not [path for path in of_bundle if not BUNDLE_MAY.fullmatch(path)]
     of_host = {path for path in files if not path.startswith(str(plugin.parent))} - HOST_MAY
-    assert all(path.endswith(("/log", "/agent.sock")) for path in of_host), of_host
+    # The log is opened in its folder, which is gone by now.
+    assert "log" in of_host
+    assert [Path(path).parent for path in of_host - {"log"}] == [Path("/tmp")], of_host
 
 
 def test_the_plugins_home_holds_one_module_and_the_librarys_name() -> None:
