@@ -67,6 +67,8 @@ def _read(
             text = follow(root, path).read_bytes().decode()
             if not plugin_types(text) & _MULTUS:
                 readable.append((path, text, find(text, plugin_type)))
+        except FileNotFoundError:
+            continue  # removed since the folder was listed
         except (ConflistError, UnicodeDecodeError) as error:
             faults.append(f"{path}: {error}")
     return readable, faults

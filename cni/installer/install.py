@@ -65,7 +65,7 @@ def install(
             seconds = max(0, deadline - time.monotonic())
             agent_health.wait(agent_health.socket_of(folders.root, asked.settings), seconds, say)
         planned, _ = swap.hold(folders, asked, planned.record)
-    return Installed(brought, folders.on_node(planned.target), planned.why, loaded_before(folders, planned.target))
+    return Installed(brought, planned.name, planned.why, loaded_before(folders, planned.name))
 
 
 def _await_conflist(folders: Folders, asked: Asked, deadline: float, say: Callable[[str], None]) -> None:
@@ -90,7 +90,7 @@ def difference(folders: Folders, asked: Asked) -> str:
     """Return what install would change in the conflist, as a unified diff. ConflistError, RecordError."""
     planned = swap.plan(folders, asked, records.read(folders.conf))
     before = "" if planned.before is None else planned.before
-    name = folders.on_node(planned.target)
+    name = planned.name
     lines = difflib.unified_diff(
         before.splitlines(keepends=True), planned.after.splitlines(keepends=True), name, f"{name} (swapped)"
     )
@@ -119,10 +119,10 @@ def uninstall(folders: Folders, replay: Callable[[], int], *, force: bool = Fals
     return Uninstalled(done, [])
 
 
-def loaded_before(folders: Folders, path: Path) -> str:
+def loaded_before(folders: Folders, conflist: str) -> str:
     """Return the file that runtimes load in place of this one; Multus' own leads to this one."""
     for other in loadable(folders.conf, folders.root):
-        if other.name >= path.name:
+        if other.name >= Path(conflist).name:
             break
         try:
             if plugin_types(follow(folders.root, other).read_bytes().decode()) & _MULTUS:

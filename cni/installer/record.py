@@ -31,7 +31,7 @@ class Record(NamedTuple):
     """What holds on the node."""
 
     asked: Asked
-    file: str  # the name, or path, of the file that holds our ipam
+    file: str  # what holds our ipam, as the node calls it
     original: str | None  # the ipam value that ours replaced; None where it was ours already
     written: str  # SHA-256 of that file as we wrote it
     since: float  # Unix seconds of the first swap
@@ -42,14 +42,14 @@ class Record(NamedTuple):
 
 
 def read(folder: Path) -> Record | None:
-    """Return the folder's record; RecordError where it is damaged."""
+    """Return the folder's record; RecordError where it is damaged, OSError where it cannot be read."""
     path = folder / NAME
     try:
         members = json.loads(path.read_bytes())
         return Record(**{**members, "asked": Asked(**members["asked"])})
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RecordError(f"{path} cannot be used, move it away and install again: {error}") from None
 
 

@@ -80,10 +80,10 @@ def _conflist(folders: Folders, asked: Asked, record: Record | None, problems: l
     except ConflistError as error:
         problems.append(str(error))
         return {"conflist": "", "ipam_type": "", "edited": False}
-    name = folders.on_node(planned.target)
+    name = planned.name
     if planned.why:
         problems.append(f"{name}: {planned.why}")
-    if first := loaded_before(folders, planned.target):
+    if first := loaded_before(folders, name):
         problems.append(f"runtimes load {first} before {name}")
     edited = bool(record) and swap.digest_of(planned.target) != (record.written if record else "")
     ipam_type = planned.found if planned.target == planned.source or planned.before is None else OUR_TYPE

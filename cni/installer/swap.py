@@ -29,6 +29,7 @@ class Plan(NamedTuple):
     record: Record | None
     source: Path  # the file with the main plugin in it
     target: Path  # the file to be written: the source, or the copy
+    name: str  # the node's name of that file; where it is a symbolic link, `target` is what it leads to
     before: str | None  # the target's text; None where it is missing
     after: str
     found: str  # the source's ipam type
@@ -83,7 +84,7 @@ class Plan(NamedTuple):
         kept = old.original if old else None
         return Record(
             asked=self.asked,
-            file=self.target.name,
+            file=self.name,
             original=kept if self.original is None else self.original,
             written=_digest(self.after),
             since=old.since if old and not old.given_back else now,
@@ -113,6 +114,7 @@ def plan(folders: Folders, asked: Asked, record: Record | None) -> Plan:
         record,
         follow(folders.root, chosen.path),
         follow(folders.root, target),
+        folders.on_node(target),
         before,
         after,
         found,
@@ -134,7 +136,7 @@ def hold(folders: Folders, asked: Asked, record: Record | None) -> tuple[Plan, R
             return made, _apply(folders, made)
         except ChangedError:
             continue
-    raise ConflistError(f"{folders.on_node(made.target)} is being written all the time: try again")
+    raise ConflistError(f"{made.name} is being written all the time: try again")
 
 
 def _apply(folders: Folders, plan: Plan) -> Record:

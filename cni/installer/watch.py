@@ -22,6 +22,7 @@ from cni.installer.conf_folder import SUFFIXES
 from cni.installer.conflist import OUR_TYPE, ConflistError, NoneFoundError
 from cni.installer.explain import one_line
 from cni.installer.folders import Folders
+from cni.installer.host_root import below
 from cni.installer.record import Asked, Record, RecordError
 
 TICK = 0.5  # seconds between two looks at the clock
@@ -120,7 +121,7 @@ class Watch:
     def _hold_conflist(self, asked: Asked, record: Record | None) -> None:
         since = self._written_at(record)
         planned, _ = swap.hold(self.folders, asked, record)
-        name = self.folders.on_node(planned.target)
+        name = planned.name
         if planned.is_undone:
             astray = self._astray(since)
             more = f"; {astray} pods got another IPAM's address meanwhile" if astray else ""
@@ -131,7 +132,7 @@ class Watch:
 
     def _written_at(self, record: Record | None) -> float:
         try:
-            return (self.folders.conf / record.file).stat().st_mtime if record else time.time()
+            return below(self.folders.root, record.file).stat().st_mtime if record else time.time()
         except OSError:
             return time.time()
 

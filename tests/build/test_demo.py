@@ -10,12 +10,12 @@ from tests import requirements
 
 
 def processes() -> set[str]:
-    """Return the processes that run something of ours."""
+    """Return the processes that run something of this checkout's release."""
     command_lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             command_lines.append(path.read_text(errors="replace"))
-    return {line for line in command_lines if "spiderpool-ipam" in line}
+    return {line for line in command_lines if str(requirements.TREE) in line}
 
 
 def listing(temporary: Path) -> dict[str, set[str]]:

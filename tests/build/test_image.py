@@ -137,8 +137,8 @@ def test_the_daemonset_installs_and_holds_and_the_other_gives_back(podman: Podma
 
 def test_a_failed_install_says_in_one_line_what_to_do(podman: Podman, node: Node) -> None:
     """The kubelet shows it as the pod's termination message."""
-    node.write(CALICO.replace('"calico"', '"flannel"'))
+    node.write(CALICO.replace("calico-ipam", "dhcp"))
     spec = manifests.pod_spec("install")
     done = podman.run(node, spec, spec["initContainers"][0], "--rm")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "no plugin of type calico" in done.stderr
+    assert "its ipam.type is 'dhcp'" in done.stderr

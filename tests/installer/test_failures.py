@@ -120,6 +120,13 @@ def test_without_root_it_is_told(open_node: Node) -> None:
     assert_untouched(open_node)
 
 
+def test_status_without_root_says_so(open_node: Node) -> None:
+    assert open_node.run(*INSTALL).returncode == 0
+    done = run_as_nobody(open_node, "status")
+    assert done.returncode == 1
+    assert "Permission denied: run as root" in done.stderr
+
+
 def test_a_dry_run_shows_the_difference_and_needs_no_root(open_node: Node) -> None:
     done = run_as_nobody(open_node, "install", "--dry-run")
     assert (done.returncode, done.stderr) == (0, "")
