@@ -50,6 +50,10 @@ bench: build tools ## Measure against upstream's Go plugin (PEER= for another): 
 fuzz: .venv/.done ## Try a million inputs of any kind (N= for another number) wherever bytes come in
 	@$(BIN)/python -m tests.fuzz --runs "$(or $(N),1000000)"
 
+.PHONY: soak
+soak: build ## Have pods come and go while agent, socket, plugin and disk fail (N=10000, SEED=)
+	@$(BIN)/python -m tests.soak --attachments "$(or $(N),10000)" --seed "$(or $(SEED),0)"
+
 .PHONY: tools
 tools: $(TOOLS)/.done ## Build the Go peers of the tests into .tools/: cnitool, reference plugins, upstream's plugin
 

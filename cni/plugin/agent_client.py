@@ -70,6 +70,8 @@ class AgentClient:
         }
         body.update({key: value for key, value in options.items() if value})
         status, answer = self.ask("POST", "/v1/ipam/ip", body)
+        # After a refusal nothing is given back: "dead Pod …", say, is the answer for a terminating pod, and a real agent
+        # would release what that one still uses.
         self.may_hold = status == 200
         if status == 500:
             raise _refusal(answer)

@@ -80,7 +80,8 @@ def links(namespace: str) -> set[str]:
 class Agent:
     """The embedded agent, frozen, and what it holds."""
 
-    def __init__(self, folder: Path, *more: str, pools: str = POOLS) -> None:
+    def __init__(self, folder: Path, *more: str, pools: str = POOLS, log: Path | None = None) -> None:
+        self._log = log
         self.socket = folder / "agent.sock"
         files = {"--socket": self.socket, "--pool": folder / "pools.yaml", "--state": folder / "state"}
         self._options = [*(f"{option}={path}" for option, path in files.items()), *more]
@@ -89,7 +90,12 @@ class Agent:
 
     def start(self) -> None:
         program = requirements.need_frozen("spiderpool-ipam")
-        self.process = subprocess.Popen([program, "agent", *self._options], stdout=subprocess.PIPE, text=True)
+        log = self._log.open("a") if self._log else None
+        self.process = subprocess.Popen(
+            [program, "agent", *self._options], stdout=subprocess.PIPE, stderr=log, text=True
+        )
+        if log:
+            log.close()
         assert self.process.stdout
         assert "serving" in self.process.stdout.readline()
         self.killed = False

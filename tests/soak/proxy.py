@@ -1,0 +1,203 @@
+"""Stands between plugin and agent and does what an agent, or the way to it, may do wrong. Side effect: the sockets.
+
+One connection is one request, as the plugin makes them. A client that hangs up is hung up on the other side, too: the
+agent learns of it as it would without a proxy. An ADD that is answered 500 has not been done: that is a refusal, after
+which the plugin gives nothing back (cni/plugin/agent_client.py says why).
+"""
+
+import random
+import re
+import select
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+ADD = "POST /ipam/ip"
+REFUSAL = b'HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n"soak"\n'
+NONSENSE = (
+    b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{]}",
+    b'HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{"ips":[{}]}',
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"SSH-2.0-OpenSSH_9.2\r\n",
+    b"\0" * 4096,
+)
+# Kind of fault -> how many of 1000 requests meet it.
+CHANCES = {
+    "answer cut": 70,
+    "answer slow": 15,
+    "500, nothing done": 15,
+    "500, but done": 15,
+    "nonsense, but done": 15,
+    "no answer until the deadline": 3,
+}
+GIVE_TWICE_EVERY = 20  # ADDs, for an agent that is broken on purpose
+_SLOW_PAUSE = 0.02  # seconds between two pieces
+_SIZE = 65536
+
+
+class Cuts:
+    """Cuts each operation's answers at the next length of all that there are."""
+
+    def __init__(self) -> None:
+        self._next: Counter[str] = Counter()
+        self._longest: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def next(self, operation: str, answer: bytes) -> int:
+        with self._lock:
+            self._longest[operation] = max(self._longest[operation], len(answer))
+            length = self._next[operation] % max(1, len(answer))
+            self._next[operation] += 1
+        return length
+
+    def coverage(self) -> dict[str, str]:
+        """Return how many of the possible lengths were tried, by operation."""
+        return {
+            operation: f"{min(self._next[operation], longest)} of {longest}"
+            for operation, longest in sorted(self._longest.items())
+        }
+
+
+class Request(NamedTuple):
+    """A whole request."""
+
+    operation: str  # method and path
+    data: bytes
+
+    @property
+    def pod(self) -> str:
+        found = re.search(rb"pod-\d+", self.data)
+        return found[0].decode() if found else ""
+
+    @property
+    def container(self) -> str:
+        found = re.search(rb'containerID"?[:=]"?(\w{6})', self.data)
+        return found[1].decode() if found else ""
+
+
+class Proxy:
+    """Serves on `path` what `agent` answers, or something else."""
+
+    def __init__(self, path: Path, agent: Path, dice: random.Random, *, gives_twice: bool = False) -> None:
+        self.met: Counter[str] = Counter()
+        self.journal: list[tuple[float, str, str]] = []  # monotonic seconds, pod, what happened
+        self.cuts = Cuts()
+        self.is_calm = False  # pass everything on
+        self._path = path
+        self._agent = agent
+        self._dice = dice
+        self._gives_twice = gives_twice
+        self._added: list[bytes] = []
+        self._listener = self._listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Have connections refused meanwhile, as where an agent was killed: its socket's file stays."""
+        self._listener.close()
+        try:
+            yield
+        finally:
+            self._path.unlink()
+            self._listener = self._listen()
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self._path))
+        listener.listen(128)
+        return listener
+
+    def _serve(self) -> None:
+        while True:
+            listener = self._listener
+            # Closing a socket does not wake an accept() that waits on it.
+            with suppress(OSError, ValueError):
+                if select.select([listener], [], [], 0.05)[0]:
+                    connection, _ = listener.accept()
+                    threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+
+    def _converse(self, client: socket.socket) -> None:
+        with client, suppress(OSError):
+            request = _read_request(client)
+            if request is None:
+                return  # the plugin was killed
+            kind = "" if self.is_calm else self._chosen()
+            self.met[kind] += 1
+            words = f"    {request.operation} {request.container}: {kind or 'passed on'}"
+            self.journal.append((time.monotonic(), request.pod, words))
+            if kind == "no answer until the deadline":
+                client.recv(1)
+            elif kind == "500, nothing done" or (kind == "500, but done" and request.operation == ADD):
+                client.sendall(REFUSAL)
+            elif answer := self._forwarded(client, request):
+                self._send(client, request, answer, kind)
+
+    def _chosen(self) -> str:
+        (kind,) = self._dice.choices(["", *CHANCES], [1000 - sum(CHANCES.values()), *CHANCES.values()])
+        return kind
+
+    def _send(self, client: socket.socket, request: Request, answer: bytes, kind: str) -> None:
+        if kind == "500, but done":
+            answer = REFUSAL
+        elif kind == "nonsense, but done":
+            answer = self._dice.choice(NONSENSE)
+        elif kind == "answer cut":
+            answer = answer[: self.cuts.next(request.operation, answer)]
+        elif self._gives_twice and request.operation == ADD:
+            answer = self._given_twice(answer)
+        step = len(answer) // 10 + 1 if kind == "answer slow" else _SIZE
+        while answer:
+            client.sendall(answer[:step])
+            answer = answer[step:]
+            if answer and _hangs_up(client, _SLOW_PAUSE):
+                return
+
+    def _given_twice(self, answer: bytes) -> bytes:
+        """Be an agent that gives one pod's address to another one now and then."""
+        if not answer.startswith(b"HTTP/1.1 200"):
+            return answer
+        self._added.append(answer)
+        return self._added[-2] if len(self._added) % GIVE_TWICE_EVERY == 0 else answer
+
+    def _forwarded(self, client: socket.socket, request: Request) -> bytes:
+        """Return the agent's answer; nothing where it is not there, or the client hangs up before."""
+        pieces: list[bytes] = []
+        with socket.socket(socket.AF_UNIX) as agent:
+            agent.connect(str(self._agent))
+            agent.sendall(request.data)
+            while True:
+                ready, _, _ = select.select([client, agent], [], [])
+                if client in ready:
+                    return b""
+                piece = agent.recv(_SIZE)
+                if not piece:
+                    return b"".join(pieces)
+                pieces.append(piece)
+
+
+def _read_request(client: socket.socket) -> Request | None:
+    data = b""
+    while b"\r\n\r\n" not in data or len(data) < _whole(data):
+        piece = client.recv(_SIZE)
+        if not piece:
+            return None
+        data += piece
+    method, target, *_ = data.decode().split(" ", 2)
+    return Request(f"{method} {target.partition('?')[0].removeprefix('/v1')}", data)
+
+
+def _whole(data: bytes) -> int:
+    """Return the length of a request whose head is there."""
+    head, _, _ = data.partition(b"\r\n\r\n")
+    lengths = [line.partition(b":")[2] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")]
+    return len(head) + 4 + (int(lengths[0]) if lengths else 0)
+
+
+def _hangs_up(client: socket.socket, seconds: float) -> bool:
+    """Tell whether the client hangs up within a time; it says nothing more otherwise."""
+    return bool(select.select([client], [], [], seconds)[0])
