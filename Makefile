@@ -73,7 +73,7 @@ endif
 	@echo "setting up .venv, which takes a minute"
 	@python=$$(build/find_python.sh "$(PYTHON)") && "$$python" -m venv --clear .venv
 	@echo "$(PYTHON)" >.venv/.python
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 $(BUILT): .venv/.done $(SOURCES) build/freeze.sh
@@ -81,7 +81,7 @@ $(BUILT): .venv/.done $(SOURCES) build/freeze.sh
 	@build/freeze.sh
 	@touch $@
 
-$(TOOLS)/.done: build/tools.sh tests/go/peer/go.mod
+$(TOOLS)/.done: build/tools.sh tests/go/peer/go.mod tests/go/peer/go.sum
 	@echo "building the Go peers"
 	@build/tools.sh
 	@touch $@

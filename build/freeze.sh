@@ -7,13 +7,16 @@ cd "$(dirname "$0")/.."
 # The release's date: SOURCE_DATE_EPOCH, else that of the last commit to what goes into it, else (sources without git)
 # 1980-01-01.
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
-    SOURCE_DATE_EPOCH=315532800
-    if [ -e .git ]; then
-        SOURCE_DATE_EPOCH=$(git log -1 --format=%ct -- build cni pyproject.toml constraints.txt LICENSE)
+    # A checkout may be another user's, as in a container that mounts it.
+    SOURCE_DATE_EPOCH=$(git -c safe.directory="$PWD" log -1 --format=%ct -- build cni pyproject.toml constraints.txt LICENSE ||
+        true)
+    if [ -z "$SOURCE_DATE_EPOCH" ]; then
+        echo "warning: git tells no date of these sources, so the files' is 1980-01-01: set SOURCE_DATE_EPOCH" >&2
+        SOURCE_DATE_EPOCH=315532800
     fi
 fi
 # What else of the caller's surroundings would show in the result.
-unset ${!PYTHON*} ${!LD_*} GZIP TAR_OPTIONS
+unset ${!PYTHON*} ${!LD_*} CPATH C_INCLUDE_PATH LIBRARY_PATH COMPILER_PATH GZIP TAR_OPTIONS
 export SOURCE_DATE_EPOCH PYTHONHASHSEED=0 LC_ALL=C.UTF-8 TZ=UTC
 umask 022
 
@@ -41,7 +44,7 @@ version=$("$tree/spiderpool-ipam" version | sed 's/^spiderpool-ipam \([^,]*\),.*
 case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=$(uname -m) ;; esac
 tarball=spiderpool-ipam-$version-linux-$arch.tar.gz
 install -m 755 build/install.sh "$tree/install.sh"
-(cd "$tree" && find . -type f -printf '%P\0' | sort -z | xargs -0 sha256sum) >"$work/SHA256SUMS"
+(cd "$tree" && find . ! -type d -printf '%P\0' | sort -z | xargs -0 sha256sum) >"$work/SHA256SUMS"
 mv "$work/SHA256SUMS" "$tree/SHA256SUMS"
 chmod -R u=rwX,go=rX,a-st "$tree"
 tar -C dist --format=gnu --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \

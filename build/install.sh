@@ -75,7 +75,7 @@ check_files() {
     report=$(cd "$here" && sha256sum -c SHA256SUMS 2>&1) ||
         fail "$here: $(printf '%s\n' "$report" | sed -n '/FAILED/{p;q;}'): unpack the tarball again"
     # What an older release left in the folder would be installed as well.
-    [ "$(cd "$here" && find . -type f | wc -l)" -eq "$(($(wc -l <"$here/SHA256SUMS") + 1))" ] ||
+    [ "$(cd "$here" && find . ! -type d | wc -l)" -eq "$(($(wc -l <"$here/SHA256SUMS") + 1))" ] ||
         fail "$here holds files that are not of this release: unpack the tarball into an empty folder"
 }
 

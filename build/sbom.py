@@ -12,6 +12,7 @@ import tomllib
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import licenses
 from components import ROOT, Component, find
@@ -67,11 +68,20 @@ def linked_in(sbom: Path, owner: str) -> list[cyclonedx.Component]:
             version=part["version"],
             bom_ref=f"{owner}#{part['purl']}",
             purl=PackageURL.from_string(part["purl"]),
-            licenses=[LicenseFactory().make_from_string(name["expression"]) for name in part.get("licenses", ())],
+            licenses=[LicenseFactory().make_from_string(text) for text in expressions(part)],
         )
-        for part in json.loads(sbom.read_text())["components"]
-        if part.get("scope") != "excluded"
+        for part in parts(sbom)
     ]
+
+
+def parts(sbom: Path) -> list[dict[str, Any]]:
+    """Return the components that a wheel's own SBOM lists."""
+    return [part for part in json.loads(sbom.read_text())["components"] if part.get("scope") != "excluded"]
+
+
+def expressions(part: dict[str, Any]) -> list[str]:
+    """Return the licences of a component in a CycloneDX document, as SPDX expressions."""
+    return [name.get("expression") or name["license"]["id"] for name in part.get("licenses", ())]
 
 
 def document(ours: Component, components: list[Component], timestamp: datetime) -> str:
@@ -107,6 +117,9 @@ def main(sources: Path, tree: Path) -> None:
     if without := licenses.lacking(known):
         sys.exit("no licence text for: " + ", ".join(f"{part.name} {part.version}" for part in without))
     licenses.write(known, tree / "licenses")
+    linked = [part for component in known for sbom in component.sboms for part in parts(sbom)]
+    named = licenses.named_by(text for part in linked for text in expressions(part))
+    licenses.write_named(named, tree / "licenses/SPDX")
     timestamp = datetime.fromtimestamp(int(os.environ["SOURCE_DATE_EPOCH"]), UTC)
     (tree / "sbom.cdx.json").write_text(document(ours, components, timestamp))
 

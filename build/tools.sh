@@ -12,5 +12,5 @@ for plugin in main/ptp main/bridge main/macvlan meta/portmap meta/tuning ipam/ho
     go install "github.com/containernetworking/plugins/plugins/$plugin@v1.9.1"
 done
 go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.0
-# `go install …/spiderpool@v1.2.2` asks the module proxy for the list of versions, which not every proxy serves.
+# Upstream's plugin by way of a module of ours, whose go.sum holds its dependencies to their checksums.
 (cd tests/go/peer && go build -o "$GOBIN/spiderpool-go" github.com/spidernet-io/spiderpool/cmd/spiderpool)

@@ -13,6 +13,7 @@ from tests.requirements import ROOT
 
 UNIT = "etc/systemd/system/spiderpool-ipam-watch.service"
 SHELLS = (["dash"], ["busybox", "sh"], ["bash", "--posix"])
+SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "build").glob("*.sh"))
 # What the script itself needs, beside the shell. (`command -v` and `printf` are the shell's own.)
 PROGRAMS = ("cat", "dirname", "find", "mkdir", "mv", "rm", "sed", "uname", "wc")
 
@@ -32,7 +33,8 @@ Done = subprocess.CompletedProcess[str]
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """Make a copy of the release that may be damaged."""
-    return shutil.copytree(requirements.need_frozen("install.sh").parent, tmp_path / "a folder/spiderpool-ipam")
+    tree = requirements.need_frozen("install.sh").parent
+    return shutil.copytree(tree, tmp_path / "a folder/spiderpool-ipam", symlinks=True)
 
 
 def programs(folder: Path, **instead: str) -> str:
@@ -59,7 +61,7 @@ def test_it_installs_with_the_options_given_in_every_shell(shell: list[str], nod
 
 def test_its_exit_status_is_that_of_the_program(node: Node) -> None:
     assert run(node, "--no-such-option").returncode == 2
-    assert run(node, "--plugin-type=flannel").returncode == 1
+    assert run(node, "--plugin-type=flannel", "--wait-agent=0").returncode == 1
     assert not node.plugin.exists()
 
 
@@ -94,12 +96,13 @@ def append(file: Path) -> None:
     [
         (lambda tree: append(tree / "_internal/spiderpool-ipam.bin"), "_internal/spiderpool-ipam.bin: FAILED"),
         (lambda tree: (tree / "spiderpool").unlink(), "spiderpool: FAILED open or read"),
+        (lambda tree: next(tree.glob("_internal/plugin/libpython*")).unlink(), "_internal/plugin/libpython"),
         (lambda tree: (tree / "SHA256SUMS").unlink(), "SHA256SUMS is missing"),
         (lambda tree: (tree / "SHA256SUMS").write_text(""), "unpack the tarball"),
         (lambda tree: (tree / "_internal/old.pyc").touch(), "holds files that are not of this release"),
         (lambda tree: (tree / "SHA256SUMS").write_bytes((tree / "SHA256SUMS").read_bytes()[:-150]), "unpack"),
     ],
-    ids=["damaged", "missing", "no-sums", "empty-sums", "left-over", "cut-sums"],
+    ids=["damaged", "missing", "a link missing", "no-sums", "empty-sums", "left-over", "cut-sums"],
 )
 @pytest.mark.parametrize("shell", [["dash"], ["busybox", "sh"]], ids=" ".join)
 def test_a_damaged_release_is_not_installed(
@@ -162,8 +165,9 @@ def test_systemd_has_nothing_to_say_against_the_unit(node: Node) -> None:
     assert not said
 
 
-@pytest.mark.parametrize("script", ["install.sh", "freeze.sh", "demo.sh", "tools.sh", "find_python.sh"])
+@pytest.mark.parametrize("script", [*SCRIPTS, ".ci/run", ".ci/install_go", "tests/portability/place.sh"])
 def test_shellcheck_finds_nothing(script: str) -> None:
     shellcheck = requirements.need_program("shellcheck")
-    done = subprocess.run([shellcheck, "--severity=warning", ROOT / "build" / script], capture_output=True, text=True)
+    command = [shellcheck, "--shell=bash"] if script == ".ci/install_go" else [shellcheck]
+    done = subprocess.run([*command, "--severity=warning", ROOT / script], capture_output=True, text=True)
     assert not done.stdout

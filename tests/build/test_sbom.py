@@ -77,6 +77,19 @@ def test_every_component_comes_with_its_licence() -> None:
         assert component["licenses"]
 
 
+def test_what_is_linked_in_comes_with_the_texts_of_the_licences_that_it_names() -> None:
+    tree = requirements.need_frozen("spiderpool").parent
+    linked = [part for component in read_sbom()["components"] for part in component.get("components", ())]
+    named = json.dumps([part["licenses"] for part in linked])
+    texts = {path.stem: path.read_text() for path in (tree / "licenses/SPDX").iterdir()}
+    assert set(re.findall(r"(?<![\w.+-])[A-Z][\w.+-]*-[\w.+-]*|MIT|ISC|Zlib", named)) <= set(texts)
+    assert "Permission is hereby granted, free of charge" in texts["MIT"]
+    assert min(len(text) for text in texts.values()) > 500
+    assert {"pydantic_core", "watchfiles"} <= {
+        part["name"] for part in read_sbom()["components"] if "components" in part
+    }
+
+
 def test_the_frozen_program_lists_the_components() -> None:
     program = requirements.need_frozen("spiderpool-ipam")
     report = json.loads(subprocess.run([program, "version", "--json"], capture_output=True, check=True).stdout)
