@@ -1,5 +1,6 @@
 """The agent as a process: its socket, its locks, how it stops, and that being killed loses and doubles nothing."""
 
+import json
 import os
 import random
 import resource
@@ -42,6 +43,33 @@ def test_one_line_on_stdout_says_that_it_serves(tmp_path: Path) -> None:
         agent.add(add_args("u", defaultIPv4IPPool=["a"]))
         agent.stop()
         assert agent.process.stdout and agent.process.stdout.read() == ""
+
+
+@pytest.mark.parametrize("operation", ["DELETE /ipam/ips", "POST /ipam/gc"])
+def test_a_late_request_does_not_free_what_a_pod_was_given_after_it(
+    operation: str, tmp_path: Path, pools: Path
+) -> None:
+    """The plugin gave up, and the pod was tried again, while the agent was stalled: it has both requests at once."""
+    method, path = operation.split()
+    late = {"network": "net", "validAttachments": []} if path == "/ipam/gc" else add_args("u1")
+    with running_agent(tmp_path, pools) as agent:
+        for _ in range(20):
+            agent.process.send_signal(signal.SIGSTOP)
+            with send(agent, method, path, late), send(agent, "POST", "/ipam/ip", add_args("u1")) as add:
+                agent.process.send_signal(signal.SIGCONT)
+                assert add.recv(65536).startswith(b"HTTP/1.1 200")
+            assert [held["podUID"] for held in agent.allocations()] == ["u1"]
+
+
+def send(agent: Agent, method: str, path: str, body: dict[str, Any]) -> socket.socket:
+    """Send a request on a connection of its own and return that."""
+    content = json.dumps(body).encode()
+    head = f"{method} /v1{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(10)
+    connection.connect(str(agent.socket_path))
+    connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+    return connection
 
 
 def test_the_socket_is_0600_and_the_state_folder_0700_whatever_the_umask(tmp_path: Path, pools: Path) -> None:
