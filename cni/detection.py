@@ -56,17 +56,18 @@ class Link(NamedTuple):
     mac: bytes
 
 
-def detect(request: Request) -> str:
+def detect(request: Request, is_wanted: Callable[[], bool] = lambda: True) -> str:
     """Probe the addresses, all families at once, then announce them; return one line. Codes 5, 8, 102, 103.
 
-    An interface that is not there yet is no error: Calico calls before it makes one.
+    An interface that is not there yet is no error: Calico calls before it makes one. Nothing is announced where
+    `is_wanted` says no by then: who asked is gone, and the addresses may be another's soon.
     """
     _enter(request["netns"])
     try:
         link, why_not = _ready_link(request["ifname"])
         if link is None:
             return f"skipped: {request['ifname']} {why_not}"
-        _probe_all(link, request["addresses"])
+        _probe_all(link, request["addresses"], is_wanted)
     except (OSError, NetlinkError) as error:
         text = "the address could not be probed, as the agent asks for: see the details and the node's network"
         raise CNIError(IO_FAILURE, text, f"{request['ifname']}: {error}") from None
@@ -75,7 +76,7 @@ def detect(request: Request) -> str:
 
 def _enter(path: str) -> None:
     try:
-        namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        namespace = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             netns.setns(namespace)
         finally:
@@ -102,13 +103,13 @@ def _ready_link(name: str) -> tuple[Link | None, str]:
         return Link(name, found[0], bytes.fromhex(link.get("address").replace(":", ""))), ""
 
 
-def _probe_all(link: Link, addresses: list[Wanted]) -> None:
+def _probe_all(link: Link, addresses: list[Wanted], is_wanted: Callable[[], bool]) -> None:
     probes = [_Probe(link, wanted) for wanted in addresses]
     try:
         with ThreadPoolExecutor(len(probes)) as threads:
             # All are waited for; what the first one raises is raised here.
             list(threads.map(_Probe.run, probes))
-        for probe in probes:
+        for probe in probes if is_wanted() else ():
             probe.announce()
     finally:
         for probe in probes:

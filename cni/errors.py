@@ -32,3 +32,7 @@ class CNIError(Exception):
         self.code = code
         self.msg = msg
         self.details = details
+
+    def __str__(self) -> str:
+        """Return all of it, for a log."""
+        return f"code {self.code}: {self.msg}" + (f"; {self.details}" if self.details else "")

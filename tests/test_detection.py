@@ -162,12 +162,29 @@ def test_nothing_is_announced_when_one_family_is_taken(lan: Segment) -> None:
     other, pod = lan.join(), lan.join()
     with packet_socket(other, neighbours.Arp.ETHERTYPE) as ear:
         assert detect(pod, asked(V4, V6))[0] == ADDRESS_CONFLICT
-        ear.settimeout(0.5)
-        said: list[neighbours.Heard | None] = []
-        with pytest.raises(TimeoutError):
-            while True:
-                said.append(hear(ear, neighbours.Arp))
-    assert [heard.is_probe for heard in said if heard] == [True] * TRIES
+        said = all_that_is_heard(ear)
+    assert [heard.is_probe for heard in said] == [True] * TRIES
+
+
+def test_nothing_is_announced_when_nobody_hears_the_answer(lan: Segment) -> None:
+    pod, other = lan.join(), lan.join()
+    with packet_socket(other, neighbours.Arp.ETHERTYPE) as ear:
+        child = start(pod, asked(V4))
+        assert child.stdout
+        child.stdout.close()
+        child.wait(20)
+        said = all_that_is_heard(ear)
+    assert [heard.is_probe for heard in said] == [True] * TRIES
+
+
+def all_that_is_heard(ear: socket.socket) -> list[neighbours.Heard]:
+    """Return what has been said over ARP, until nothing comes for half a second."""
+    ear.settimeout(0.5)
+    said: list[neighbours.Heard | None] = []
+    with pytest.raises(TimeoutError):
+        while True:
+            said.append(hear(ear, neighbours.Arp))
+    return [heard for heard in said if heard]
 
 
 def test_an_announcement_moves_the_address_in_the_others_tables(lan: Segment) -> None:

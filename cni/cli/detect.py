@@ -1,6 +1,7 @@
 """`spiderpool-ipam detect`: what the plugin runs, not people, so `--help` does not list it."""
 
 import json
+import select
 import sys
 
 import click
@@ -14,7 +15,14 @@ def detect() -> None:
     """Probe the addresses that stdin names, as the plugin does where the agent asks for it; JSON in, JSON out."""
     answer = {"code": 0, "msg": "", "details": ""}
     try:
-        answer["msg"] = probe(json.load(sys.stdin))
+        answer["msg"] = probe(json.load(sys.stdin), _is_heard)
     except CNIError as error:
         answer = {"code": error.code, "msg": error.msg, "details": error.details}
     print(json.dumps(answer))
+
+
+def _is_heard() -> bool:
+    """Tell whether the plugin is still there: stdout is a socket whose other end it holds."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    return not poll.poll(0)

@@ -25,6 +25,7 @@ STDIN_LIMIT = 16 * 1024 * 1024  # bytes
 DETAILS_LIMIT = 300  # bytes: libcni joins msg and details into the pod's event
 LOGGED_LIMIT = 65536  # characters of details
 _stoppable = False
+_told_to_stop = 0  # by this signal, before that was possible
 
 _ABOUT = f"""spiderpool: the CNI IPAM plugin for Calico with SpiderPool, run by a container runtime or a CNI plugin
 CNI protocol versions supported: {", ".join(SUPPORTED)}
@@ -45,6 +46,8 @@ def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int)
     try:
         try:
             _stoppable = True
+            if _told_to_stop:
+                _stop(_told_to_stop, None)
             document = _read(stdin)
             output = run(call, environ, document)
         finally:
@@ -71,12 +74,16 @@ def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int)
 
 def _stop(number: int, _frame: object) -> None:
     """Handle SIGTERM and SIGINT: interrupt what asks and waits, once; not what gives back, writes down and prints."""
-    global _stoppable  # noqa: PLW0603  (one process is one call)
+    global _stoppable, _told_to_stop  # noqa: PLW0603  (one process is one call)
     if _stoppable:
         _stoppable = False
         raise KeyboardInterrupt(number)
-    # A pipe that nobody reads must not hold what was told to end.
-    posix.set_blocking(1, False)
+    _told_to_stop = number
+    try:
+        # A pipe that nobody reads must not hold what was told to end.
+        posix.set_blocking(1, False)
+    except OSError:
+        pass  # there is no stdout
 
 
 def _give_back(call: Call) -> None:
@@ -87,7 +94,7 @@ def _give_back(call: Call) -> None:
 
             recovery.give_back(call)
         except BaseException as failure:
-            call.notes["note"] = f"not given back: {failure}"
+            call.notes["warning"] = f"not given back: {failure}"
 
 
 def _read(stdin: int) -> bytes:
@@ -153,7 +160,8 @@ def _log(call: Call, error: CNIError | None, started: float) -> None:
     record.update(call.notes)
     record["ms"] = int((time.monotonic() - started) * 1000)
     record["agent_ms"] = int(agent.seconds * 1000) if agent else 0
-    log.write(netconf.ipam if netconf else {}, "error" if error else "info", record)
+    level = "error" if error else "warn" if "warning" in record or "pending" in record else "info"
+    log.write(netconf.ipam if netconf else {}, level, record)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ UNDO_TIMEOUT = 2  # seconds, beyond the call's own deadline
 _BACKLOG_PAUSE = 0.01  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.4  # seconds, while nobody listens
 _RECEIVE_SIZE = 65536
+_WORDS_LIMIT = 65536  # characters
 
 # The agent's words (upstream pkg/constant/errors.go, pkg/ipam) -> what to do about it; the first that fits.
 _HINTS = (
@@ -70,8 +71,8 @@ class AgentClient:
         }
         body.update({key: value for key, value in options.items() if value})
         status, answer = self.ask("POST", "/v1/ipam/ip", body)
-        # After a refusal nothing is given back: "dead Pod …", say, is the answer for a terminating pod, and a real agent
-        # would release what that one still uses.
+        # After a refusal nothing is given back: "dead Pod …", say, is the answer for a terminating pod, and a real
+        # agent would release what that one still uses.
         self.may_hold = status == 200
         if status == 500:
             raise _refusal(answer)
@@ -102,7 +103,7 @@ class AgentClient:
         try:
             status, answer = self.ask("DELETE", "/v1/ipam/ips", body)
         except CNIError as error:
-            return f"the conflict's addresses are not released: {error.msg}: {error.details}"
+            return f"the conflict's addresses are not released: {error}"
         return "" if status == 200 else f"the conflict's addresses are not released: {status} {_message(answer)}"
 
     def endpoint(self, attachment: "Attachment") -> "tuple[bool, dict[str, Any] | None]":
@@ -252,8 +253,9 @@ def _unexpected(command: str, status: int, answer: bytes) -> CNIError:
 
 
 def _message(answer: bytes) -> str:
-    """Return the agent's words: of a JSON string its text, of anything else the bytes."""
+    """Return the agent's words, as many as a log line can bear: a JSON string's text, anything else as it stands."""
     try:
-        return validate({"type": "str"}, answer)  # type: ignore[no-any-return]
+        words: str = validate({"type": "str"}, answer)
     except Invalid:
-        return answer.decode("utf-8", "replace")
+        words = answer.decode("utf-8", "replace")
+    return words[:_WORDS_LIMIT]

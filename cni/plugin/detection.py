@@ -87,7 +87,7 @@ def _lacks_link(netns: str, ifname: str) -> bool:
     try:
         # Without this an older kernel would overlook the ID and answer about our own namespace.
         netlink.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
-        namespace = posix.open(netns, posix.O_RDONLY | posix.O_CLOEXEC)
+        namespace = posix.open(netns, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC)
         by_fd = bytes(4) + _attribute(_NETNSA_FD, _bytes(namespace, 4))
         # Whatever comes back: it may have an ID already.
         _ask_kernel(netlink, _RTM_NEWNSID, by_fd + _attribute(_NETNSA_NSID, b"\xff\xff\xff\xff"))

@@ -48,8 +48,11 @@ def _append(ipam: "dict[str, Any]", line: bytes) -> None:
         log = posix.open(name, _FLAGS, 0o640, dir_fd=folder)
         try:
             # One write: O_APPEND keeps the lines of many processes apart.
-            posix.write(log, line)
-            if posix.fstat(log).st_size >= (ipam.get("log_file_max_size") or MAX_SIZE) * 2**20:
+            written = posix.write(log, line)
+            size = posix.fstat(log).st_size
+            if written < len(line) and posix.lseek(log, 0, 1) == size:
+                posix.ftruncate(log, size - written)  # the disk is full: the next line must not be joined to a stump
+            if size >= (ipam.get("log_file_max_size") or MAX_SIZE) * 2**20:
                 from cni.plugin import log_rotation
 
                 age, count = ipam.get("log_file_max_age"), ipam.get("log_file_max_count")

@@ -43,12 +43,15 @@ def _remove_old(folder: int, prefix: str, suffix: str, oldest: float, max_count:
         name[len(prefix) : len(name) - len(suffix)] for name in posix.listdir(folder) if _fits(name, prefix, suffix)
     ]
     stamps.sort()
-    limit = _stamp(int(oldest * 1000))
+    limit = _stamp(int(max(0, oldest) * 1000))
     fresh = [stamp for stamp in stamps if stamp >= limit]
     keep = fresh[max(0, len(fresh) + 1 - max_count) :] if max_count else fresh
     for stamp in stamps:
         if stamp not in keep:
-            posix.unlink(prefix + stamp + suffix, dir_fd=folder)
+            try:
+                posix.unlink(prefix + stamp + suffix, dir_fd=folder)
+            except OSError:
+                pass  # a folder, say, is none of ours; or another call was faster
     return keep
 
 

@@ -112,10 +112,10 @@ def cmd_del(call: Call) -> None:
         _recovery().release_later(call, error)
         return
     try:
-        pending = posix.listdir(parameters.PENDING_FOLDER)
+        names = posix.listdir(parameters.PENDING_FOLDER)
     except OSError:
         return
-    if pending:
+    if any(name.endswith(".release") for name in names):
         _recovery().after_release(call)
 
 

@@ -32,13 +32,14 @@ _REQUEST_TIMEOUT = 2.0  # seconds for one request of a replay
 _LOCK_PAUSE = 0.002  # seconds
 _SIZE_LIMIT = 16 * 1024 * 1024  # bytes of a file
 _TEMPORARY = "/.new"  # one name will do: it is written under the lock
+_NO_FILE_OF_OURS = (6, 40)  # ENXIO, ELOOP: a socket, a symbolic link
 
 _TEXT = {"type": "typed-dict-field", "schema": {"type": "str"}, "required": True}
 _RELEASE_FIELDS = ("containerID", "ifName", "podNamespace", "podName", "podUID", "network")
 _RECORD = {
     "type": "typed-dict",
     "fields": {
-        "time": {"type": "typed-dict-field", "schema": {"type": "int"}, "required": True},
+        "time": {"type": "typed-dict-field", "schema": {"type": "int", "ge": 0, "le": 2**40}, "required": True},
         "socketPath": _TEXT,
         "release": {
             "type": "typed-dict-field",
@@ -73,12 +74,15 @@ def count(folder: str = FOLDER) -> int:
     return len(_names(folder))
 
 
-def write(path: str, socket_path: str, release: "dict[str, str]") -> None:
-    """Write a release down, durably; once, however often it is asked for. Raises OSError."""
+def write(path: str, socket_path: str, release: "dict[str, str]", timeout: float = LOCK_TIMEOUT) -> None:
+    """Write a release down, durably; once, however often it is asked for.
+
+    Raises OSError: BlockingIOError where others hold the lock for more than `timeout` seconds.
+    """
     folder = _folder(path)
     _make_folders(folder)
     record = encode({"time": int(time.time()), "socketPath": socket_path, "release": release})
-    with _Lock(folder, LOCK_TIMEOUT):
+    with _Lock(folder, timeout):
         others = [line for line in _read(path) if not _is_of(line, release)]
         _replace(path, [*others, record])
 
@@ -107,14 +111,13 @@ def replay(
 ) -> Outcome:
     """Send what is pending to the embedded agents on the recorded sockets; never raises OSError.
 
-    `place` says where a socket is to be found: not at its own path where the node is mounted elsewhere. Ends after the
-    file with which `limit` releases are reached, or when `seconds` are over. `only` names one file. `report` gets one
-    line for each release that is given up, and for each file that cannot be changed. Several processes may do this at
-    once.
+    `place` says where a socket is to be found: not at its own path where the node is mounted elsewhere. Ends after
+    `limit` releases, or when `seconds` are over. `only` names one file. `report` gets one line for each release that is
+    given up, and for each file that cannot be read or changed. Several processes may do this at once.
     """
     outcome = Outcome()
-    agents = _Agents(place)
     give_up = time.monotonic() + seconds
+    agents = _Agents(place, give_up)
     names = [name for name in _names(folder) if only in ("", name)]
     # Each time from another place on, so that files whose agent is gone do not stand before the others.
     turn = time.monotonic_ns() // 1000 % len(names) if names else 0
@@ -122,7 +125,7 @@ def replay(
         if limit <= 0 or time.monotonic() >= give_up:
             break
         try:
-            limit -= _replay_file(f"{folder}/{name}", agents, outcome, report)
+            limit -= _replay_file(f"{folder}/{name}", limit, agents, outcome, report)
         except OSError as error:
             report(f"{folder}/{name}: {error.strerror or error}")
             outcome.kept += 1
@@ -132,8 +135,8 @@ def replay(
     return outcome
 
 
-def _replay_file(path: str, agents: "_Agents", outcome: Outcome, report: "Callable[[str], None]") -> int:
-    """Replay one file; return how many releases it held."""
+def _replay_file(path: str, limit: int, agents: "_Agents", outcome: Outcome, report: "Callable[[str], None]") -> int:
+    """Replay one file's first `limit` releases; return how many that were."""
     # An agent that hangs is found out before the lock is taken: others need that to write.
     for line in _read(path):
         record = _parsed(line)
@@ -141,10 +144,10 @@ def _replay_file(path: str, agents: "_Agents", outcome: Outcome, report: "Callab
             agents.kind(record["socketPath"])
     with _Lock(_folder(path), _REQUEST_TIMEOUT):
         lines = _read(path)
-        kept = [line for line in lines if not _is_settled(line, agents, outcome, report)]
+        kept = [line for line in lines[:limit] if not _is_settled(line, agents, outcome, report)] + lines[limit:]
         if len(kept) < len(lines):
             _replace(path, kept)
-    return len(lines)
+    return min(limit, len(lines))
 
 
 def _is_settled(line: bytes, agents: "_Agents", outcome: Outcome, report: "Callable[[str], None]") -> bool:
@@ -153,7 +156,7 @@ def _is_settled(line: bytes, agents: "_Agents", outcome: Outcome, report: "Calla
         outcome.dropped += 1
         report("a pending release that is damaged: dropped")
         return True
-    if time.time() - record["time"] > EXPIRY:
+    if abs(time.time() - record["time"]) > EXPIRY:  # clocks are set back, too
         outcome.dropped += 1
         report(f"{_described(record)}: dropped, older than {EXPIRY // 3600} hours")
         return True
@@ -170,10 +173,11 @@ def _is_settled(line: bytes, agents: "_Agents", outcome: Outcome, report: "Calla
 
 
 class _Agents:
-    """The agents behind the recorded sockets, each asked once what it is."""
+    """The agents behind the recorded sockets, each asked once what it is; silent when it is time to give up."""
 
-    def __init__(self, place: "Callable[[str], str]") -> None:
+    def __init__(self, place: "Callable[[str], str]", give_up: float) -> None:
         self._place = place
+        self._give_up = give_up
         self._kinds: dict[str, str] = {}
 
     def kind(self, socket_path: str) -> str:
@@ -202,7 +206,8 @@ class _Agents:
         self, socket_path: str, method: str, target: str, body: "dict[str, Any] | None" = None
     ) -> tuple[int, bytes]:
         try:
-            return AgentClient(self._place(socket_path), _REQUEST_TIMEOUT).ask(method, target, body)
+            timeout = min(_REQUEST_TIMEOUT, self._give_up - time.monotonic())
+            return AgentClient(self._place(socket_path), timeout).ask(method, target, body)
         except CNIError:
             return 0, b""
 
@@ -240,13 +245,18 @@ def _names(folder: str) -> list[str]:
 
 
 def _read(path: str) -> list[bytes]:
-    """Return a file's lines; none where it is missing, and one empty one where it cannot be read."""
+    """Return a file's lines: none where it is missing, and one empty one where it is no file of ours.
+
+    Raises OSError where it cannot be read at present: what it holds is not to be forgotten.
+    """
     try:
         descriptor = posix.open(path, posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK | posix.O_CLOEXEC)
     except FileNotFoundError:
         return []
-    except OSError:
-        return [b""]
+    except OSError as error:
+        if error.errno in _NO_FILE_OF_OURS:
+            return [b""]
+        raise
     try:
         pieces = []
         left = _SIZE_LIMIT
@@ -254,7 +264,7 @@ def _read(path: str) -> list[bytes]:
             pieces.append(piece)
             left -= len(piece)
         return b"".join(pieces).splitlines() or [b""]
-    except OSError:
+    except IsADirectoryError:
         return [b""]
     finally:
         posix.close(descriptor)
@@ -314,14 +324,17 @@ def _sync_folder(folder: str) -> None:
 def _make_folders(folder: str) -> None:
     """Make the folder and those above it, durably: a record is no safer than its folder."""
     slash = folder.find("/", 1)
-    while True:
-        path = folder if slash < 0 else folder[:slash]
+    while slash > 0:
         try:
-            posix.mkdir(path, 0o700)
+            posix.mkdir(folder[:slash], 0o700)
         except FileExistsError:
             pass
         else:
-            _sync_folder(_folder(path))
-        if slash < 0:
-            return
+            _sync_folder(_folder(folder[:slash]))
         slash = folder.find("/", slash + 1)
+    try:
+        posix.mkdir(folder, 0o700)
+    except FileExistsError:
+        pass
+    # In any case: who has made it may have been killed before.
+    _sync_folder(_folder(folder))

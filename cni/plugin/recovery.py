@@ -30,9 +30,9 @@ def give_back(call: "Call") -> None:
             agent.deadline = time.monotonic() + UNDO_TIMEOUT
             agent.release(call.attachment, call.netconf)
             return
-        call.notes["note"] = "not given back yet: the agent is silent"
+        call.notes["warning"] = "not given back yet: the agent is silent"
     except CNIError as error:
-        call.notes["note"] = f"not given back yet: {error.msg}: {error.details}"
+        call.notes["warning"] = f"not given back yet: {error}"
     _write_down(call)
 
 
@@ -41,7 +41,7 @@ def release_later(call: "Call", error: BaseException) -> None:
     _write_down(call)
     if not isinstance(error, CNIError):
         raise error
-    call.notes["note"] = f"the release is pending: {error.msg}: {error.details}"
+    call.notes["warning"] = f"the release is pending: {error}"
 
 
 def after_release(call: "Call") -> None:
@@ -49,9 +49,9 @@ def after_release(call: "Call") -> None:
     try:
         if posix.access(_path(call), posix.F_OK):
             forget(call)
-    except CNIError as error:
-        call.notes["note"] = f"{error.msg}: {error.details}"
-    replay(call, limit=1)
+        replay(call, limit=1)
+    except Exception as error:
+        call.notes["warning"] = f"other releases stay pending: {error}"
 
 
 def forget(call: "Call") -> None:
@@ -73,7 +73,8 @@ def replay_own(call: "Call") -> None:
 def replay(call: "Call", limit: int = 1000, only: str = "") -> None:
     """Do what is pending while the agents answer; the log tells of what is given up."""
     lines: list[str] = []
-    seconds = (call.agent.deadline - time.monotonic()) / 2 if call.command == "GC" else _REPLAY_TIMEOUT
+    left = call.agent.deadline - time.monotonic()
+    seconds = left / 2 if call.command == "GC" else min(left, _REPLAY_TIMEOUT)
     pending.replay(parameters.PENDING_FOLDER, limit, seconds=seconds, only=only, report=lines.append)
     if lines:
         call.notes["pending"] = lines
@@ -81,10 +82,13 @@ def replay(call: "Call", limit: int = 1000, only: str = "") -> None:
 
 def _write_down(call: "Call") -> None:
     """Have the release done later. Code 11, in words that containerd does not take for a DEL that has succeeded."""
+    timeout = max(pending.LOCK_TIMEOUT, call.agent.deadline - time.monotonic())
     try:
-        pending.write(_path(call), call.netconf.socket_path, identity(call.attachment, call.netconf))
+        pending.write(_path(call), call.netconf.socket_path, identity(call.attachment, call.netconf), timeout)
     except OSError as error:
-        text = "the agent did not take the release, and it cannot be written down: is the disk full or read-only?"
+        text = "the agent did not take the release, and it cannot be written down: "
+        busy = isinstance(error, BlockingIOError)
+        text += "others are writing there all the time" if busy else "is the disk full or read-only?"
         raise CNIError(TRY_AGAIN_LATER, text, f"{_path(call)}: error {error.errno}") from None
 
 

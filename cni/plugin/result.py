@@ -51,12 +51,15 @@ def refuse_static(requested: list[tuple[str, str]], addresses: list[Address]) ->
     """
     given = [address.packed for address in addresses]
     for key, value in requested:
-        shown = value
+        # What is no address is not shown: it may be anything, a secret in the wrong place among others.
+        shown = "(no address)"
         try:
-            if ip_address.parse(value.partition("/")[0]) in given:
+            address = ip_address.parse(value.partition("/")[0])
+            if address in given:
                 continue
+            shown = ip_address.text(address)
         except ValueError:
-            shown = "(no address)"  # it may be anything, a secret in the wrong place among others
+            pass
         text = "static addresses are asked for with SpiderPool's pod annotations (ipam.spidernet.io/ippool), not here"
         raise CNIError(UNSUPPORTED_FIELD, text, f"{key}={shown}")
 

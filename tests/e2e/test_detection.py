@@ -105,7 +105,7 @@ def test_a_conflict_is_code_102_with_the_others_mac_and_nothing_is_held(
     status, error = plugin.add(pod)
     assert (status, error["code"], error["details"]) == (1, 102, f"{address} is at {mac(other)}")
     assert agent.held() == []
-    assert "note" not in plugin.logged()
+    assert "warning" not in plugin.logged()
     # The retry gets addresses that were not given before.
     status, result = plugin.add(pod)
     assert (status, addresses_of(result)) == (0, ["10.244.100.11/16", "fd00:244::b/64"])

@@ -4,6 +4,7 @@ stdin holds credentials (FACTS of Calico: k8s_auth_token, k8s_client_key, etcd_*
 by more people than may read the conflist: log, pod event, pending releases, process list.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -54,6 +55,7 @@ class Caller:
         self.lib.mkdir()
         self.came_out = b""
         self.codes: set[int] = set()
+        self.listed = 0  # how often the process list was taken while the plugin knew all
         ours = {"type": "spiderpool", "log_file_path": str(self.log)}
         document = fill(FIELDS, self._canaries())
         self.document = {**document, "cniVersion": "1.0.0", "name": "k8s-pod-network", "type": "calico",
@@ -77,8 +79,14 @@ class Caller:
         process = subprocess.Popen(
             mounted, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        process_list = subprocess.run(["ps", "-eo", "args"], capture_output=True, check=True).stdout
-        done = process.communicate(json.dumps(document).encode() if stdin is None else stdin, timeout=60)
+        assert process.stdin
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(json.dumps(document).encode() if stdin is None else stdin)
+        process.stdin = None
+        ps = [requirements.need_program("ps"), "-eo", "args"]
+        process_list = subprocess.run(ps, capture_output=True, check=True).stdout
+        self.listed += f"{plugin.parent}/_internal/spiderpool.bin".encode() in process_list
+        done = process.communicate(timeout=60)
         self.came_out += b"".join(done) + process_list
         code: int = json.loads(done[0]).get("code", 0) if done[0] else 0
         self.codes.add(code)
@@ -115,6 +123,11 @@ def test_no_canary_ever_comes_out(caller: Caller, agent: Agent, tmp_path: Path, 
         assert caller.call("ADD", stdin=text[:cut]) == 6
     assert caller.call("ADD", stdin=text.replace(b'"1.0.0"', f'"{caller.canary()}"'.encode())) == 1
     assert caller.call("ADD", stdin=text.replace(b'"k8s-pod-network"', f'" {caller.canary()}"'.encode())) == 7
+    with agent.frozen():
+        for command in ("ADD", "CHECK"):
+            caller.document.pop("prevResult", None)
+            assert caller.call(command, ipam={"request_timeout": 1}) in (7, 11)
+    assert caller.listed, "it had ended each time before the processes were listed"
     agent.stop()
     assert caller.call("ADD") == 11
     assert caller.call("DEL") == 0

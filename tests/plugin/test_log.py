@@ -1,6 +1,8 @@
 import json
 import os
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 import pytest
 
 from cni.plugin import log
+from tests.requirements import ROOT
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -52,6 +55,21 @@ def test_a_fifo_does_not_hold_the_call(tmp_path: Path) -> None:
     started = time.monotonic()
     log.write({"log_file_path": str(tmp_path / "log")}, "info", {})
     assert time.monotonic() - started < 1
+
+
+DISK_OF_300_BYTES = """
+import resource, signal, sys
+from cni.plugin import log
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+for size in (300, 300, 100_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, 100_000))
+    log.write({"log_file_path": sys.argv[1]}, "info", {"msg": "x" * 150})
+"""
+
+
+def test_a_line_that_a_full_disk_cuts_is_taken_back(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", DISK_OF_300_BYTES, tmp_path / "log"], cwd=ROOT, check=True)
+    assert [line["msg"] for line in lines(tmp_path / "log")] == ["x" * 150] * 2
 
 
 @pytest.mark.parametrize("path", ["/dev/full", "/proc/nowhere/log", "a\x00b", "/dev/null/log", "x" * 5000, "/"])

@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import socketserver
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 
 from cni.plugin import parameters, pending
 from cni.plugin.parameters import Attachment
-from tests.agent.agent_process import Agent, add_args, pool, running_agent, write_pools
+from tests.agent.agent_process import ROOT, Agent, add_args, pool, running_agent, write_pools
 
 FIELDS = ("containerID", "ifName", "podNamespace", "podName", "podUID", "network")
 
@@ -178,10 +180,12 @@ def test_an_agent_that_hangs_is_asked_once_for_all_that_it_owes(tmp_path: Path) 
     assert time.monotonic() - started < 6
 
 
-def test_a_release_of_yesterday_is_dropped_unsent(tmp_path: Path) -> None:
+# A clock that was set back makes a record one of the future.
+@pytest.mark.parametrize("seconds", [-pending.EXPIRY - 1, pending.EXPIRY + 60], ids=["yesterday", "tomorrow"])
+def test_a_release_of_another_day_is_dropped_unsent(seconds: int, tmp_path: Path) -> None:
     path = write(tmp_path / "pending", tmp_path / "s", "u1")
     record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "time": record["time"] - pending.EXPIRY - 1}))
+    path.write_text(json.dumps({**record, "time": record["time"] + seconds}))
     write(tmp_path / "pending", tmp_path / "s", "u2")
     with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}) as heard:
         done, lines = replay(tmp_path / "pending")
@@ -201,6 +205,7 @@ DAMAGES = {
     "a list": b"[1]",
     "no container": WHOLE.replace(b"containerID", b"container"),
     "a text for the time": WHOLE.replace(b"8589934592", b'"now"'),
+    "a time of 400 digits": WHOLE.replace(b"8589934592", b"9" * 400),
     "nested 10,000 deep": b"[" * 10_000,
 }
 
@@ -217,6 +222,25 @@ def test_a_damaged_file_is_dropped_and_stops_no_other(damage: bytes, agent: Agen
     assert lines == ["a pending release that is damaged: dropped"]
     assert not agent.allocations()
     assert pending.count(str(folder)) == 0
+
+
+OUT_OF_DESCRIPTORS = """
+import resource, sys
+from cni.plugin import pending
+lines = []
+resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))  # one beside stdin, stdout and stderr: that is the lock's
+outcome = pending.replay(sys.argv[1], report=lines.append)
+print(outcome.kept, outcome.dropped, lines)
+"""
+
+
+def test_a_file_that_cannot_be_read_at_present_is_kept_and_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "pending", tmp_path / "s", "u1")
+    before = path.read_bytes()
+    command = [sys.executable, "-c", OUT_OF_DESCRIPTORS, str(tmp_path / "pending")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == f"1 0 ['{path}: Too many open files']\n", done.stderr
+    assert path.read_bytes() == before
 
 
 def test_what_is_no_file_of_ours_is_left_alone(agent: Agent, tmp_path: Path) -> None:
@@ -244,6 +268,19 @@ def test_a_limit_ends_after_so_many_and_the_rest_follows(agent: Agent, tmp_path:
         {"released": 1},
         {},
     ]
+
+
+def test_a_limit_counts_the_releases_in_a_file_and_time_ends_between_two_of_them(tmp_path: Path) -> None:
+    for number in range(6):
+        path = write(tmp_path / "pending", tmp_path / "s", "u1", f"c{number}")
+    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=0.3) as heard:
+        assert replay(tmp_path / "pending", limit=1)[0] == {"released": 1}
+        assert len(path.read_text().splitlines()) == 5
+        started = time.monotonic()
+        assert replay(tmp_path / "pending", seconds=1)[0] == {"released": 3, "kept": 2}
+        assert time.monotonic() - started < 1.2
+    assert len([line for line in heard if line.startswith(b"DELETE")]) == 5
+    assert len(path.read_text().splitlines()) == 2
 
 
 def test_a_file_whose_agent_is_gone_does_not_stand_before_the_others_for_ever(agent: Agent, tmp_path: Path) -> None:

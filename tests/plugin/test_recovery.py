@@ -1,6 +1,9 @@
 """Calls around releases that were not taken: the plugin in process, the embedded agent and agents that fail."""
 
+import fcntl
 import json
+import multiprocessing
+import multiprocessing.synchronize
 import socket
 import tempfile
 import threading
@@ -16,6 +19,8 @@ from cni.plugin import __main__ as plugin
 from cni.plugin import operations, pending
 from tests.agent.agent_process import Agent, pool, running_agent, write_pools
 from tests.plugin.test_pending import EMBEDDED, UNKNOWN_PATH, answer, scripted_agent
+
+ADDED = answer(200, b'{"ips":[{"version":4,"address":"10.244.0.1/16","nic":"eth0"}]}')
 
 
 class Node:
@@ -79,7 +84,7 @@ def test_a_del_that_nobody_hears_succeeds_and_is_done_by_the_next_that_is_heard(
     assert node.call("DEL", "c1", "u1") == {}
     assert node.call("DEL", "c1", "u1") == {}
     assert node.containers() == ["c1"]
-    assert "the release is pending: cannot reach the spiderpool-agent" in node.last_line["note"]
+    assert "the release is pending: code 11: cannot reach the spiderpool-agent" in node.last_line["warning"]
     with embedded_agent(node) as agent:
         assert held(agent) == [["c1"], ["c2"]]
         assert node.call("DEL", "c2", "u2") == {}
@@ -206,6 +211,64 @@ def test_a_del_that_cannot_be_written_down_is_code_11_in_words_that_are_no_succe
     assert "no such file" not in words
 
 
+def _hold_lock(path: str, held: "multiprocessing.synchronize.Event") -> None:
+    with Path(path).open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        held.set()
+        time.sleep(60)
+
+
+def test_a_del_that_finds_others_writing_all_the_time_says_so(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "LOCK_TIMEOUT", 0.2)
+    monkeypatch.setattr(operations, "TIMEOUTS", {"DEL": 0.5})
+    node.folder.parent.mkdir(parents=True, exist_ok=True)
+    forks = multiprocessing.get_context("fork")
+    held = forks.Event()
+    other = forks.Process(target=_hold_lock, args=(f"{node.folder}.lock", held))
+    other.start()
+    try:
+        assert held.wait(10)
+        printed = node.call("DEL")
+    finally:
+        other.kill()
+        other.join()
+    assert printed["code"] == 11
+    assert "others are writing there all the time" in printed["msg"]
+    assert "disk" not in printed["msg"]
+
+
+def test_an_add_takes_two_seconds_at_most_for_what_the_pods_earlier_containers_hold(node: Node) -> None:
+    for number in range(8):
+        node.call("DEL", f"c{number}")
+    answers = {b"POST": ADDED, b"GET": EMBEDDED, b"DELETE": answer(200)}
+    with scripted_agent(node.socket, answers, delay=0.7):
+        started = time.monotonic()
+        assert node.call("ADD", "c8")["ips"]
+        assert time.monotonic() - started < 2.5
+    assert 0 < len(node.containers()) < 8
+
+
+def test_what_is_pending_is_logged_as_a_warning_and_an_agents_words_are_cut(node: Node) -> None:
+    with scripted_agent(node.socket, {b"DELETE": answer(500, b'"' + b"x" * 8_000_000 + b'"')}):
+        assert node.call("DEL", log_level="warn") == {}
+    assert node.last_line["level"] == "warn"
+    assert node.last_line["warning"].startswith(
+        "the release is pending: code 11: the agent failed to release the address; xxx"
+    )
+    assert node.log.stat().st_size < 70_000
+
+
+def test_other_releases_that_cannot_be_looked_at_fail_no_del(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OverflowError("by hand")
+
+    node.call("DEL", "c1", "u1")
+    monkeypatch.setattr(pending, "replay", fail)
+    with scripted_agent(node.socket, {b"DELETE": answer(200)}):
+        assert node.call("DEL", "c2", "u2") == {}
+    assert node.last_line["warning"] == "other releases stay pending: by hand"
+
+
 Conversation = Callable[[socket.socket], None]
 
 
@@ -252,7 +315,7 @@ def test_an_add_whose_agent_dies_before_it_answers_is_released_later(node: Node)
         assert time.monotonic() - started < 3
     assert printed["code"] == 11
     assert node.containers() == ["c1"]
-    assert "not given back yet" in node.last_line["note"]
+    assert "not given back yet" in node.last_line["warning"]
 
 
 def test_an_add_whose_agent_is_back_in_time_is_released_at_once(node: Node) -> None:
