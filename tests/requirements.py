@@ -14,9 +14,11 @@ _PACKAGES = {
     "/usr/lib/cni": "containernetworking-plugins",
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "busybox": "busybox-static",
+    "chattr": "e2fsprogs",
     "ip": "iproute2",
     "nsenter": "util-linux",
     "ping": "iputils-ping",
+    "ps": "procps",
     "qemu-aarch64-static": "qemu-user-static",
     "unshare": "util-linux",
 }

@@ -1,5 +1,7 @@
 """`make bench` [PEER=/path/to/another/plugin]: measure, print, write dist/bench.json and tests/bench/bench.svg.
 
+With PEER the chart is dist/bench.svg: README shows the one beside this file, which is against upstream's plugin.
+
 Everything runs in one go, one call of each variant in turn, against one embedded agent and with one network namespace,
 so that what the machine does beside it hits all alike. Result, exit status and log line of every call are checked.
 """
@@ -38,6 +40,7 @@ from tests.bench.calls import (
 
 ROOT = Path(__file__).parents[2]
 TREE = ROOT / "dist/spiderpool-ipam"
+TOOLS = ("strace", "valgrind", "fincore")
 ONE_BY_ONE, WARM_UP, BURST, COLD = 200, 10, 300, 30
 POOL = """
 apiVersion: spiderpool.spidernet.io/v2beta1
@@ -54,8 +57,8 @@ def main() -> None:
     if os.geteuid():
         sys.exit("make bench needs root: the Go plugin enters the pod's network namespace")
     peer = Path(os.environ.get("PEER") or ROOT / ".tools/bin/spiderpool-go")
-    for program in (TREE / "spiderpool", peer, ROOT / ".tools/bin/host-local", Path("/usr/bin/time")):
-        if not program.exists():
+    for program in (TREE / "spiderpool", peer, ROOT / ".tools/bin/host-local", "/usr/bin/time", *TOOLS):
+        if not shutil.which(program):
             sys.exit(f"{program} is missing: a bench without it would be a shorter table")
     with (
         # In memory: the agent waits for its disk at each change, and the disk is not what is compared.
@@ -68,10 +71,9 @@ def main() -> None:
     facts = bench.facts()
     reached = report.show(bench.figures, facts, bench.others_to_reach())
     machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
-    (ROOT / "dist/bench.json").write_text(
-        json.dumps({"machine": machine, "phases": bench.figures, "facts": facts}, indent=1)
-    )
-    report.chart(bench.figures, ROOT / "tests/bench/bench.svg")
+    figures = {"machine": machine, "peer": str(peer), "phases": bench.figures, "facts": facts}
+    (ROOT / "dist/bench.json").write_text(json.dumps(figures, indent=1))
+    report.chart(bench.figures, ROOT / ("dist" if os.environ.get("PEER") else "tests/bench") / "bench.svg")
     sys.exit(0 if reached else 1)
 
 

@@ -119,7 +119,9 @@ CALLGRIND = ["valgrind", "-q", "--tool=callgrind", "--trace-children=yes"]
 def counted_instructions(folder: Path) -> int:
     """Return what callgrind counted, from its files in a folder."""
     totals = [re.search(r"^(?:summary|totals): (\d+)", file.read_text(), re.MULTILINE) for file in folder.iterdir()]
-    return sum(int(total[1]) for total in totals if total)
+    counted = sum(int(total[1]) for total in totals if total)
+    assert counted, "callgrind counted nothing"
+    return counted
 
 
 def environment(command: str, netns: str, number: str) -> dict[str, str]:

@@ -43,19 +43,26 @@ spec:
 
 
 # Whole words for the mutations; netconf's keys come on top.
-WORDS = (
-    *"cniVersion name type ipam prevResult plugins args cni ips runtimeConfig routes dns interfaces address".split(),
-    *"gateway nic version ifName dst gw vlan null true 1e999 -0 enableGatewayDetection calico 1.1.0 0.2.0".split(),
-    *'10.244.100.10/16 fd00:244::a/64 ::/0 10.0.0.0/8 [ ] { } , : " ; \\u0000 \\ud800 K8S_POD_UID= IP='.split(),
-    *"spec: ipVersion: subnet: excludeIPs: --- &a *a !!python/name:os.system <<".split(),
-    *("HTTP/1.1 200 OK\r\n", "HTTP/1.1 100 Continue\r\n\r\n", "\r\n\r\n", "Transfer-Encoding: chunked\r\n"),
-    *("Content-Length: ", "0\r\n\r\n", "ffffffffffffffff\r\n"),
+WORDS = r"""
+cniVersion name type ipam prevResult plugins args cni ips runtimeConfig routes dns interfaces address gateway nic
+version ifName dst gw vlan null true 1e999 -0 enableGatewayDetection calico 1.1.0 0.2.0 10.244.100.10/16
+fd00:244::a/64 ::/0 10.0.0.0/8 [ ] { } , : " ; \u0000 \ud800 K8S_POD_UID= IP= spec: ipVersion: subnet: excludeIPs: ---
+&a *a << !!python/name:os.system
+"""
+LINES = (
+    "HTTP/1.1 200 OK\r\n",
+    "HTTP/1.1 100 Continue\r\n\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Content-Length: ",
+    "0\r\n\r\n",
+    "ffffffffffffffff\r\n",
+    "\r\n\r\n",
 )
 
 
 def dictionary() -> str:
     """Return the words in libFuzzer's form."""
-    words = [*WORDS, *Ipam.__annotations__]
+    words = [*WORDS.split(), *LINES, *Ipam.__annotations__]
     return "".join('"' + "".join(f"\\x{byte:02x}" for byte in word.encode()) + '"\n' for word in words)
 
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Make a place's mounts below $root, then hold them until stdin ends. Run in a mount namespace of its own:
 #   root=FOLDER tree=DIST bin=PATH_INSIDE [busybox=] [debian=] [traps=] [versions=] unshare --mount sh place.sh STEP...
+# shellcheck disable=SC2154 # the variables are the caller's
 set -eu
 
 empty_root() {
@@ -9,10 +10,12 @@ empty_root() {
     cp "$busybox" "$root/bin/busybox"
 }
 
-# Read-only, so that the next run finds it as debootstrap made it; only /opt can be written.
+# Read-only, so that the next run finds it as debootstrap made it; what an installation writes to can be written.
 debian_root() {
     mount -o bind,ro "$debian" "$root"
-    mount -t tmpfs -o mode=755 tmpfs "$root/opt"
+    for path in /opt /var/lib /var/log; do
+        mount -t tmpfs -o mode=755 tmpfs "$root$path"
+    done
 }
 
 proc() {
@@ -53,6 +56,12 @@ set_traps() {
     mkdir "$root/etc"
     echo /traps/preload.so >"$root/etc/ld.so.preload"
     mkdir -m 700 "$root/closed"
+}
+
+# What the plugin may write to where it is not root.
+nobodys_state() {
+    mkdir -p "$root/var/lib/spiderpool-ipam"
+    chown 65534:65534 "$root/var/lib/spiderpool-ipam"
 }
 
 stand_nowhere() {

@@ -145,9 +145,11 @@ def test_the_empty_chroots_hold_busybox_and_the_bundle_and_nothing_else(name: st
         assert {path.name for path in (place.root / place.bin[1:]).iterdir()} == {
             "spiderpool",
             "spiderpool-ipam",
+            "install.sh",
             "_internal",
             "licenses",
             "sbom.cdx.json",
+            "SHA256SUMS",
         }
         assert place.run("/bin/busybox", "test", "-e", "/proc/self").returncode == ("proc" not in folders)
 
