@@ -15,8 +15,8 @@ from pathlib import Path
 from types import CodeType
 
 ENTRY = "cni.plugin.__main__"
-# The home folder is the plugin's own (see the spec), and the bootloader takes it for the bundle's. That one is the folder
-# around it, with the extension modules. The first path is base_library.zip, which is the operator program's.
+# The home folder is the plugin's own (see the spec), and the bootloader takes it for the bundle's. That one is the
+# folder around it, with the extension modules. The first path is base_library.zip, which is the operator program's.
 LOADER = """import marshal, sys
 home, sys._MEIPASS = sys._MEIPASS, sys._MEIPASS.rpartition("/")[0]
 sys.path[:] = [path.replace(home, sys._MEIPASS, 1) for path in sys.path[1:]]
