@@ -126,9 +126,11 @@ def agent(node: Node, answers: Callable[[str], bytes | None]) -> Iterator[Heard]
         listener.listen()
         thread = threading.Thread(target=serve)
         thread.start()
-        yield heard
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
+        try:
+            yield heard
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
 
 
 both_signals = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -309,6 +311,7 @@ def test_killed_at_any_call_a_del_leaves_a_whole_record_or_none_and_had_not_succ
     names = ("openat", "socket", "connect", "recvfrom", "mkdir", "fcntl", "write", "fsync", "rename", "close")
     with agent(node, lambda method: FAILURE):
         for name in names:
+            shutil.rmtree(node.state / "pending", ignore_errors=True)
             total = len([line for line in trace_of(node, "-e", f"trace={name}") if f" {name}(" in line])
             for number in range(max(1, total - 9), total + 1):
                 shutil.rmtree(node.state / "pending", ignore_errors=True)

@@ -83,11 +83,14 @@ class Caller:
         with contextlib.suppress(BrokenPipeError), process.stdin:
             process.stdin.write(json.dumps(document).encode() if stdin is None else stdin)
         process.stdin = None
-        ps = [requirements.need_program("ps"), "-eo", "args"]
-        process_list = subprocess.run(ps, capture_output=True, check=True).stdout
-        self.listed += f"{plugin.parent}/_internal/spiderpool.bin".encode() in process_list
+        while process.poll() is None:
+            process_list = subprocess.run(
+                [requirements.need_program("ps"), "-ww", "-eo", "args"], capture_output=True, check=True
+            ).stdout
+            self.listed += f"{plugin.parent}/_internal/spiderpool.bin".encode() in process_list
+            self.came_out += process_list
         done = process.communicate(timeout=60)
-        self.came_out += b"".join(done) + process_list
+        self.came_out += b"".join(done)
         code: int = json.loads(done[0]).get("code", 0) if done[0] else 0
         self.codes.add(code)
         return code
@@ -124,9 +127,7 @@ def test_no_canary_ever_comes_out(caller: Caller, agent: Agent, tmp_path: Path, 
     assert caller.call("ADD", stdin=text.replace(b'"1.0.0"', f'"{caller.canary()}"'.encode())) == 1
     assert caller.call("ADD", stdin=text.replace(b'"k8s-pod-network"', f'" {caller.canary()}"'.encode())) == 7
     with agent.frozen():
-        for command in ("ADD", "CHECK"):
-            caller.document.pop("prevResult", None)
-            assert caller.call(command, ipam={"request_timeout": 1}) in (7, 11)
+        assert caller.call("ADD", ipam={"request_timeout": 1}) == 11
     assert caller.listed, "it had ended each time before the processes were listed"
     agent.stop()
     assert caller.call("ADD") == 11

@@ -70,9 +70,11 @@ def scripted_agent(path: Path, answers: dict[bytes, bytes], delay: float = 0) ->
     with socketserver.ThreadingUnixStreamServer(str(path), Conversation) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield heard
-        server.shutdown()
-        thread.join()
+        try:
+            yield heard
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def answer(status: int, body: bytes = b"") -> bytes:

@@ -287,7 +287,7 @@ def agent_of(path: Path, *conversations: Conversation) -> Iterator[list[bytes]]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        thread = threading.Thread(target=work, args=(listener,))
+        thread = threading.Thread(target=work, args=(listener,), daemon=True)
         thread.start()
         yield heard
         thread.join()

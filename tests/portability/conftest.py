@@ -30,7 +30,7 @@ def trapped() -> Iterator[Place]:
     with (
         tempfile.TemporaryDirectory() as folder,
         opened(
-            "empty_root", "proc", "host_system", "set_traps", "nobodys_state", "bundle", "stand_nowhere",
+            "empty_root", "proc", "host_system", "set_traps", "bundle", "stand_nowhere",
             folder="/mnt/read only/ä", busybox=requirements.need_program("busybox"), traps=traps.lay(Path(folder)),
         ) as place,
     ):  # fmt: skip

@@ -13,7 +13,7 @@ empty_root() {
 # Read-only, so that the next run finds it as debootstrap made it; what an installation writes to can be written.
 debian_root() {
     mount -o bind,ro "$debian" "$root"
-    for path in /opt /var/lib /var/log; do
+    for path in /opt /var/lib; do
         mount -t tmpfs -o mode=755 tmpfs "$root$path"
     done
 }
@@ -56,12 +56,6 @@ set_traps() {
     mkdir "$root/etc"
     echo /traps/preload.so >"$root/etc/ld.so.preload"
     mkdir -m 700 "$root/closed"
-}
-
-# What the plugin may write to where it is not root.
-nobodys_state() {
-    mkdir -p "$root/var/lib/spiderpool-ipam"
-    chown 65534:65534 "$root/var/lib/spiderpool-ipam"
 }
 
 stand_nowhere() {

@@ -16,6 +16,12 @@ from tests import requirements
 from tests.vectors import TIME_LIMIT
 
 SCRIPT = Path(__file__).with_name("place.sh")
+# The vectors are of one pod, and run side by side: each has a folder of pending releases of its own.
+OWN_STATE = """
+mkdir -p "$0/var/lib/spiderpool-ipam"
+mount -t tmpfs -o mode=777 tmpfs "$0/var/lib/spiderpool-ipam"
+exec "$@"
+"""
 BIN = "/opt/cni/bin"
 
 
@@ -29,16 +35,19 @@ class Place:
         self.uid = 0
         self.surroundings: dict[str, str] = {}
         self._working_folder = f"/proc/{holder}/cwd"
-        self._enter = [requirements.need_program("nsenter"), f"--target={holder}", "--mount", f"--root={self.root}"]
+        self._enter = [requirements.need_program("nsenter"), f"--target={holder}", "--mount"]
+        unshare = ["unshare", "--mount", "--propagation=private", "sh", "-euc", OWN_STATE, root, "nsenter"]
+        self._with_own_state = [*self._enter, *unshare, f"--root={root}"]
 
-    def command(self, *program: str, folder: str = "") -> list[str]:
+    def command(self, *program: str, folder: str = "", has_own_state: bool = False) -> list[str]:
         """Return the command that runs a program of the place, in one of its folders."""
+        enter = self._with_own_state if has_own_state else [*self._enter, f"--root={self.root}"]
         working_folder = f"{self.root}{folder}" if folder else self._working_folder
         user = [f"--setgid={self.uid}", f"--setuid={self.uid}"] if self.uid else []
         # nsenter would fall into the traps itself; a static program adds the variables behind it.
         variables = [f"{name}={value}" for name, value in self.surroundings.items()]
         adding = ["/bin/busybox", "env", *variables] if variables else []
-        return [*self._enter, f"--wd={working_folder}", *user, "--", *adding, *program]
+        return [*enter, f"--wd={working_folder}", *user, "--", *adding, *program]
 
     def run(
         self, *program: str, environ: Mapping[str, str] | None = None, folder: str = "", stdin: bytes = b""
@@ -55,8 +64,9 @@ class Place:
         document = b"".join(iter(lambda: os.read(stdin, 65536), b""))
         if self.uid:
             self._hand_over(document)
+        command = self.command(self.plugin, has_own_state=True)
         return subprocess.run(
-            self.command(self.plugin), env=environ, input=document, stdout=stdout, stderr=stderr, timeout=TIME_LIMIT
+            command, env=environ, input=document, stdout=stdout, stderr=stderr, timeout=TIME_LIMIT
         ).returncode
 
     def _hand_over(self, document: bytes) -> None:
