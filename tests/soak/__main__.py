@@ -36,9 +36,9 @@ from tests.soak.runtime import Lifetime, Pod, Runtime, given_twice
 
 AT_A_TIME = 16
 STAY = 16  # pods that live on until the end
-REQUEST_TIMEOUT = 4  # seconds: how long a call waits for an agent that hangs
+REQUEST_TIMEOUT = 3  # seconds: how long a call waits for an agent that hangs
 REPLAY_EVERY = 10  # seconds, as watch does it
-QUIET = 0.4  # seconds at most between two troubles
+QUIET = 1.5  # seconds at most between two troubles
 LOG_DISK = 4  # MB
 _INSIDE = "--inside"  # the folder to work in, with a mount namespace of our own: the second of two processes
 
