@@ -3,7 +3,7 @@
 `import pydantic_core` runs a package that imports typing, re and more: 30 ms and up. The extension alone is ready in
 2 to 4 ms, parses JSON and validates it in 0.1 ms: less than `import json`. It is looked for on sys.path, so a source
 tree and the frozen bundle work alike. While it starts it imports two standard modules of which it needs next to
-nothing; stand-ins are lent to it for that time and taken away again:
+nothing; stand-ins are lent to it for that time and taken away again (without them an ADD takes 21 % more instructions):
 
 - `datetime`: the C module _datetime is what it wants; datetime.py would import math and operator;
 - `types`: it reads types.SimpleNamespace and nothing else.
