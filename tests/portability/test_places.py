@@ -50,6 +50,14 @@ def test_both_programs_tell_what_they_speak(place: Place) -> None:
     assert json.loads(done.stdout)["supportedVersions"] == list(SUPPORTED)
 
 
+def test_the_probing_of_addresses_starts_there(place: Place) -> None:
+    """Up to the pod's namespace: entering one takes rights that not every place's user has."""
+    request = {"netns": "/nowhere", "ifname": "eth0", "addresses": []}
+    done = place.run(place.operator, "detect", stdin=json.dumps(request).encode())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (json.loads(done.stdout)["code"], json.loads(done.stdout)["details"][:9]) == (8, "/nowhere:")
+
+
 @contextmanager
 def shared_folder(place: Place) -> Iterator[Path]:
     """Make a folder of the place's user that has the same path inside and outside."""
