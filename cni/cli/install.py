@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -29,7 +30,9 @@ class Duration(click.ParamType[float]):
 
 @click.command()
 @takes_folders
-@click.option("--conf", default="", metavar="FILE", help="The file to swap, where several could be meant.")
+@click.option(
+    "--conf", default="", metavar="FILE", help="The file to swap (its name, or path), where several could be meant."
+)
 @click.option(
     "--as", "as_name", default="", metavar="NAME",
     help="Leave the conflist alone and put a swapped copy beside it; e.g. 05-spiderpool-calico.conflist.",
@@ -44,10 +47,10 @@ class Duration(click.ParamType[float]):
 )
 @click.option("--set", "texts", multiple=True, metavar="KEY=VALUE", help="A key of our ipam object; repeat it.")
 @click.option("--force", is_flag=True, help="Replace an ipam of any type.")
-@click.option("--dry-run", is_flag=True, help="Show what would change in the conflist; needs no root.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change in the conflist.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 def install(
-    folders: Folders,
+    find: Callable[[], Folders],
     conf: str,
     as_name: str,
     plugin_type: str,
@@ -67,7 +70,7 @@ def install(
     except settings.SettingError as error:
         raise click.BadParameter(str(error), param_hint="--set") from None
     if dry_run:
-        _show_difference(folders, asked, as_json)
+        _show_difference(find(), asked, as_json)
         return
     tree = own_bundle.tree()
     if tree is None:
@@ -75,9 +78,9 @@ def install(
             "this runs from sources: `make build`, then run dist/spiderpool-ipam/spiderpool-ipam"
         )
     done = installer.install(
-        tree, own_bundle.version(), folders, asked, wait_agent, lambda line: click.echo(line, err=True)
+        tree, own_bundle.version(), find, asked, wait_agent, lambda line: click.echo(line, err=True)
     )
-    _show_json(folders, done) if as_json else _show(folders, done)
+    _show_json(done) if as_json else _show(done)
 
 
 def _show_difference(folders: Folders, asked: Asked, as_json: bool) -> None:
@@ -85,16 +88,16 @@ def _show_difference(folders: Folders, asked: Asked, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"diff": text, **_places(folders)}))
         return
-    click.echo(text or f"nothing would change in {folders.on_node(folders.conf)}", nl=not text)
+    click.echo(text or f"nothing would change in {folders.conf_name}", nl=not text)
 
 
 def _places(folders: Folders) -> dict[str, str]:
-    return {"binDir": folders.on_node(folders.bin), "confDir": folders.on_node(folders.conf)}
+    return {"binDir": folders.bin_name, "confDir": folders.conf_name}
 
 
-def _show_json(folders: Folders, done: installer.Installed) -> None:
+def _show_json(done: installer.Installed) -> None:
     report = {
-        **_places(folders),
+        **_places(done.folders),
         "bundle": done.bundle.name,
         "bundleChanged": done.bundle.changed,
         "foreignKept": done.bundle.kept_foreign,
@@ -106,8 +109,8 @@ def _show_json(folders: Folders, done: installer.Installed) -> None:
     click.echo(json.dumps(report))
 
 
-def _show(folders: Folders, done: installer.Installed) -> None:
-    plugin = folders.on_node(folders.bin / bundle.PLUGIN)
+def _show(done: installer.Installed) -> None:
+    plugin = f"{done.folders.bin_name}/{bundle.PLUGIN}"
     click.echo(f"plugin    {plugin}: {done.bundle.name}, {'put there' if done.bundle.changed else 'as before'}")
     if done.bundle.kept_foreign:
         click.echo("          what was there of others is kept for uninstall")

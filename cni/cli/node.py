@@ -19,10 +19,10 @@ from cni.installer.record import RecordError
 
 
 def takes_folders(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that name the node's folders; it gets Folders for them."""
+    """Give a command the options that name the node's folders; it gets a function that finds them."""
 
-    @click.option("--cni-bin-dir", metavar="DIR", help="Where the plugins are; found by itself (/opt/cni/bin).")
-    @click.option("--cni-conf-dir", metavar="DIR", help="Where the conflists are; found by itself (/etc/cni/net.d).")
+    @click.option("--cni-bin-dir", metavar="DIR", help="Where the plugins are; found by itself.")
+    @click.option("--cni-conf-dir", metavar="DIR", help="Where the conflists are; found by itself.")
     @click.option(
         "--host-root",
         type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -33,8 +33,9 @@ def takes_folders(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def with_folders(cni_bin_dir: str | None, cni_conf_dir: str | None, host_root: Path, **rest: Any) -> None:
         with told_in_one_line():
-            found = folders.find(host_root.resolve(), cni_bin_dir, cni_conf_dir, rest.get("plugin_type", "calico"))
-            command(found, **rest)
+            plugin_type = rest.get("plugin_type", "calico")
+            find = functools.partial(folders.find, host_root.resolve(), cni_bin_dir, cni_conf_dir, plugin_type)
+            command(find, **rest)
 
     return with_folders
 

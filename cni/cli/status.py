@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -11,25 +12,36 @@ from cni.cli.node import takes_folders
 from cni.installer import status as reporter
 from cni.installer.folders import Folders
 
+READY_FOR = 10.0  # seconds
+
 
 @click.command()
 @takes_folders
 @click.option(
     "--readiness-file",
     type=click.Path(path_type=Path),
-    help="Only tell, by the exit status, whether watch's readiness file is there: for an exec probe.",
+    help="Only tell, by the exit status, whether watch keeps its readiness file up to date: for an exec probe.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def status(folders: Folders, readiness_file: Path | None, as_json: bool) -> None:
+def status(find: Callable[[], Folders], readiness_file: Path | None, as_json: bool) -> None:
     """Show how this node's installation is. The exit status is 0 only if all is well."""
     if readiness_file:
-        raise SystemExit(not readiness_file.exists())
+        raise SystemExit(not _is_fresh(readiness_file))
+    folders = find()
     found = reporter.gather(folders, releases.count(folders))
     if as_json:
         click.echo(json.dumps({_camel(key): value for key, value in found._asdict().items()}))
     else:
         _show(found)
     raise SystemExit(bool(found.problems))
+
+
+def _is_fresh(file: Path) -> bool:
+    """Whether watch has touched its file lately: it does so twice a second, unless it hangs."""
+    try:
+        return time.time() - file.stat().st_mtime < READY_FOR
+    except FileNotFoundError:
+        return False
 
 
 def _camel(key: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections.abc import Callable
 
 import click
 
@@ -18,12 +19,14 @@ PLUGIN_STAYS = 3
 @click.option("--force", is_flag=True, help="Take the plugin away although it is needed, and forget pending releases.")
 @click.option("--stay", is_flag=True, help="When all is gone, wait for SIGTERM: a DaemonSet's container must not end.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def uninstall(folders: Folders, force: bool, stay: bool, as_json: bool) -> None:
+def uninstall(find: Callable[[], Folders], force: bool, stay: bool, as_json: bool) -> None:
     """Give Calico's conflist back and take the plugin away.
 
     The plugin stays while a conflist names it, while pods that were started with it are there (CRI-O deletes a pod
     with the configuration of its start), and while releases are pending. Then the exit status is 3: run it again later.
+    The first two do not count where another plugin of this name was there before, and comes back.
     """
+    folders = find()
     done = installer.uninstall(folders, lambda: _replay(folders), force=force)
     if as_json:
         click.echo(json.dumps({"done": done.done, "pluginStays": done.plugin_stays}))

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -24,14 +25,15 @@ AGENT_EVERY = 10.0  # seconds between two looks at the agent
     help="A file that is there as long as plugin and conflist are as they were asked for.",
 )
 @click.option("--metrics-addr", metavar="HOST:PORT", help="Serve metrics there, in Prometheus' form.")
-def watch(folders: Folders, readiness_file: Path | None, metrics_addr: str | None) -> None:
+def watch(find: Callable[[], Folders], readiness_file: Path | None, metrics_addr: str | None) -> None:
     """Keep plugin and conflist as install was asked to have them, until SIGTERM.
 
     calico-node writes its conflist at each start, and spiderpool-agent copies its own plugin over ours. What was
     undone is done again within a second, and said on stderr. SIGTERM leaves the node as it is.
     """
+    folders = find()
     if records.read(folders.conf) is None:
-        raise click.ClickException(f"nothing is installed in {folders.on_node(folders.conf)}: run install first")
+        raise click.ClickException(f"nothing is installed in {folders.conf_name}: run install first")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -110,7 +112,7 @@ class _Metrics:
         from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
         host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal():
+        if not host or not port.isdecimal() or int(port) > 65535:
             raise click.BadParameter("want HOST:PORT", param_hint="--metrics-addr")
         registry = CollectorRegistry()
 

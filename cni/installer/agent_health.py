@@ -18,7 +18,8 @@ class AgentError(Exception):
 
 def socket_of(root: Path, settings: dict[str, Any]) -> Path:
     """Return the socket that our ipam object names, as this process reaches it."""
-    return below(root, settings.get("ipam_unix_socket_path") or SOCKET)
+    path = settings.get("ipam_unix_socket_path")
+    return below(root, path if path and isinstance(path, str) else SOCKET)
 
 
 def fault(socket: Path) -> str:

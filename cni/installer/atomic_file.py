@@ -22,7 +22,14 @@ def replace(path: Path, data: bytes, mode: int = 0o600, instead_of: bytes | None
     Mode, owner and extended attributes (an SELinux label is one) are the old file's; `mode` is for a new one.
     ChangedError: `instead_of` is given, and is not what the file holds any more.
     """
-    path = path.resolve()
+    try:
+        _replace(path.resolve(), data, mode, instead_of)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a call on a descriptor tells none
+        raise
+
+
+def _replace(path: Path, data: bytes, mode: int, instead_of: bytes | None) -> None:
     temporary = path.with_name(_TEMPORARY.format(name=path.name))
     temporary.unlink(missing_ok=True)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -42,7 +49,10 @@ def replace(path: Path, data: bytes, mode: int = 0o600, instead_of: bytes | None
 
 def remove(path: Path) -> None:
     """Remove a file for good; one that is missing is no error."""
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
     sync_folder(path.parent)
 
 

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ CURRENT = "current"
 FOREIGN = "foreign"
 PLUGIN = "spiderpool"
 _LINK = f"{HOME}/{CURRENT}/{PLUGIN}"
-_TWIN = "spiderpool-ipam"
+TWIN = "spiderpool-ipam"
 _SELF_TEST_TIMEOUT = 30  # seconds; a cold start from a slow disk included
 
 
@@ -44,16 +45,29 @@ def install(tree: Path, bin_folder: Path, version: str) -> Installed:
     """Bring a bundle into the CNI folder and switch to it; BundleError, OSError leave what was there in force."""
     home = bin_folder / HOME
     name = name_of(tree, version)
-    before = state(bin_folder)
+    if tree.resolve().parent == home.resolve() and tree.resolve().name != name:
+        raise BundleError(f"{tree} is damaged: install the release again, from its tarball or image")
     if not (home / name).exists():
         _require_space(tree, bin_folder)
     home.mkdir(mode=0o755, exist_ok=True)
     _bring(tree, home / name)
-    _self_test(home / name / PLUGIN)
-    flip(home / CURRENT, name)
+    if trouble := _self_test(home / name / PLUGIN):
+        raise BundleError(
+            f"{home / name / PLUGIN} does not answer VERSION on this node, nothing was switched: {trouble}"
+        )
+    current = home / CURRENT
+    before = current.readlink().name if current.is_symlink() else name
+    was_ours = _is_ours(bin_folder / PLUGIN)
+    flipped = flip(current, name)
     kept_foreign = take_name(bin_folder)
-    _remove_older(home, {name, before or name})
-    return Installed(name, before != name or kept_foreign, kept_foreign)
+    if flipped:  # else the version before is still the one to go back to
+        _remove_older(home, {name, before})
+    return Installed(name, flipped or not was_ours, kept_foreign)
+
+
+def is_there(bin_folder: Path) -> bool:
+    """Tell whether a bundle, or what is left of one, is in the CNI folder."""
+    return (bin_folder / HOME).is_dir()
 
 
 def state(bin_folder: Path) -> str | None:
@@ -71,30 +85,53 @@ def versions(bin_folder: Path) -> list[str]:
     return sorted(path.name for path in folders if not path.name.startswith("."))
 
 
-def restore(bin_folder: Path) -> str:
-    """Make <bin>/spiderpool the bundle in force again; say what was wrong with it, "" for nothing. OSError.
+def fault(bin_folder: Path) -> str:
+    """Say what is wrong with <bin>/spiderpool and the bundle in force, "" for nothing. OSError."""
+    name = state(bin_folder)
+    if name is None:
+        return "is not ours: install again, and run watch"
+    folder = bin_folder / HOME / name
+    if digest(folder)[:8] != name.rpartition("-")[2]:
+        return f"is damaged, its files are not those of {name}: install the release again"
+    trouble = _self_test(folder / PLUGIN)
+    return f"does not answer VERSION: {trouble}" if trouble else ""
+
+
+def undone(bin_folder: Path) -> str:
+    """Say what others have done to <bin>/spiderpool, "" for nothing. OSError where there is no bundle.
 
     The agent's container copies its own plugin over ours at each start (its chart's postStart: mv, cp, rm).
     """
-    home, plugin = bin_folder / HOME, bin_folder / PLUGIN
-    launcher = home / CURRENT / PLUGIN
-    if launcher.read_bytes() != (twin := launcher.with_name(_TWIN)).read_bytes():
-        # cp follows a link of ours that it finds, into the bundle. The two launchers are the same program.
-        new = launcher.with_name(f".new-{PLUGIN}")
-        _copy(twin, new)
-        new.rename(launcher)
-        sync_folder(launcher.parent)
+    launcher, plugin = bin_folder / HOME / CURRENT / PLUGIN, bin_folder / PLUGIN
+    if not launcher.is_file() or _fingerprint(launcher) != _fingerprint(launcher.with_name(TWIN)):
         return "its launcher was overwritten"
     if _is_ours(plugin):
         return ""
-    return "it was replaced by another's" if take_name(bin_folder) else "it was removed"
+    return "it was replaced by another's" if os.path.lexists(plugin) else "it was removed"
+
+
+def restore(bin_folder: Path) -> None:
+    """Make <bin>/spiderpool the bundle in force again. OSError."""
+    launcher = bin_folder / HOME / CURRENT / PLUGIN
+    twin = launcher.with_name(TWIN)
+    if not launcher.is_file() or _fingerprint(launcher) != _fingerprint(twin):
+        # cp follows a link of ours that it finds, into the bundle. The two launchers are the same program.
+        _replace(twin, launcher)
+    take_name(bin_folder)
+
+
+def successor(bin_folder: Path) -> Path | None:
+    """Return the plugin of others that has our name once we are gone; None where the name then leads nowhere."""
+    plugin, foreign = bin_folder / PLUGIN, bin_folder / HOME / FOREIGN
+    after = foreign if _is_free(plugin) else plugin
+    return after if after.is_file() and os.access(after, os.X_OK) else None
 
 
 def uninstall(bin_folder: Path) -> list[str]:
     """Take the bundle away and give back what was <bin>/spiderpool before; say what was done. OSError."""
     home, plugin = bin_folder / HOME, bin_folder / PLUGIN
     done = []
-    if _is_ours(plugin) and os.path.lexists(home / FOREIGN):
+    if _is_free(plugin) and os.path.lexists(home / FOREIGN):
         (home / FOREIGN).rename(plugin)
         done.append(f"{PLUGIN} is what it was before")
     elif _is_ours(plugin):
@@ -125,8 +162,16 @@ def digest(tree: Path) -> str:
 
 
 def _fingerprint(path: Path) -> str:
-    executable = bool(path.stat().st_mode & 0o100)
-    return f"{executable} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return f"{_is_executable(path)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def _is_executable(path: Path) -> bool:
+    return bool(path.stat().st_mode & 0o100)
+
+
+def _is_open(path: Path) -> bool:
+    """Whether others than its owner may write a file."""
+    return bool(path.stat().st_mode & 0o022)
 
 
 def _files(tree: Path) -> list[Path]:
@@ -174,12 +219,19 @@ def _repair(tree: Path, folder: Path) -> None:
             path.unlink()
     for name in sorted(right):
         target = folder / name
-        if not target.is_file() or _fingerprint(target) != _fingerprint(tree / name):
+        if not target.is_file() or _fingerprint(target) != _fingerprint(tree / name) or _is_open(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            new = target.with_name(f".new-{target.name}")
-            _copy(tree / name, new)
-            new.rename(target)
-            sync_folder(target.parent)
+            _replace(tree / name, target)
+    for path in [folder, *(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())]:
+        if stat.S_IMODE(path.stat().st_mode) != 0o755:
+            path.chmod(0o755)
+
+
+def _replace(source: Path, target: Path) -> None:
+    new = target.with_name(f".new-{target.name}")
+    _copy(source, new)
+    new.rename(target)
+    sync_folder(target.parent)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -189,7 +241,7 @@ def _copy(source: Path, target: Path) -> None:
         target.symlink_to(source.readlink())
         return
     shutil.copyfile(source, target)
-    target.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)
+    target.chmod(0o755 if _is_executable(source) else 0o644)
     descriptor = os.open(target, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -197,8 +249,8 @@ def _copy(source: Path, target: Path) -> None:
         os.close(descriptor)
 
 
-def _self_test(plugin: Path) -> None:
-    """Ask the plugin for its versions, where it is going to be run from."""
+def _self_test(plugin: Path) -> str:
+    """Ask the plugin for its versions, where it is run from; return what is wrong with its answer, "" for nothing."""
     try:
         # S603: it is the file that was just put there.
         done = subprocess.run(  # noqa: S603
@@ -206,22 +258,22 @@ def _self_test(plugin: Path) -> None:
             timeout=_SELF_TEST_TIMEOUT, check=False,
         )  # fmt: skip
         if done.returncode == 0 and json.loads(done.stdout)["supportedVersions"]:
-            return
-        found = f"exit status {done.returncode}: {(done.stdout + done.stderr).strip()[:200]}"
+            return ""
+        return f"exit status {done.returncode}: {(done.stdout + done.stderr).strip()[:200]}"
     except (OSError, ValueError, KeyError, TypeError, subprocess.TimeoutExpired) as error:
-        found = str(error)
-    raise BundleError(f"{plugin} does not answer VERSION on this node, nothing was switched: {found}")
+        return str(error)
 
 
-def flip(link: Path, target: str) -> None:
-    """Have a link lead to `target`, by rename: it is never missing."""
+def flip(link: Path, target: str) -> bool:
+    """Have a link lead to `target`, by rename: it is never missing. Say whether it led elsewhere before."""
     if link.is_symlink() and str(link.readlink()) == target:
-        return
+        return False
     new = link.with_name(f".new-{link.name}")
     new.unlink(missing_ok=True)
     new.symlink_to(target)
     new.rename(link)
     sync_folder(link.parent)
+    return True
 
 
 def take_name(bin_folder: Path) -> bool:
@@ -244,6 +296,11 @@ def take_name(bin_folder: Path) -> bool:
 
 def _is_ours(plugin: Path) -> bool:
     return plugin.is_symlink() and str(plugin.readlink()) == _LINK
+
+
+def _is_free(plugin: Path) -> bool:
+    """Whether a foreign plugin that was kept may have the name back."""
+    return _is_ours(plugin) or not os.path.lexists(plugin)
 
 
 def _remove_older(home: Path, keep: set[str]) -> None:

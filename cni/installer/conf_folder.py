@@ -8,8 +8,17 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from cni.installer.conflist import ConflistError, Delegation, NoneFoundError, find, plugin_types
-from cni.installer.host_root import follow
+from cni.installer.conflist import (
+    OUR_TYPE,
+    ConflistError,
+    Delegation,
+    NoneFoundError,
+    UnfinishedError,
+    find,
+    ipam_types,
+    plugin_types,
+)
+from cni.installer.host_root import follow, on_node
 
 SUFFIXES = (".conf", ".conflist", ".json")
 _ROOT = Path("/")
@@ -36,12 +45,16 @@ def choose(
     chosen = [Chosen(path, text, delegation) for path, text, found in readable for delegation in found]
     if len(chosen) == 1 and not (faults and conf):
         return chosen[0]
-    where = str(conf or folder)
+    where = on_node(root, conf or folder)
     if not chosen and not faults:
         raise NoneFoundError(f"no plugin of type {plugin_type} in {where}")
     if not chosen:
-        raise ConflistError("; ".join([f"no plugin of type {plugin_type} in {where}", *faults]))
-    names = ", ".join(dict.fromkeys(str(one.path) for one in chosen))
+        half = any(isinstance(error, UnfinishedError) for error in faults.values())
+        texts = [f"{name}: {error}" for name, error in faults.items()]
+        raise (UnfinishedError if half else ConflistError)(
+            "; ".join([f"no plugin of type {plugin_type} in {where}", *texts])
+        )
+    names = ", ".join(dict.fromkeys(one.path.name for one in chosen))
     raise ConflistError(f"several plugins of type {plugin_type}, in {names}: name the file with --conf")
 
 
@@ -59,9 +72,10 @@ def loadable(folder: Path, root: Path = _ROOT) -> list[Path]:
 
 def _read(
     paths: list[Path], plugin_type: str, root: Path
-) -> tuple[list[tuple[Path, str, list[Delegation]]], list[str]]:
-    """Return what can be used, and one line for each file that cannot: it may hold what is looked for."""
-    readable, faults = [], []
+) -> tuple[list[tuple[Path, str, list[Delegation]]], dict[str, ValueError]]:
+    """Return what can be used, and what is wrong with each file that cannot: it may hold what is looked for."""
+    readable: list[tuple[Path, str, list[Delegation]]] = []
+    faults: dict[str, ValueError] = {}
     for path in paths:
         try:
             text = follow(root, path).read_bytes().decode()
@@ -70,5 +84,20 @@ def _read(
         except FileNotFoundError:
             continue  # removed since the folder was listed
         except (ConflistError, UnicodeDecodeError) as error:
-            faults.append(f"{path}: {error}")
+            faults[path.name] = error
     return readable, faults
+
+
+def loaded_before(folder: Path, conflist: Path, plugin_type: str, root: Path = _ROOT) -> Path | None:
+    """Return the file that runtimes load in place of this one; Multus' own leads to it, if its delegates do."""
+    for other in loadable(folder, root):
+        if other.name >= conflist.name:
+            return None
+        try:
+            text = follow(root, other).read_bytes().decode()
+            if plugin_types(text) & _MULTUS and ipam_types(text, plugin_type) <= {OUR_TYPE}:
+                continue
+        except (ConflistError, UnicodeDecodeError):
+            pass  # runtimes stop at it, or leave it out
+        return other
+    return None

@@ -12,10 +12,15 @@ from cni.installer.json_spans import NotJsonError, Value, parse
 OUR_TYPE = "spiderpool"
 # What Calico's own plugin is set up with. Anything else is somebody's decision, not undone unasked.
 REPLACED_TYPES = ("calico-ipam", "host-local", OUR_TYPE)
+_KNOWN = ("type", "ipam", "plugins", "name")
 
 
 class ConflistError(ValueError):
     """Why a file is not swapped: one line that says what was found."""
+
+
+class UnfinishedError(ConflistError):
+    """It is not JSON: it may be half-written."""
 
 
 class NoneFoundError(ConflistError):
@@ -41,11 +46,38 @@ def plugin_types(text: str) -> set[str]:
     return {_text(plugin, "type") for plugin in _plugins(text)[1]}
 
 
-def _plugins(text: str) -> tuple[dict[str, Value], list[dict[str, Value]]]:
+def ipam_types(text: str, plugin_type: str | None = None) -> set[str]:
+    """Return the IPAM types in any object, of `plugin_type` if that is given: in Multus' delegates, too. ConflistError.
+
+    Keys are matched without case, as Go does.
+    """
+    found: set[str] = set()
+    left = [_parse(text)]
+    while left:
+        content = left.pop().content
+        if isinstance(content, list):
+            left += content
+        elif isinstance(content, tuple):
+            left += [value for _, value in content]
+            if plugin_type is None or plugin_type in _texts(content, "type"):
+                ipams = [value.content for key, value in content if key.casefold() == "ipam"]
+                found = found.union(*(_texts(ipam, "type") for ipam in ipams if isinstance(ipam, tuple)))
+    return found
+
+
+def _texts(members: tuple[tuple[str, Value], ...], name: str) -> set[str]:
+    return {value.content for key, value in members if key.casefold() == name and isinstance(value.content, str)}
+
+
+def _parse(text: str) -> Value:
     try:
-        document = parse(text)
+        return parse(text)
     except NotJsonError as error:
-        raise ConflistError(str(error)) from None
+        raise UnfinishedError(str(error)) from None
+
+
+def _plugins(text: str) -> tuple[dict[str, Value], list[dict[str, Value]]]:
+    document = _parse(text)
     top = _keys(document, "the file")
     plugins = top["plugins"].content if "plugins" in top else [document]
     if not isinstance(plugins, list):
@@ -53,22 +85,61 @@ def _plugins(text: str) -> tuple[dict[str, Value], list[dict[str, Value]]]:
     return top, [_keys(plugin, "a plugin") for plugin in plugins]
 
 
-def swap(text: str, delegation: Delegation, settings: dict[str, Any], *, force: bool = False) -> str:
-    """Return the text with our `ipam` object; the same text where it says that already. ConflistError for others'."""
+def swap(
+    text: str, delegation: Delegation, settings: dict[str, Any], *, force: bool = False, theirs: str | None = None
+) -> str:
+    """Return the text with our `ipam` object; the same text where it says that already. ConflistError for others'.
+
+    `theirs` is the value that was there before ours (by default what is there). If it names our plugin already, as on
+    a node with the Go plugin, its keys stay; `settings` win over them.
+    """
     if delegation.ipam_type not in REPLACED_TYPES and not force:
         known = ", ".join(REPLACED_TYPES)
         raise ConflistError(f"its ipam.type is {delegation.ipam_type!r}, which is none of {known}; --force replaces it")
-    wanted = {"type": OUR_TYPE, **settings}
-    if _says(ipam_text(text, delegation), wanted):
+    there = ipam_text(text, delegation)
+    wanted = _wanted(there if theirs is None else theirs, settings)
+    if _says(there, wanted):
         return text
-    return put_back(text, delegation, json.dumps(wanted, ensure_ascii=False))
+    return put_back(text, delegation, "{" + ", ".join(f"{json.dumps(key)}: {wanted[key]}" for key in wanted) + "}")
 
 
-def _says(ipam: str, wanted: dict[str, Any]) -> bool:
+def ipam_type(ipam: str) -> str:
+    """Return the type in an `ipam` value; "" where there is none."""
     try:
-        return bool(json.loads(ipam) == wanted)
+        return _text(dict(_members(ipam)), "type")
+    except NotJsonError:
+        return ""
+
+
+def _wanted(theirs: str, settings: dict[str, Any]) -> dict[str, str]:
+    """Return the members of our object, each value as JSON: others' values are not serialised anew."""
+    kept = _members(theirs) if ipam_type(theirs) == OUR_TYPE else ()
+    taken = {"type", *(key.casefold() for key in settings)}
+    return {
+        "type": json.dumps(OUR_TYPE),
+        **{key: theirs[value.start : value.end] for key, value in kept if key.casefold() not in taken},
+        **{key: json.dumps(value, ensure_ascii=False) for key, value in settings.items()},
+    }
+
+
+def _members(ipam: str) -> tuple[tuple[str, Value], ...]:
+    content = parse(ipam).content
+    return content if isinstance(content, tuple) else ()
+
+
+def _says(ipam: str, wanted: dict[str, str]) -> bool:
+    said = {key: ipam[value.start : value.end] for key, value in _members(ipam)}
+    return said.keys() == wanted.keys() and all(_is_same(said[key], wanted[key]) for key in said)
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Compare two values; as text where they are too deep or too huge for `json`. (In Python, 1 == True.)"""
+    if one == other:
+        return True
+    try:
+        return json.dumps(json.loads(one), sort_keys=True) == json.dumps(json.loads(other), sort_keys=True)
     except (ValueError, RecursionError):
-        return False  # ours is neither deep nor huge
+        return False
 
 
 def ipam_text(text: str, delegation: Delegation) -> str:
@@ -96,9 +167,9 @@ def _keys(value: Value, what: str) -> dict[str, Value]:
     twice = sorted({key for key in folded if folded.count(key) > 1})
     if twice:
         raise ConflistError(f"{what} has the key {twice[0]!r} more than once (upper and lower case are the same)")
-    variants = [key for key in members if key.lower() in ("type", "ipam", "plugins", "name") and key != key.lower()]
+    variants = [key for key in members if key.casefold() in _KNOWN and key not in _KNOWN]
     if variants:
-        raise ConflistError(f"{what} has {variants[0]!r} for {variants[0].lower()!r}")
+        raise ConflistError(f"{what} has {variants[0]!r} for {variants[0].casefold()!r}")
     return members
 
 

@@ -1,15 +1,19 @@
-"""Where things lie on the node, by platform, below a root. Side effect: looks at the file system."""
+"""Where things lie on the node, by platform, below a root. Side effect: looks at the file system, and one file in the
+state folder, which keeps the folders of an installation: they may have been named by flags.
+"""
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
-from cni.installer import record
+from cni.installer import atomic_file, bundle, record
 from cni.installer.conf_folder import holds
 from cni.installer.conflist import ConflistError
 from cni.installer.host_root import below, on_node
 
 STATE = "/var/lib/spiderpool-ipam"
 RESULTS = "/var/lib/cni/results"  # libcni keeps each ADD's configuration here until DEL
+_MEMORY = "folders"
 
 # (configurations, binaries). Configurations of another platform may be left over; the ones with Calico's in them win.
 _PLATFORMS = (
@@ -22,15 +26,29 @@ _PLATFORMS = (
 
 
 class Folders(NamedTuple):
-    """The folders of one node, as this process reaches them."""
+    """The folders of one node.
+
+    They are kept under the node's names, and their links followed at each use: microk8s' lead to another place after
+    each refresh.
+    """
 
     root: Path
-    bin: Path
-    conf: Path
+    bin_name: str
+    conf_name: str
+
+    @property
+    def bin(self) -> Path:
+        """The folder of plugins, as this process reaches it."""
+        return below(self.root, self.bin_name)
+
+    @property
+    def conf(self) -> Path:
+        """The folder of conflists."""
+        return below(self.root, self.conf_name)
 
     @property
     def state(self) -> Path:
-        """Where lock and pending releases are."""
+        """Where lock, memory and pending releases are."""
         return below(self.root, STATE)
 
     @property
@@ -38,15 +56,48 @@ class Folders(NamedTuple):
         """Where libcni caches results."""
         return below(self.root, RESULTS)
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether an installation, or what is left of one, is there."""
+        return (self.conf / record.NAME).exists() or bundle.is_there(self.bin)
+
     def on_node(self, path: Path) -> str:
         """Return a path as the node's own processes call it."""
+        for folder, name in ((self.bin, self.bin_name), (self.conf, self.conf_name)):
+            if path.is_relative_to(folder):
+                return str(Path(name) / path.relative_to(folder))
         return on_node(self.root, path)
 
 
 def find(root: Path, bin_folder: str | None, conf_folder: str | None, plugin_type: str) -> Folders:
-    """Find the node's folders; what is given wins. ConflistError where several folders hold Calico's configuration."""
-    conf = conf_folder or _conf_folder(root, plugin_type)
-    return Folders(root, below(root, bin_folder or _bin_folder(root, conf, plugin_type)), below(root, conf))
+    """Find the node's folders; what is given wins, then what was installed. ConflistError where it is not clear."""
+    there = installed(root)
+    conf = conf_folder or (there.conf_name if there else _conf_folder(root, plugin_type))
+    binaries = bin_folder or (there.bin_name if there else _bin_folder(root, conf, plugin_type))
+    return Folders(root, str(Path("/", binaries)), str(Path("/", conf)))
+
+
+def installed(root: Path) -> Folders | None:
+    """Return the folders that were installed to, if an installation is there still."""
+    try:
+        kept = json.loads((below(root, STATE) / _MEMORY).read_bytes())
+        found = Folders(root, str(kept["bin"]), str(kept["conf"]))
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
+        return None  # then they are looked for
+    return found if found.is_installed else None
+
+
+def remember(folders: Folders) -> None:
+    """Keep the folders of an installation. OSError."""
+    data = json.dumps({"bin": folders.bin_name, "conf": folders.conf_name}).encode()
+    path = folders.state / _MEMORY
+    if not path.exists() or path.read_bytes() != data:
+        atomic_file.replace(path, data, mode=0o644)
+
+
+def forget(folders: Folders) -> None:
+    """Forget the folders: nothing is left of the installation. OSError."""
+    atomic_file.remove(folders.state / _MEMORY)
 
 
 def _conf_folder(root: Path, plugin_type: str) -> str:
@@ -63,8 +114,9 @@ def _conf_folder(root: Path, plugin_type: str) -> str:
 
 
 def _bin_folder(root: Path, conf: str, plugin_type: str) -> str:
-    """Return the folder that holds the main plugin; the configurations' platform comes first."""
+    """Return the folder that holds our bundle, or else the main plugin; the configurations' platform comes first."""
     platforms = sorted(_PLATFORMS, key=lambda platform: platform[0] != conf)
+    ours = [folder for _, folder in platforms if bundle.is_there(below(root, folder))]
     with_plugin = [folder for _, folder in platforms if below(root, f"{folder}/{plugin_type}").is_file()]
     there = [folder for _, folder in platforms if below(root, folder).is_dir()]
-    return [*with_plugin, *there, platforms[0][1]][0]
+    return [*ours, *with_plugin, *there, platforms[0][1]][0]

@@ -1,10 +1,10 @@
 """Put the plugin on a node and hand it Calico's conflist: binary, agent, conflist; on the way back the reverse.
 
-Side effects: the folders' files (bundle.py, swap.py), the lock, and with a first swap one question to the agent.
+Side effects: the folders' files (bundle.py, swap.py, folders.py), the lock, and with a first swap one question to the
+agent.
 """
 
 import difflib
-import json
 import os
 import shutil
 import time
@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cni.installer import agent_health, bundle, lock, result_cache, swap
+from cni.installer import folders as places
 from cni.installer import record as records
-from cni.installer.conf_folder import loadable
-from cni.installer.conflist import OUR_TYPE, ConflistError, NoneFoundError, plugin_types
+from cni.installer.conf_folder import loadable, loaded_before
+from cni.installer.conflist import OUR_TYPE, ConflistError, NoneFoundError, UnfinishedError, ipam_types
 from cni.installer.folders import Folders
 from cni.installer.host_root import follow
-from cni.installer.record import Asked, Record
+from cni.installer.record import Asked
 
 _PAUSE = 0.2  # seconds between two looks for the conflist
-_MULTUS = {"multus", "multus-shim"}
-# A node whose record is lost may be swapped all the same.
-_UNRECORDED = Record(Asked(), file="", original=None, written="", since=0, applied=0, copies=[])
+SETTLE = 1.0  # seconds that an ADD which has begun before has to get into libcni's cache
 
 
 class InstallError(Exception):
@@ -33,6 +32,7 @@ class InstallError(Exception):
 class Installed(NamedTuple):
     """What install has come to."""
 
+    folders: Folders
     bundle: bundle.Installed
     file: str  # the conflist that names our plugin, as the node calls it
     why: str  # "" where it said so already
@@ -47,34 +47,41 @@ class Uninstalled(NamedTuple):
 
 
 def install(
-    tree: Path, version: str, folders: Folders, asked: Asked, wait_agent: float, say: Callable[[str], None]
+    tree: Path, version: str, find: Callable[[], Folders], asked: Asked, wait_agent: float, say: Callable[[str], None]
 ) -> Installed:
     """Install or upgrade; a second run changes nothing.
 
     InstallError, ConflistError, BundleError, AgentError, LockedError, RecordError, OSError: the conflist is as it was.
     """
     deadline = time.monotonic() + wait_agent
-    _await_conflist(folders, asked, deadline, say)
-    require_writable(folders)
+    folders = _await_conflist(find, asked, deadline, say)
+    _require_writable(folders)
     with lock.held(folders.state):
+        _require_not_elsewhere(folders)
         planned = swap.plan(folders, asked, records.read(folders.conf))
+        places.remember(folders)
         brought = bundle.install(tree, folders.bin, version)
         if planned.is_first and wait_agent:
             # A pod that gets no address is tried again; so the first pods after a swap must find an agent. Once a node
             # is swapped, waiting would only give pods addresses of the wrong kind.
             seconds = max(0, deadline - time.monotonic())
-            agent_health.wait(agent_health.socket_of(folders.root, asked.settings), seconds, say)
-        planned, _ = swap.hold(folders, asked, planned.record)
-    return Installed(brought, planned.name, planned.why, loaded_before(folders, planned.name))
+            agent_health.wait(agent_health.socket_of(folders.root, planned.settings), seconds, say)
+        planned = swap.hold(folders, asked, planned.record)
+    first = loaded_before(folders.conf, folders.conf / Path(planned.target.name).name, asked.plugin_type, folders.root)
+    return Installed(folders, brought, planned.target.name, planned.why, folders.on_node(first) if first else "")
 
 
-def _await_conflist(folders: Folders, asked: Asked, deadline: float, say: Callable[[str], None]) -> None:
-    """Wait until Calico has written its conflist: on a node that joins, calico-node may start later than this."""
+def _await_conflist(find: Callable[[], Folders], asked: Asked, deadline: float, say: Callable[[str], None]) -> Folders:
+    """Wait until Calico has written its conflist, and to its end; return the folders, found by where it is.
+
+    On a node that joins, calico-node may start later than this.
+    """
     said = False
     while True:
         try:
+            folders = find()
             swap.plan(folders, asked, records.read(folders.conf))
-        except NoneFoundError as error:
+        except (NoneFoundError, UnfinishedError) as error:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise
@@ -82,58 +89,64 @@ def _await_conflist(folders: Folders, asked: Asked, deadline: float, say: Callab
                 say(f"waiting up to {left:.0f} s for Calico's conflist: {error}")
                 said = True
         else:
-            return
+            return folders
         time.sleep(_PAUSE)
 
 
 def difference(folders: Folders, asked: Asked) -> str:
-    """Return what install would change in the conflist, as a unified diff. ConflistError, RecordError."""
+    """Return what install would change in the folder of conflists, as unified diffs. ConflistError, RecordError."""
     planned = swap.plan(folders, asked, records.read(folders.conf))
-    before = "" if planned.before is None else planned.before
-    name = planned.name
-    lines = difflib.unified_diff(
-        before.splitlines(keepends=True), planned.after.splitlines(keepends=True), name, f"{name} (swapped)"
+    return "".join(_difference(change) for change in (planned.target, *planned.rest))
+
+
+def _difference(change: swap.Change) -> str:
+    before, after = (
+        (text or "").encode(errors="replace").decode().splitlines(keepends=True)
+        for text in (change.before, change.after)
     )
+    name = "/dev/null" if change.after is None else f"{change.name} (new)"
+    lines = difflib.unified_diff(before, after, change.name, name)
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
 def uninstall(folders: Folders, replay: Callable[[], int], *, force: bool = False) -> Uninstalled:
     """Give the conflist back, then take the plugin away, unless something still needs it.
 
-    `replay` sends pending releases and returns how many are left. ConflistError, LockedError, RecordError, OSError.
+    `replay` sends pending releases and returns how many are left.
+    InstallError, ConflistError: nothing was done. LockedError, RecordError, OSError.
     """
     with lock.held(folders.state):
-        record = records.read(folders.conf)
+        if not force:
+            _require_not_elsewhere(folders)
+            _require_known(folders)
         pending = replay()
-        done = swap.give_back(folders, record or _UNRECORDED, force=force)
+        done = _give_back(folders, force=force) if folders.is_installed else []
         reasons = [*_users(folders), *([f"{pending} releases are pending"] if pending else [])]
         if reasons and not force:
-            if record:
-                records.write(folders.conf, record._replace(given_back=True, copies=[]))
             return Uninstalled(done, reasons)
-        done += [f"{folders.on_node(folders.bin)}: {line}" for line in bundle.uninstall(folders.bin)]
-        records.forget(folders.conf)
+        if folders.is_installed:
+            done += [f"{folders.bin_name}: {line}" for line in bundle.uninstall(folders.bin)]
+            records.forget(folders.conf)
         shutil.rmtree(folders.state / "pending", ignore_errors=True)
         (folders.state / "pending.lock").unlink(missing_ok=True)
+        places.forget(folders)
         lock.forget(folders.state)
     return Uninstalled(done, [])
 
 
-def loaded_before(folders: Folders, conflist: str) -> str:
-    """Return the file that runtimes load in place of this one; Multus' own leads to this one."""
-    for other in loadable(folders.conf, folders.root):
-        if other.name >= Path(conflist).name:
-            break
-        try:
-            if plugin_types(follow(folders.root, other).read_bytes().decode()) & _MULTUS:
-                continue
-        except (ConflistError, UnicodeDecodeError):
-            pass  # runtimes stop at it, or leave it out
-        return folders.on_node(other)
-    return ""
+def _give_back(folders: Folders, *, force: bool) -> list[str]:
+    record = records.read(folders.conf)
+    has_successor = bundle.successor(folders.bin) is not None
+    done = swap.give_back(folders, record, force=force and not (record and has_successor))
+    if record:
+        # Before anything else: a watch that runs must not take it for undone.
+        records.write(folders.conf, record._replace(original=None, values=[], copies=[], given_back=True))
+    if record and record.is_in_force and not has_successor:
+        time.sleep(SETTLE)
+    return done
 
 
-def require_writable(folders: Folders) -> None:
+def _require_writable(folders: Folders) -> None:
     """Raise InstallError unless the folders are there and can be written: before anything is changed."""
     for folder, flag in ((folders.bin, "--cni-bin-dir"), (folders.conf, "--cni-conf-dir")):
         if not folder.is_dir():
@@ -142,21 +155,41 @@ def require_writable(folders: Folders) -> None:
             raise InstallError(f"{folder} cannot be written: run as root, on a file system that is mounted writable")
 
 
+def _require_not_elsewhere(folders: Folders) -> None:
+    """Raise InstallError where another folder's conflist may need what is here, or the reverse."""
+    there = places.installed(folders.root)
+    if there and (there.bin, there.conf) != (folders.bin, folders.conf):
+        flags = f"--cni-bin-dir {there.bin_name} --cni-conf-dir {there.conf_name}"
+        raise InstallError(f"this node is installed elsewhere: uninstall there first, with {flags}")
+
+
+def _require_known(folders: Folders) -> None:
+    """Raise InstallError where the plugin is there and nothing tells which conflist names it."""
+    known = places.installed(folders.root) or records.read(folders.conf)
+    if bundle.is_there(folders.bin) and not known:
+        raise InstallError(
+            f"{folders.bin_name} has the plugin, but nothing is recorded in {folders.conf_name}: name the folder that"
+            " was installed with --cni-conf-dir, or take the plugin away with --force"
+        )
+
+
 def _users(folders: Folders) -> list[str]:
-    """Return the configurations that name our plugin: those that runtimes load, and those they keep until DEL."""
-    reasons = [
-        f"{folders.on_node(path)} names it"
-        for path in loadable(folders.conf, folders.root)
-        if _names_us(follow(folders.root, path))
-    ]
+    """Return what will call our plugin once the conflist is back: nothing, if the name then leads to another's."""
+    if bundle.successor(folders.bin):
+        return []
+    used = {path: _use(follow(folders.root, path)) for path in loadable(folders.conf, folders.root)}
+    reasons = [f"{folders.on_node(path)} {use}" for path, use in used.items() if use]
     cached = [entry for entry in result_cache.read(folders.results) if OUR_TYPE in entry.ipam_types]
     if cached:
         reasons.append(f"{len(cached)} attachments were made with it ({folders.on_node(cached[0].path)} is one)")
     return reasons
 
 
-def _names_us(path: Path) -> bool:
+def _use(path: Path) -> str:
+    """Say how a file that runtimes load uses our plugin; "" where it does not."""
     try:
-        return OUR_TYPE in result_cache.ipam_types(json.loads(path.read_bytes()))
-    except (OSError, ValueError, RecursionError):
-        return False
+        return "names it" if OUR_TYPE in ipam_types(path.read_bytes().decode()) else ""
+    except FileNotFoundError:
+        return ""  # removed since the folder was listed
+    except (OSError, ConflistError, UnicodeDecodeError) as error:
+        return f"may name it ({error})"

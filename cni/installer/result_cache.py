@@ -7,7 +7,9 @@ import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from cni.installer.conflist import ipam_types
 
 
 class Entry(NamedTuple):
@@ -24,14 +26,7 @@ def read(folder: Path) -> Iterator[Entry]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
             cached = json.loads(path.read_bytes())
-            configuration = json.loads(base64.b64decode(cached["config"]))
+            configuration = base64.b64decode(cached["config"]).decode()
             yield Entry(path, path.stat().st_mtime, str(cached.get("networkName")), ipam_types(configuration))
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
-
-
-def ipam_types(configuration: Any) -> set[str]:
-    """Return the types of the IPAM plugins that a network configuration (list) names."""
-    plugins = configuration.get("plugins", [configuration]) if isinstance(configuration, dict) else []
-    ipams = [plugin.get("ipam") for plugin in plugins if isinstance(plugin, dict)] if isinstance(plugins, list) else []
-    return {str(ipam.get("type")) for ipam in ipams if isinstance(ipam, dict)}

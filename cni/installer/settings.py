@@ -17,13 +17,26 @@ def parse(texts: Sequence[str]) -> dict[str, Any]:
     """Return the settings; a value is JSON, or else a string. SettingError names the key."""
     settings: dict[str, Any] = {}
     for text in texts:
+        if not _is_unicode(text):
+            raise SettingError(f"{text!r}: want UTF-8")
         key, equals, value = text.partition("=")
         if not equals:
             raise SettingError(f"{text!r}: want KEY=VALUE")
         settings[key] = _value(value)
+    if not _is_unicode(json.dumps(settings, ensure_ascii=False)):
+        raise SettingError("half a surrogate pair, which is no character")
     if settings:
         _check(settings)
     return settings
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written to a file: an argument may hold any bytes, JSON half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _value(text: str) -> Any:

@@ -1,12 +1,13 @@
 """How a node's installation is. Side effects: reads files, asks the agent for its health."""
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from cni.installer import agent_health, bundle, swap
 from cni.installer import record as records
+from cni.installer.conf_folder import loaded_before
 from cni.installer.conflist import OUR_TYPE, ConflistError
 from cni.installer.folders import Folders
-from cni.installer.install import loaded_before
 from cni.installer.record import Asked, Record, RecordError
 
 
@@ -36,10 +37,10 @@ def gather(folders: Folders, pending_releases: int) -> Status:
     asked = record.asked if record else Asked()
     current = bundle.state(folders.bin)
     plugin = folders.on_node(folders.bin / bundle.PLUGIN)
-    if current is None:
-        problems.append(f"{plugin} is not ours: install again, and run watch")
-    conflist = _conflist(folders, asked, record, problems)
-    socket = agent_health.socket_of(folders.root, asked.settings)
+    if fault := bundle.fault(folders.bin):
+        problems.append(f"{plugin} {fault}")
+    conflist, settings = _conflist(folders, asked, record, problems)
+    socket = agent_health.socket_of(folders.root, settings)
     agent_fault = agent_health.fault(socket)
     if agent_fault:
         problems.append(f"the spiderpool-agent on {folders.on_node(socket)}: {agent_fault}")
@@ -71,20 +72,26 @@ def _record(folders: Folders, problems: list[str]) -> Record | None:
         problems.append("nothing is installed here")
     elif record.given_back:
         problems.append("the conflist was given back; the plugin is kept for pods that were made with it")
+    elif not record.is_in_force:
+        problems.append("the first swap has not come to an end: install again")
     return record
 
 
-def _conflist(folders: Folders, asked: Asked, record: Record | None, problems: list[str]) -> dict[str, Any]:
+def _conflist(
+    folders: Folders, asked: Asked, record: Record | None, problems: list[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what is to be told of the conflist, and what our ipam object in it says."""
     try:
         planned = swap.plan(folders, asked, record)
     except ConflistError as error:
         problems.append(str(error))
-        return {"conflist": "", "ipam_type": "", "edited": False}
-    name = planned.name
+        return {"conflist": "", "ipam_type": "", "edited": False}, asked.settings
+    target = planned.target
     if planned.why:
-        problems.append(f"{name}: {planned.why}")
-    if first := loaded_before(folders, name):
-        problems.append(f"runtimes load {first} before {name}")
-    edited = bool(record) and swap.digest_of(planned.target) != (record.written if record else "")
-    ipam_type = planned.found if planned.target == planned.source or planned.before is None else OUR_TYPE
-    return {"conflist": name, "ipam_type": ipam_type, "edited": edited}
+        problems.append(f"{target.name}: {planned.why}")
+    if first := loaded_before(folders.conf, folders.conf / Path(target.name).name, asked.plugin_type, folders.root):
+        problems.append(f"runtimes load {folders.on_node(first)} before {target.name}")
+    edited = bool(record) and swap.digest_of(target.path) != (record.written if record else "")
+    is_copy = asked.as_name and target.before is not None
+    ipam_type = OUR_TYPE if is_copy else planned.source.delegation.ipam_type
+    return {"conflist": target.name, "ipam_type": ipam_type, "edited": edited}, planned.settings

@@ -6,20 +6,32 @@ run completes the work.
 """
 
 import hashlib
+import json
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cni.installer import atomic_file
 from cni.installer import record as records
 from cni.installer.atomic_file import ChangedError
 from cni.installer.conf_folder import SUFFIXES, Chosen, choose
-from cni.installer.conflist import OUR_TYPE, ConflistError, find, ipam_text, put_back, swap
+from cni.installer.conflist import OUR_TYPE, ConflistError, NoneFoundError, find, ipam_text, ipam_type, put_back, swap
 from cni.installer.folders import Folders
 from cni.installer.host_root import below, follow
 from cni.installer.record import Asked, Record
 
 _TRIES = 5
+_FORCED = '{"type": "calico-ipam"}'
+
+
+class Change(NamedTuple):
+    """A file to be written."""
+
+    path: Path  # what it leads to, where it is a symbolic link
+    name: str  # the node's name of it
+    before: str | None  # its text; None where it is missing
+    after: str | None  # None: it is to be removed
 
 
 class Plan(NamedTuple):
@@ -27,152 +39,160 @@ class Plan(NamedTuple):
 
     asked: Asked
     record: Record | None
-    source: Path  # the file with the main plugin in it
-    target: Path  # the file to be written: the source, or the copy
-    name: str  # the node's name of that file; where it is a symbolic link, `target` is what it leads to
-    before: str | None  # the target's text; None where it is missing
-    after: str
-    found: str  # the source's ipam type
-    original: str | None  # its ipam value, unless that is ours
-    source_back: str | None  # beside a copy: the source with the value that we once replaced, where ours is in it
+    source: Chosen  # the file with the main plugin in it
+    theirs: str  # its ipam value, as it is without us
+    value: str  # our ipam value
+    target: Change  # the file that is to hold it: the source, or the copy
+    rest: list[Change]  # what another way than this one has left
 
     @property
     def is_first(self) -> bool:
-        """Whether the node has not been swapped yet."""
-        return self.record is None or self.record.given_back
+        """Whether the node is not swapped yet."""
+        return self.record is None or not self.record.is_in_force
 
     @property
     def is_undone(self) -> bool:
         """Whether somebody else has undone what held."""
-        if self.is_first:
+        if self.record is None or not self.record.is_in_force or self.target.before == self.target.after:
             return False
         if self.asked.as_name:
-            return self.before is None and self.asked.as_name in self._copies
-        return self.original is not None
+            return self.asked.as_name in self.record.copies and _digest(self.target.before) != self.record.written
+        return self.record.original is not None and self.source.delegation.ipam_type != OUR_TYPE
 
     @property
     def why(self) -> str:
         """Say in a few words what makes it necessary to write a conflist; "" where all of them are right."""
-        if self.is_undone and self.before is None:
-            return "it was removed"
-        if self.before is None:
-            return "it is missing"
-        if self.before != self.after and self.found == OUR_TYPE:
-            return "its settings differ"
-        if self.before != self.after and self.asked.as_name:
-            return f"{self.source.name} has changed, or the settings have"
-        if self.before != self.after:
-            return f"ipam.type is {self.found}"
-        return "what it replaces is still there" if self.source_back is not None or self._stale else ""
+        if self.target.before == self.target.after:
+            return "what it replaces is still there" if self.rest else ""
+        if self.target.before is None:
+            return "it was removed" if self.is_undone else "it is missing"
+        if self.asked.as_name:
+            changed = f"{self.source.path.name} has changed, or the settings have"
+            return "it was overwritten" if self.is_undone else changed
+        found = self.source.delegation.ipam_type
+        return "its settings differ" if found == OUR_TYPE else f"ipam.type is {found}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What our ipam object says."""
+        try:
+            return dict(json.loads(self.value))
+        except (ValueError, RecursionError):  # something too huge or too deep beside what is ours
+            return self.asked.settings
 
     @property
     def is_recorded(self) -> bool:
         """Whether the record says what holds."""
-        return self.record is not None and self.record == self._next(self.record.applied)
+        return self.record is not None and self.record == self.holding(self.record.applied)
 
-    @property
-    def _stale(self) -> set[str]:
-        """The names of copies that are not wanted any more."""
-        return set(self._copies) - {self.asked.as_name}
+    def keeping(self) -> Record:
+        """Return the record to be written before anything else is: what is going to be lost, what may be there."""
+        old = self.record or Record(self.asked, self.target.name)
+        name = self.asked.as_name
+        return old._replace(
+            original=old.original if name else self.theirs,
+            values=sorted({*old.values, *([] if name else [self.value])}),
+            copies=sorted({*old.copies, *([name] if name else [])}),
+        )
 
-    @property
-    def _copies(self) -> list[str]:
-        return self.record.copies if self.record else []
-
-    def _next(self, now: float) -> Record:
-        old = self.record
-        kept = old.original if old else None
+    def holding(self, now: float) -> Record:
+        """Return the record to be written when all is done."""
+        old = self.record if self.record and self.record.is_in_force else None
+        name = self.asked.as_name
         return Record(
             asked=self.asked,
-            file=self.name,
-            original=kept if self.original is None else self.original,
-            written=_digest(self.after),
-            since=old.since if old and not old.given_back else now,
+            file=self.target.name,
+            original=None if name else self.theirs,
+            values=[] if name else [self.value],
+            written=_digest(self.target.after),
+            since=old.since if old else now,
             applied=now,
+            copies=[name] if name else [],
             reverts=(old.reverts if old else 0) + self.is_undone,
-            copies=[self.asked.as_name] if self.asked.as_name else [],
         )
 
 
 def plan(folders: Folders, asked: Asked, record: Record | None) -> Plan:
     """Read the folder and return what is to be done; ConflistError where that is not clear or not safe."""
-    chosen = _choose(folders, asked, record)
-    ours = chosen.delegation.ipam_type == OUR_TYPE
-    original = None if ours else ipam_text(chosen.text, chosen.delegation)
-    after = swap(chosen.text, chosen.delegation, asked.settings, force=asked.force)
-    target = chosen.path
-    before: str | None = chosen.text
-    back = None
+    source = _choose(folders, asked, record)
+    there = source.delegation
+    theirs = _theirs(source, record)
+    after = swap(source.text, there, asked.settings, force=asked.force, theirs=theirs)
+    value = after[there.ipam.start : len(after) - len(source.text) + there.ipam.end]
+    own = Change(follow(folders.root, source.path), folders.on_node(source.path), source.text, after)
+    rest = []
     if asked.as_name:
-        target = folders.conf / asked.as_name
-        before = _copy_text(target, chosen, asked, record)
-        if ours and record and record.original is not None:
-            back = put_back(chosen.text, chosen.delegation, record.original)
-    found = chosen.delegation.ipam_type
-    return Plan(
-        asked,
-        record,
-        follow(folders.root, chosen.path),
-        follow(folders.root, target),
-        folders.on_node(target),
-        before,
-        after,
-        found,
-        original,
-        back,
-    )
+        back = put_back(source.text, there, theirs)
+        rest += [own._replace(after=back)] if back != source.text else []
+        path = folders.conf / asked.as_name
+        own = Change(follow(folders.root, path), folders.on_node(path), _copy_text(path, source, asked, record), after)
+    for name in sorted(set(record.copies if record else ()) - {asked.as_name}):
+        path = folders.conf / name
+        if _is_ours(path, asked.plugin_type):
+            rest.append(Change(path, folders.on_node(path), _text(path), None))
+    return Plan(asked, record, source, theirs, value, own, rest)
 
 
-def hold(folders: Folders, asked: Asked, record: Record | None) -> tuple[Plan, Record]:
-    """Have the conflist as it was asked for; return what was planned and the new record.
+def hold(folders: Folders, asked: Asked, record: Record | None) -> Plan:
+    """Have the conflist as it was asked for; return what was planned.
 
     ConflistError: nothing was done. OSError: the old state, or a half that the next run completes.
     """
     for _ in range(_TRIES):
         made = plan(folders, asked, record)
         if made.is_recorded and not made.why:
-            return made, made._next(record.applied if record else 0)
-        try:
-            return made, _apply(folders, made)
-        except ChangedError:
-            continue
-    raise ConflistError(f"{made.name} is being written all the time: try again")
+            return made
+        with suppress(ChangedError):
+            _apply(folders, made)
+            return made
+    raise ConflistError(f"{made.target.name} is being written all the time: try again")
 
 
-def _apply(folders: Folders, plan: Plan) -> Record:
-    new = plan._next(time.time())
-    records.write(folders.conf, new._replace(copies=sorted({*plan._stale, *new.copies})))
-    if plan.before != plan.after:
-        others = plan.before.encode() if plan.before and plan.target == plan.source else None  # a copy is ours alone
-        atomic_file.replace(plan.target, plan.after.encode(), instead_of=others)
-    if plan.source_back is not None:
-        atomic_file.replace(plan.source, plan.source_back.encode())
-    for name in plan._stale:
-        atomic_file.remove(folders.conf / name)
-    if plan._stale:
-        records.write(folders.conf, new)
-    return new
+def _apply(folders: Folders, plan: Plan) -> None:
+    kept = plan.keeping()
+    if kept != plan.record:
+        records.write(folders.conf, kept)
+    try:
+        for change in (plan.target, *plan.rest):
+            _write(change)
+    except (OSError, ChangedError):
+        if digest_of(plan.target.path) != _digest(plan.target.after):  # it has not come to anything
+            with suppress(OSError):
+                records.write(folders.conf, plan.record) if plan.record else records.forget(folders.conf)
+        raise
+    records.write(folders.conf, plan.holding(time.time()))
 
 
-def give_back(folders: Folders, record: Record, *, force: bool = False) -> list[str]:
-    """Put the original ipam value back and remove copies; say what was done. ConflistError: nothing was."""
-    done = _give_source_back(folders, record, force)
+def _write(change: Change) -> None:
+    if change.after is None:
+        atomic_file.remove(change.path)
+    elif change.after != change.before:
+        before = None if change.before is None else _bytes(change.before)
+        atomic_file.replace(change.path, _bytes(change.after), instead_of=before)
+
+
+def give_back(folders: Folders, record: Record | None, *, force: bool = False) -> list[str]:
+    """Remove copies, and put the original ipam value back; say what was done.
+
+    `force` writes calico-ipam where the conflist would name our plugin still. ConflistError: the source is as it was.
+    """
+    done = remove_copies(folders, record) if record else []
+    for _ in range(_TRIES):
+        with suppress(ChangedError):
+            return [*done, *_give_source_back(folders, record, force)]
+    raise ConflistError(f"the conflist in {folders.conf_name} is being written all the time: try again")
+
+
+def remove_copies(folders: Folders, record: Record) -> list[str]:
+    """Remove the copies that are still ours; say what was done. OSError."""
+    done = []
     for path in [folders.conf / name for name in record.copies]:
-        if not path.exists():
-            continue
-        if not _is_ours(path, record.asked.plugin_type):
+        if _is_ours(path, record.asked.plugin_type):
+            atomic_file.remove(path)
+            done.append(f"{folders.on_node(path)}: removed")
+        elif path.exists():
             done.append(f"{folders.on_node(path)}: left, it is no longer ours")
-            continue
-        atomic_file.remove(path)
-        done.append(f"{folders.on_node(path)}: removed")
     return done
-
-
-def remove_copies(folders: Folders, record: Record) -> None:
-    """Remove the copies, whose source is gone. OSError."""
-    for name in record.copies:
-        atomic_file.remove(folders.conf / name)
-    records.write(folders.conf, record._replace(copies=[]))
 
 
 def digest_of(path: Path) -> str:
@@ -184,28 +204,63 @@ def digest_of(path: Path) -> str:
 
 
 def _choose(folders: Folders, asked: Asked, record: Record | None) -> Chosen:
-    copies = {*(record.copies if record else []), asked.as_name}
-    conf = below(folders.root, asked.conf) if asked.conf else None
+    copies = set(record.copies if record else [])
+    if asked.as_name and _is_ours(folders.conf / asked.as_name, asked.plugin_type):
+        copies.add(asked.as_name)
+    conf = _conf_path(folders, asked.conf) if asked.conf else None
     return choose(folders.conf, asked.plugin_type, conf, copies, folders.root)
 
 
-def _give_source_back(folders: Folders, record: Record, force: bool) -> list[str]:
+def _conf_path(folders: Folders, conf: str) -> Path:
+    """Return the file that --conf names: a path of the node, or a name in the folder of conflists."""
+    if Path(conf).parent in (Path(), Path(folders.conf_name)):
+        return folders.conf / Path(conf).name
+    return below(folders.root, conf)
+
+
+def _theirs(source: Chosen, record: Record | None) -> str:
+    """Return the source's ipam value as it is without us: the one that was kept, if what is there is ours.
+
+    A value that names our plugin is others' where nothing is kept (the Go plugin was here before, or Calico's own
+    configuration says so), or where they have written another than ours in the place of one that did.
+    """
+    there = ipam_text(source.text, source.delegation)
+    if record is None or record.original is None or source.delegation.ipam_type != OUR_TYPE:
+        return there
+    return record.original if there in record.values or ipam_type(record.original) != OUR_TYPE else there
+
+
+def _give_source_back(folders: Folders, record: Record | None, force: bool) -> list[str]:
     try:
-        chosen = _choose(folders, record.asked, record)
+        source = _source(folders, record)
     except ConflistError as error:
-        if record.copies or not record.file:
-            return [f"{folders.on_node(folders.conf)}: left, {error}"]
+        if isinstance(error, NoneFoundError) or (record and record.original is None):
+            return [f"{folders.conf_name}: left, {error}"]
         raise
-    name = folders.on_node(chosen.path)
-    if chosen.delegation.ipam_type != OUR_TYPE:
-        return [f"{name}: left, its ipam.type is {chosen.delegation.ipam_type}"]
-    original = record.original or ('{"type": "calico-ipam"}' if force else None)
-    if original is None:
-        text = f"{name} was ours before it was installed here, so what it held is not known: edit its ipam"
+    name, there = folders.on_node(source.path), source.delegation
+    if there.ipam_type != OUR_TYPE:
+        return [f"{name}: left, its ipam.type is {there.ipam_type}"]
+    if record is None and not force:
+        text = f"{name} names spiderpool, and what it held before is not recorded: edit its ipam"
         raise ConflistError(f"{text}, or write calico-ipam with --force")
-    changed = "" if record.copies or digest_of(chosen.path) == record.written else " (the rest has changed since: kept)"
-    atomic_file.replace(follow(folders.root, chosen.path), put_back(chosen.text, chosen.delegation, original).encode())
-    return [f"{name}: has its ipam back{changed}"]
+    theirs = _theirs(source, record)
+    if force and ipam_type(theirs) == OUR_TYPE:
+        theirs = _FORCED
+    text = put_back(source.text, there, theirs)
+    if text == source.text:
+        return [f"{name}: left, its ipam was that before us"]
+    rest = "" if digest_of(source.path) == (record.written if record else "") else " (the rest has changed since: kept)"
+    atomic_file.replace(follow(folders.root, source.path), _bytes(text), instead_of=_bytes(source.text))
+    return [f"{name}: has its ipam back{rest}"]
+
+
+def _source(folders: Folders, record: Record | None) -> Chosen:
+    """Choose the file that was swapped; where it is that no more, as install does."""
+    asked = record.asked if record else Asked()
+    if record and record.original is not None:
+        with suppress(ConflistError):
+            return _choose(folders, asked._replace(conf=record.file), record)
+    return _choose(folders, asked, record)
 
 
 def _copy_text(target: Path, source: Chosen, asked: Asked, record: Record | None) -> str | None:
@@ -219,16 +274,24 @@ def _copy_text(target: Path, source: Chosen, asked: Asked, record: Record | None
         return None
     if not (record and name in record.copies) and not _is_ours(target, asked.plugin_type):
         raise ConflistError(f"--as {name}: there is such a file, and it is not ours: choose another name")
-    return target.read_bytes().decode(errors="replace")
+    return _text(target)
 
 
 def _is_ours(path: Path, plugin_type: str) -> bool:
     try:
         found = find(path.read_bytes().decode(), plugin_type)
-    except (ConflistError, UnicodeDecodeError):
+    except (FileNotFoundError, IsADirectoryError, ConflistError, UnicodeDecodeError):
         return False
     return any(delegation.ipam_type == OUR_TYPE for delegation in found)
 
 
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _text(path: Path) -> str:
+    return path.read_bytes().decode(errors="surrogateescape")  # a copy may hold anything meanwhile
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def _digest(text: str | None) -> str:
+    return "" if text is None else hashlib.sha256(_bytes(text)).hexdigest()

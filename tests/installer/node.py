@@ -64,9 +64,15 @@ class Node:
         """Write the conflist as Calico's installer does: in place."""
         self.conflist.write_text(text)
 
+    def install_to(self, bin_folder: str, conf_folder: str, **asked: Any) -> installer.Installed:
+        """Install with flags that name the folders."""
+        wanted = Asked(**asked)
+        folders = find(self.root, bin_folder, conf_folder, wanted.plugin_type)
+        return installer.install(self.tree, "1.0.0", lambda: folders, wanted, 0, lambda _: None)
+
     def install(self, as_name: str = "", wait_agent: float = 0, **asked: Any) -> installer.Installed:
         wanted = Asked(as_name=as_name, **asked)
-        return installer.install(self.tree, "1.0.0", self.folders, wanted, wait_agent, lambda _: None)
+        return installer.install(self.tree, "1.0.0", lambda: self.folders, wanted, wait_agent, lambda _: None)
 
     def uninstall(self, pending: int = 0, *, force: bool = False) -> installer.Uninstalled:
         return installer.uninstall(self.folders, lambda: pending, force=force)

@@ -68,7 +68,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     script = f"{limit}; {ignore}; from cni.installer import atomic_file; from pathlib import Path\n"
     script += f"atomic_file.replace(Path({str(path)!r}), b'n' * 100)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert "File too large" in done.stderr
+    assert f"File too large: '{path}'" in done.stderr
     assert (path.read_text(), [entry.name for entry in tmp_path.iterdir()]) == ("old", ["10"])
 
 

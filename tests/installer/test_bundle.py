@@ -1,6 +1,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,13 @@ def node(tmp_path: Path) -> Path:
 def answers(plugin: Path) -> bool:
     done = subprocess.run([plugin], env={"CNI_COMMAND": "VERSION"}, stdin=subprocess.DEVNULL, capture_output=True)
     return bool(json.loads(done.stdout)["supportedVersions"])
+
+
+def restored(node: Path) -> str:
+    """Restore it as watch does; return what was wrong with it."""
+    wrong = bundle.undone(node)
+    bundle.restore(node)
+    return wrong
 
 
 def versions(node: Path) -> set[str]:
@@ -116,12 +124,12 @@ def test_a_bundle_that_does_not_run_here_is_not_switched_to(
 
 def test_the_name_is_taken_back_and_what_took_it_is_kept(node: Path, tmp_path: Path) -> None:
     bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
-    assert bundle.restore(node) == ""
+    assert restored(node) == ""
     (node / "spiderpool").unlink()
-    assert bundle.restore(node) == "it was removed"
+    assert restored(node) == "it was removed"
     (node / "spiderpool").unlink()
     (node / "spiderpool").write_text("upstream's")
-    assert bundle.restore(node) == "it was replaced by another's"
+    assert restored(node) == "it was replaced by another's"
     assert answers(node / "spiderpool")
     assert (node / ".spiderpool/foreign").read_text() == "upstream's"
 
@@ -129,9 +137,9 @@ def test_the_name_is_taken_back_and_what_took_it_is_kept(node: Path, tmp_path: P
 def test_a_launcher_that_was_written_through_the_link_is_restored(node: Path, tmp_path: Path) -> None:
     bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
     (node / "spiderpool").write_text("upstream's, by cp")
-    assert bundle.restore(node) == "its launcher was overwritten"
+    assert restored(node) == "its launcher was overwritten"
     assert answers(node / "spiderpool")
-    assert bundle.restore(node) == ""
+    assert restored(node) == ""
 
 
 def test_uninstalling_gives_back_what_was_there(node: Path, tmp_path: Path) -> None:
@@ -156,3 +164,105 @@ def test_the_frozen_bundle_runs_from_there(node: Path) -> None:
     installed = bundle.install(tree, node, "0.1.0")
     assert answers(node / "spiderpool")
     assert bundle.digest(node / ".spiderpool" / installed.name) == bundle.digest(tree)
+
+
+def test_the_version_before_stays_when_the_run_is_repeated(node: Path, tmp_path: Path) -> None:
+    trees = [make_tree(tmp_path / mark, mark) for mark in ("a", "b")]
+    names = [bundle.install(tree, node, "1.0.0").name for tree in trees]
+    bundle.install(trees[1], node, "1.0.0")
+    assert versions(node) == set(names)
+
+
+def test_the_version_before_stays_though_the_name_was_anothers_meanwhile(node: Path, tmp_path: Path) -> None:
+    names = []
+    for mark in ("a", "b"):
+        names.append(bundle.install(make_tree(tmp_path / mark, mark), node, "1.0.0").name)
+        (node / "spiderpool").unlink()
+        (node / "spiderpool").write_text("upstream's")
+    assert versions(node) == set(names)
+
+
+def test_the_version_before_can_be_gone_back_to(node: Path, tmp_path: Path) -> None:
+    names = [bundle.install(make_tree(tmp_path / mark, mark), node, "1.0.0").name for mark in ("a", "b")]
+    assert bundle.install(node / ".spiderpool" / names[0], node, "1.0.0").changed
+    assert (bundle.state(node), versions(node)) == (names[0], set(names))
+
+
+def test_a_bundle_that_was_damaged_is_not_installed_from(node: Path, tmp_path: Path) -> None:
+    name = bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0").name
+    (node / ".spiderpool" / name / "_internal/data").unlink()
+    with pytest.raises(BundleError, match="is damaged: install the release again"):
+        bundle.install(node / ".spiderpool/current", node, "1.0.0")
+    assert versions(node) == {name}
+
+
+def test_files_that_others_may_write_are_made_anew(node: Path, tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "a", "a")
+    folder = node / ".spiderpool" / bundle.install(tree, node, "1.0.0").name
+    for path in (folder, folder / "_internal", folder / "_internal/data", folder / "spiderpool"):
+        path.chmod(0o777)
+    bundle.install(tree, node, "1.0.0")
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (folder, *folder.rglob("*"))}
+    assert modes == {
+        folder.name: "0o755", "_internal": "0o755", "data": "0o644", "spiderpool": "0o755", "spiderpool-ipam": "0o755",
+    }  # fmt: skip
+
+
+def test_a_launcher_that_is_missing_is_restored(node: Path, tmp_path: Path) -> None:
+    bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
+    (node / "spiderpool").resolve().unlink()
+    assert restored(node) == "its launcher was overwritten"
+    assert answers(node / "spiderpool")
+
+
+def test_a_foreign_plugin_comes_back_to_a_name_that_is_free(node: Path, tmp_path: Path) -> None:
+    (node / "spiderpool").write_text("upstream's")
+    bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
+    (node / "spiderpool").unlink()
+    bundle.uninstall(node)
+    assert (node / "spiderpool").read_text() == "upstream's"
+
+
+def by_cp(node: Path) -> None:
+    (node / "spiderpool").write_text("upstream's, by cp")
+
+
+def not_executable(node: Path) -> None:
+    (node / "spiderpool").resolve().chmod(0o644)
+
+
+def without_a_file(node: Path) -> None:
+    (node / ".spiderpool/current/_internal/data").unlink()
+
+
+def with_another_launcher(node: Path) -> None:
+    (node / "spiderpool").unlink()
+    (node / "spiderpool").write_text("upstream's")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (by_cp, "is damaged"),
+        (not_executable, "is damaged"),
+        (without_a_file, "is damaged"),
+        (with_another_launcher, "is not ours"),
+    ],
+)
+def test_what_is_wrong_with_it_is_told(damage: Callable[[Path], None], words: str, node: Path, tmp_path: Path) -> None:
+    bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
+    assert bundle.fault(node) == ""
+    damage(node)
+    assert words in bundle.fault(node)
+
+
+def test_a_whole_bundle_that_does_not_run_is_told(node: Path, tmp_path: Path) -> None:
+    name = bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0").name
+    folder = node / ".spiderpool" / name
+    (folder / "spiderpool").write_text("#!/bin/sh\nexit 3\n")
+    bundle.flip(node / ".spiderpool/current", folder.rename(bundle_folder(node, folder)).name)
+    assert "does not answer VERSION: exit status 3" in bundle.fault(node)
+
+
+def bundle_folder(node: Path, folder: Path) -> Path:
+    return node / ".spiderpool" / bundle.name_of(folder, "1.0.0")

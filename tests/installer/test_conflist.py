@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cni.installer.conflist import ConflistError, find, ipam_text, put_back, swap
+from cni.installer.conflist import ConflistError, UnfinishedError, find, ipam_text, ipam_types, put_back, swap
 
 CALICO = """{
   "name": "k8s-pod-network",
@@ -37,6 +37,59 @@ def test_a_single_configuration_is_swapped_as_well() -> None:
     assert swapped('{"type":"calico","ipam":{"type":"host-local","subnet":"usePodCidr"}}') == (
         '{"type":"calico","ipam":{"type": "spiderpool"}}'
     )
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("ipam", "settings", "expected"),
+    [
+        ('{"type":"spiderpool","a":[1, 2]}', {}, '{"type":"spiderpool","a":[1, 2]}'),
+        (
+            '{"type":"spiderpool","a":[1,  2],"log_level":"INFO"}',
+            {"log_level": "debug"},
+            '{"type": "spiderpool", "a": [1,  2], "log_level": "debug"}',
+        ),
+        (
+            '{"LOG_level":"INFO","type":"spiderpool"}',
+            {"log_level": "info"},
+            '{"type": "spiderpool", "log_level": "info"}',
+        ),
+        (
+            f'{{"n":{HUGE},"type":"spiderpool"}}',
+            {"log_level": "info"},
+            f'{{"type": "spiderpool", "n": {HUGE}, "log_level": "info"}}',
+        ),
+        ('{"type":"spiderpool","x":1}', {"x": True}, '{"type": "spiderpool", "x": true}'),
+        ('{"type":"calico-ipam","a":1}', {"log_level": "info"}, '{"type": "spiderpool", "log_level": "info"}'),
+    ],
+)
+def test_the_keys_of_one_that_was_spiderpools_already_stay(ipam: str, settings: dict[str, Any], expected: str) -> None:
+    assert swapped(f'{{"type":"calico","ipam":{ipam}}}', **settings) == f'{{"type":"calico","ipam":{expected}}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "of", "expected"),
+    [
+        ('{"type": "macvlan", "ipam": {"type": "spiderpool"}}', None, {"spiderpool"}),
+        ('{"type": "macvlan", "IPAM": {"Type": "spiderpool"}}', None, {"spiderpool"}),
+        (f'{{"n": {HUGE}, "plugins": [{{"type": "x", "ipam": {{"type": "spiderpool"}}}}]}}', None, {"spiderpool"}),
+        ('{"delegates": [{"plugins": [{"type": "calico", "ipam": {"type": "a"}}]}]}', "calico", {"a"}),
+        ('{"delegates": [{"plugins": [{"type": "calico", "ipam": {"type": "a"}}]}]}', "ptp", set()),
+        ('{"type": "macvlan", "ipam": {}, "x": {"ipam": null}}', None, set()),
+        ("[" * 3000 + '{"ipam": {"type": "deep"}}' + "]" * 3000, None, {"deep"}),
+    ],
+)
+def test_ipam_types_are_found_wherever_they_stand(text: str, of: str | None, expected: set[str]) -> None:
+    assert ipam_types(text, of) == expected
+
+
+def test_what_is_half_written_is_told_apart() -> None:
+    with pytest.raises(UnfinishedError):
+        find(CALICO[:100], "calico")
+    with pytest.raises(UnfinishedError):
+        ipam_types(CALICO[:100])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cni.installer.conflist import ConflistError
-from cni.installer.folders import find
+from cni.installer.folders import Folders, find, remember
 from tests.installer.test_conflist import CALICO
 
 PLATFORMS = [
@@ -30,7 +30,7 @@ def test_each_platforms_folders_are_found(conf: str, binaries: str, tmp_path: Pa
     calico_in(tmp_path, conf)
     make(tmp_path, binaries)
     (tmp_path / binaries[1:] / "calico").touch()
-    assert find(tmp_path, None, None, "calico") == (tmp_path, tmp_path / binaries[1:], tmp_path / conf[1:])
+    assert find(tmp_path, None, None, "calico") == Folders(tmp_path, binaries, conf)
 
 
 def test_a_folder_with_calico_in_it_wins_over_one_left_over(tmp_path: Path) -> None:
@@ -65,3 +65,49 @@ def test_on_a_bare_node_the_defaults_hold(tmp_path: Path) -> None:
 def test_flags_name_paths_of_the_node(tmp_path: Path) -> None:
     folders = find(tmp_path, "/b", "/c", "calico")
     assert (folders.bin, folders.conf) == (tmp_path / "b", tmp_path / "c")
+
+
+def install_to(root: Path, binaries: str, conf: str) -> None:
+    make(root, binaries + "/.spiderpool", conf, "/var/lib/spiderpool-ipam")
+    remember(Folders(root, binaries, conf))
+
+
+def test_what_was_installed_is_found_again_and_flags_win(tmp_path: Path) -> None:
+    calico_in(tmp_path, PLATFORMS[0][0])
+    install_to(tmp_path, "/b", "/c")
+    assert find(tmp_path, None, None, "calico") == Folders(tmp_path, "/b", "/c")
+    assert find(tmp_path, None, "/d/", "calico") == Folders(tmp_path, "/b", "/d")
+
+
+@pytest.mark.parametrize("kept", [None, "", "{", "[]", '{"bin": "/b"}'])
+def test_what_was_installed_and_is_gone_or_damaged_is_looked_for(tmp_path: Path, kept: str | None) -> None:
+    calico_in(tmp_path, PLATFORMS[0][0])
+    install_to(tmp_path, "/b", "/c")
+    if kept is None:
+        (tmp_path / "b/.spiderpool").rmdir()
+    else:
+        (tmp_path / "var/lib/spiderpool-ipam/folders").write_text(kept)
+    assert find(tmp_path, None, None, "calico") == Folders(tmp_path, "/opt/cni/bin", "/etc/cni/net.d")
+
+
+def test_without_a_memory_our_bundle_is_looked_for(tmp_path: Path) -> None:
+    """A DaemonSet calls the folders otherwise than the node does."""
+    make(tmp_path, "/home/kubernetes/bin/.spiderpool", "/opt/cni/bin")
+    (tmp_path / "opt/cni/bin/calico").touch()
+    assert find(tmp_path, None, None, "calico").bin_name == "/home/kubernetes/bin"
+
+
+def test_a_link_in_a_folders_path_is_followed_at_each_use(tmp_path: Path) -> None:
+    """Of microk8s, at each refresh of its snap."""
+    conf, binaries = PLATFORMS[2]
+    for revision in ("7000", "7001"):
+        calico_in(tmp_path, conf.replace("current", revision))
+        make(tmp_path, binaries.replace("current", revision))
+    current = tmp_path / "var/snap/microk8s/current"
+    current.symlink_to("7000")
+    folders = find(tmp_path, None, None, "calico")
+    assert (folders.bin_name, folders.conf_name) == (binaries, conf)
+    assert folders.on_node(folders.bin / "spiderpool") == f"{binaries}/spiderpool"
+    current.unlink()
+    current.symlink_to("7001")
+    assert folders.conf == tmp_path / conf.replace("current", "7001")[1:]

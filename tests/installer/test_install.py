@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
-from cni.installer import bundle, record
+from cni.installer import bundle, record, status
+from cni.installer import install as installer
 from cni.installer.agent_health import AgentError
 from cni.installer.conflist import ConflistError
+from cni.installer.folders import Folders, find
 from cni.installer.install import InstallError
+from cni.installer.record import Asked
+from cni.installer.watch import Watch
 from tests.agent.agent_process import pool, write_pools
 from tests.installer.node import COPY, PLUGIN, Node, make_tree
 from tests.installer.test_conflist import CALICO
+from tests.installer.test_swap import GO, refusing
 
 
 def cache_result(node: Node, name: str, configuration: Any) -> None:
@@ -145,6 +150,11 @@ def test_a_conflist_that_calico_has_not_written_yet_is_waited_for(node: Node) ->
 def test_another_configuration_that_is_loaded_first_is_told(node: Node) -> None:
     (node.conf / "00-multus.conf").write_text('{"type": "multus", "clusterNetwork": "k8s-pod-network"}')
     assert node.install().loaded_first == ""
+    delegates = f'{{"type": "multus", "delegates": [{CALICO}]}}'
+    (node.conf / "00-multus.conf").write_text(delegates)
+    assert node.install().loaded_first == "/etc/cni/net.d/00-multus.conf"
+    (node.conf / "00-multus.conf").write_text(delegates.replace("calico-ipam", "spiderpool"))
+    assert node.install().loaded_first == ""
     (node.conf / "01-flannel.conflist").write_text('{"name": "f", "plugins": [{"type": "flannel"}]}')
     assert node.install().loaded_first == "/etc/cni/net.d/01-flannel.conflist"
 
@@ -158,7 +168,7 @@ def test_uninstalling_leaves_the_node_as_it_was(node: Node, as_name: str) -> Non
     assert {path: mode for path, mode in after.items() if not path.is_relative_to(node.root / "var")} == before
     assert not (node.root / "var/lib/spiderpool-ipam").exists()
     assert node.conflist.read_text() == CALICO
-    assert node.uninstall() == (["/etc/cni/net.d/10-calico.conflist: left, its ipam.type is calico-ipam"], [])
+    assert node.uninstall() == ([], [])
 
 
 def test_the_plugin_stays_while_a_pod_was_made_with_it(node: Node) -> None:
@@ -183,6 +193,198 @@ def test_the_plugin_stays_while_another_conflist_names_it(node: Node) -> None:
     assert node.answers()
     assert node.uninstall(force=True).plugin_stays == []
     assert not node.plugin.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        (
+            "00-multus.conf",
+            '{"type": "multus", "delegates": [{"plugins": [{"ipam": {"type": "spiderpool"}}]}]}',
+            "names it",
+        ),
+        ("20-x.conf", '{"n": ' + "9" * 5000 + ', "type": "x", "ipam": {"type": "spiderpool"}}', "names it"),
+        ("20-x.conf", '{"type": "macvlan", "IPAM": {"type": "spiderpool"}}', "names it"),
+        ("20-x.conf", '{"type": "macvlan", "ipam": {"ty', "may name it (not JSON"),
+        ("20-x.conf", "\udcff", "may name it ('utf-8' codec"),
+    ],
+)
+def test_the_plugin_stays_while_any_file_may_name_it(node: Node, name: str, text: str, words: str) -> None:
+    node.install()
+    (node.conf / name).write_bytes(text.encode(errors="surrogateescape"))
+    (reason,) = node.uninstall().plugin_stays
+    assert reason.startswith(f"/etc/cni/net.d/{name} {words}")
+    assert node.answers()
+
+
+def executable_foreign(node: Node) -> None:
+    node.plugin.write_text(PLUGIN.format(mark="the Go plugin"))
+    node.plugin.chmod(0o755)
+
+
+@pytest.mark.parametrize("as_name", ["", COPY])
+def test_a_node_that_ran_the_go_plugin_is_given_back_whole(node: Node, as_name: str) -> None:
+    node.write(GO)
+    executable_foreign(node)
+    node.install(as_name, settings={"log_level": "debug"})
+    cache_result(node, "served", json.loads(node.conflist.read_text()))
+    assert node.uninstall().plugin_stays == []
+    assert node.files() == {"10-calico.conflist": GO.encode()}
+    assert "the Go plugin" in node.plugin.read_text()
+    assert sorted(path.name for path in node.bin.iterdir()) == ["calico", "spiderpool"]
+    assert node.uninstall() == ([], [])
+
+
+def test_a_plugin_that_does_not_serve_is_none_to_go_for(node: Node) -> None:
+    node.write(GO)
+    executable_foreign(node)
+    node.plugin.chmod(0o644)
+    node.install()
+    assert node.uninstall().plugin_stays == ["/etc/cni/net.d/10-calico.conflist names it"]
+    assert node.answers()
+    assert node.uninstall(force=True).plugin_stays == []
+    assert node.ipam() == {"type": "calico-ipam"}
+
+
+def test_by_force_the_go_plugins_node_gets_what_it_had(node: Node) -> None:
+    node.write(GO)
+    executable_foreign(node)
+    node.install()
+    node.uninstall(force=True)
+    assert node.conflist.read_text() == GO
+
+
+def test_an_add_that_is_under_way_is_waited_for(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    node.install()
+    swapped = json.loads(node.conflist.read_text())
+    monkeypatch.setattr(installer, "SETTLE", 1.0)
+    later = threading.Timer(0.3, lambda: cache_result(node, "late", swapped))
+    later.start()
+    try:
+        assert "1 attachments were made with it" in node.uninstall().plugin_stays[0]
+    finally:
+        later.join()
+    assert node.answers()
+
+
+def test_killed_after_the_plugin_has_gone_watch_brings_nothing_back(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.install()
+
+    def killed(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(record, "forget", killed)
+    with pytest.raises(KeyboardInterrupt):
+        node.uninstall()
+    monkeypatch.undo()
+    Watch(node.folders, node.tree, "1.0.0", lambda _: None).check()
+    assert (node.conflist.read_text(), node.plugin.exists()) == (CALICO, False)
+    assert node.uninstall().plugin_stays == []
+    assert node.files() == {"10-calico.conflist": CALICO.encode()}
+
+
+def test_where_it_was_installed_by_flags_it_is_found_without_them(node: Node) -> None:
+    binaries, conf = node.bin.rename(node.root / "b"), node.conf.rename(node.root / "c")
+    before = {path for folder in (binaries, conf) for path in folder.rglob("*")}
+    node.conf.mkdir()
+    node.bin.mkdir()
+    node.install_to("/b", "/c")
+    assert node.folders == Folders(node.root, "/b", "/c")
+    assert status.gather(node.folders, 0).conflist == "/c/10-calico.conflist"
+    assert node.uninstall().plugin_stays == []
+    assert {path for folder in (binaries, conf) for path in folder.rglob("*")} == before
+    assert (conf / "10-calico.conflist").read_text() == CALICO
+
+
+def test_in_other_folders_than_it_was_installed_to_nothing_is_done(node: Node) -> None:
+    (node.root / "c").mkdir()
+    (node.root / "c/10-calico.conflist").write_text(CALICO)
+    node.install_to("/opt/cni/bin", "/c")
+    wrong = find(node.root, None, "/etc/cni/net.d", "calico")
+    with pytest.raises(InstallError, match=r"installed elsewhere: .*--cni-bin-dir /opt/cni/bin --cni-conf-dir /c"):
+        installer.uninstall(wrong, lambda: 0)
+    with pytest.raises(InstallError, match="installed elsewhere"):
+        node.install_to("/opt/cni/bin", "/etc/cni/net.d")
+    shutil.rmtree(node.root / "var/lib/spiderpool-ipam")
+    with pytest.raises(InstallError, match=r"nothing is recorded in /etc/cni/net.d: name the folder .* --cni-conf-dir"):
+        installer.uninstall(wrong, lambda: 0)
+    assert node.answers()
+    assert node.conflist.read_text() == CALICO
+
+
+def test_the_folder_of_another_main_plugin_is_found_again(node: Node) -> None:
+    """GKE's, say, with a plugin that uninstall is not told."""
+    (node.root / "home/kubernetes/bin").mkdir(parents=True)
+    (node.root / "home/kubernetes/bin/ptp").touch()
+    node.write(CALICO.replace('"calico"', '"ptp"'))
+    (node.bin / "calico").unlink()
+    found = find(node.root, None, None, "ptp")
+    assert found.bin_name == "/home/kubernetes/bin"
+    node.install_to(found.bin_name, found.conf_name, plugin_type="ptp")
+    assert node.folders == found
+    node.uninstall()
+    assert [path.name for path in found.bin.iterdir()] == ["ptp"]
+
+
+@pytest.mark.parametrize("half", ["", CALICO[:150]])
+def test_a_conflist_that_is_half_written_is_waited_for(node: Node, half: str) -> None:
+    node.write(half)
+    later = threading.Timer(1, node.write)
+    agent = Agent(node.root / "var/run/spidernet/spiderpool.sock")
+    later.start()
+    try:
+        assert node.install(wait_agent=20).why == "ipam.type is calico-ipam"
+    finally:
+        later.join()
+        agent.close()
+
+
+def test_on_a_node_that_joins_the_folders_are_found_where_calico_writes(node: Node) -> None:
+    """k3s', where those of another platform are left over and empty."""
+    conf, binaries = "/var/lib/rancher/k3s/agent/etc/cni/net.d", "/var/lib/rancher/k3s/data/cni"
+    node.conflist.unlink()
+    for folder in (conf, binaries):
+        (node.root / folder[1:]).mkdir(parents=True)
+    (node.root / binaries[1:] / "calico").touch()
+    later = threading.Timer(1, lambda: (node.root / conf[1:] / "10-calico.conflist").write_text(CALICO))
+    agent = Agent(node.root / "var/run/spidernet/spiderpool.sock")
+    later.start()
+    try:
+        assert node.install(wait_agent=20).folders == Folders(node.root, binaries, conf)
+    finally:
+        later.join()
+        agent.close()
+
+
+def test_the_agent_is_asked_again_where_the_first_swap_failed(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing(node.conflist, monkeypatch)
+    with pytest.raises(OSError, match="busy"):
+        node.install()
+    monkeypatch.undo()
+    with pytest.raises(AgentError):
+        node.install(wait_agent=0.2)
+    assert node.conflist.read_text() == CALICO
+
+
+def test_the_agent_of_the_settings_that_stay_is_asked(node: Node) -> None:
+    node.write(GO.replace('"log_level"', '"ipam_unix_socket_path": "/other.sock", "log_level"'))
+    with pytest.raises(AgentError, match=r"/other.sock"):
+        node.install(wait_agent=0.2)
+
+
+def test_a_difference_shows_all_that_would_change(node: Node) -> None:
+    node.install()
+    difference = installer.difference(node.folders, Asked(as_name=COPY))
+    assert [line for line in difference.splitlines() if line.startswith(("---", "+++"))] == [
+        f"--- /etc/cni/net.d/{COPY}",
+        f"+++ /etc/cni/net.d/{COPY} (new)",
+        "--- /etc/cni/net.d/10-calico.conflist",
+        "+++ /etc/cni/net.d/10-calico.conflist (new)",
+    ]
+    node.install(COPY)
+    assert f"--- /etc/cni/net.d/{COPY}\n+++ /dev/null" in installer.difference(node.folders, Asked())
 
 
 def test_the_plugin_stays_while_releases_are_pending(node: Node) -> None:
