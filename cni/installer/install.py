@@ -152,7 +152,9 @@ def _require_writable(folders: Folders) -> None:
         if not folder.is_dir():
             raise InstallError(f"{folders.on_node(folder)} is no folder: name the node's with {flag}")
         if not os.access(folder, os.W_OK | os.X_OK):
-            raise InstallError(f"{folder} cannot be written: run as root, on a file system that is mounted writable")
+            raise InstallError(
+                f"{folders.on_node(folder)} cannot be written: run as root, on a file system that is mounted writable"
+            )
 
 
 def _require_not_elsewhere(folders: Folders) -> None:

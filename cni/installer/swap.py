@@ -257,7 +257,7 @@ def _give_source_back(folders: Folders, record: Record | None, force: bool) -> l
 def _source(folders: Folders, record: Record | None) -> Chosen:
     """Choose the file that was swapped; where it is that no more, as install does."""
     asked = record.asked if record else Asked()
-    if record and record.original is not None:
+    if record and record.original is not None and Path(record.file).name not in record.copies:
         with suppress(ConflistError):
             return _choose(folders, asked._replace(conf=record.file), record)
     return _choose(folders, asked, record)

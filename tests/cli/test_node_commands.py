@@ -1,8 +1,10 @@
 """install, uninstall, status and watch as their users see them: usage, reports, exit statuses."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,8 @@ def test_where_the_plugin_stays_the_status_is_3_and_the_reason_is_told(node: Nod
         ("echo { >etc/cni/net.d/10-calico.conflist", "not JSON"),
         ("echo { >etc/cni/net.d/.spiderpool-ipam.swap", "move it away"),
         ("cp etc/cni/net.d/10-calico.conflist etc/cni/net.d/20-x.conflist", "name the file with --conf"),
+        ("echo x >opt/cni/bin/spiderpool", "is damaged"),
+        ("rm opt/cni/bin/.spiderpool/current/_internal/base_library.zip", "is damaged"),
         ("echo '{}' >etc/cni/net.d/01-x.conf", "runtimes load /etc/cni/net.d/01-x.conf before"),
         ("", "there is no such socket"),
     ],
@@ -115,10 +119,42 @@ def test_on_a_bare_node_status_says_that_nothing_is_installed(node: Node) -> Non
     assert "nothing is installed here" in done.stderr
 
 
-def test_the_probe_tells_by_its_status_whether_the_file_is_there(node: Node) -> None:
-    assert node.run("status", "--readiness-file", str(node.root / "ready"), frozen=False).returncode == 1
-    (node.root / "ready").touch()
-    assert node.run("status", "--readiness-file", str(node.root / "ready"), frozen=False).returncode == 0
+def test_the_probe_tells_by_its_status_whether_watch_is_at_work(node: Node) -> None:
+    ready = node.root / "ready"
+
+    def status() -> int:
+        return node.run("status", "--readiness-file", str(ready), frozen=False).returncode
+
+    assert status() == 1
+    ready.touch()
+    assert status() == 0
+    os.utime(ready, (time.time() - 11, time.time() - 11))  # watch touches it twice a second, unless it hangs
+    assert status() == 1
+
+
+def test_a_port_that_is_none_is_wrong_usage(node: Node) -> None:
+    node.run(*SWAP)
+    done = node.run("watch", "--metrics-addr", "127.0.0.1:65536")
+    assert (done.returncode, "want HOST:PORT" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("value", [b'log_file_path="\\ud800"', b"log_file_path=/\xff"])
+def test_what_no_file_can_hold_is_refused_before_anything_is_done(node: Node, value: bytes) -> None:
+    done = subprocess.run([*node.command(*SWAP), "--set", value], capture_output=True)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert [path.name for path in node.bin.iterdir()] == ["calico"]
+
+
+def test_what_was_installed_by_flags_needs_none_to_be_shown_and_given_back(node: Node) -> None:
+    node.conf.rename(node.root / "custom")
+    node.conf.mkdir()
+    assert node.run(*SWAP, "--cni-conf-dir=/custom").returncode == 0
+    assert "/custom/10-calico.conflist" in node.run("status").stdout
+    assert node.run("uninstall", "--cni-conf-dir=/etc/cni/net.d").returncode == 1
+    done = node.run("uninstall")
+    assert "/custom/10-calico.conflist: has its ipam back" in done.stdout
+    assert [path.name for path in node.bin.iterdir()] == ["calico"]
 
 
 def test_from_sources_there_is_nothing_to_install(node: Node) -> None:

@@ -6,7 +6,12 @@ from cni.installer import install as installer
 from tests.installer.node import Node
 
 
+@pytest.fixture(autouse=True)
+def _no_wait_for_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let uninstall go on at once, but in the test of its waiting."""
+    monkeypatch.setattr(installer, "SETTLE", 0.0)
+
+
 @pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
-    monkeypatch.setattr(installer, "SETTLE", 0.0)  # but in the test of it
+def node(tmp_path: Path) -> Node:
     return Node(tmp_path)

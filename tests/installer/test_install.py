@@ -24,12 +24,12 @@ from tests.installer.test_conflist import CALICO
 from tests.installer.test_swap import GO, refusing
 
 
-def cache_result(node: Node, name: str, configuration: Any) -> None:
+def cache_result(node: Node, name: str, configuration: Any, network: str = "k8s-pod-network") -> None:
     """Write what libcni keeps of an ADD."""
     results = node.root / "var/lib/cni/results"
     results.mkdir(parents=True, exist_ok=True)
     config = base64.b64encode(json.dumps(configuration).encode()).decode()
-    (results / name).write_text(json.dumps({"kind": "cniCacheV1", "networkName": "k8s-pod-network", "config": config}))
+    (results / name).write_text(json.dumps({"kind": "cniCacheV1", "networkName": network, "config": config}))
 
 
 def test_a_second_run_changes_nothing(node: Node) -> None:
@@ -418,15 +418,42 @@ def test_folders_that_are_not_there_are_told_with_their_flag(node: Node) -> None
         node.install()
 
 
-def test_eight_at_once_come_to_one_result(node: Node) -> None:
-    command = node.command("install", "--wait-agent", "0")
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(8)]
+def all_at_once(commands: list[list[str]]) -> list[str]:
+    """Run programs side by side to their ends, which must be good ones; return what they print."""
+    running = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for line in commands]
     outputs = [process.communicate(timeout=120) for process in running]
-    assert [process.returncode for process in running] == [0] * 8, outputs
-    assert sum("swapped" in out for out, _ in outputs) == 1
+    assert [process.returncode for process in running] == [0] * len(commands), outputs
+    return [out for out, _ in outputs]
+
+
+def test_eight_at_once_come_to_one_result(node: Node) -> None:
+    outputs = all_at_once([node.command("install", "--wait-agent", "0")] * 8)
+    assert sum("swapped" in out for out in outputs) == 1
     assert node.answers()
     assert {path.name for path in node.conf.iterdir()} == {"10-calico.conflist", record.NAME}
     assert len(list((node.bin / ".spiderpool").iterdir())) == 2
+
+
+def test_eight_upgrades_at_once_keep_the_version_before(node: Node) -> None:
+    node.install()
+    before = bundle.state(node.bin)
+    outputs = all_at_once([node.command("install", "--wait-agent", "0")] * 8)
+    assert sum("put there" in out for out in outputs) == 1
+    assert set(bundle.versions(node.bin)) == {before, bundle.state(node.bin)}
+    assert node.answers()
+
+
+def test_installs_uninstalls_and_a_watch_at_once_leave_one_or_the_other(node: Node) -> None:
+    assert node.run("install", "--wait-agent", "0").returncode == 0
+    with subprocess.Popen(node.command("watch"), stderr=subprocess.DEVNULL) as watch:
+        all_at_once([node.command("install", "--wait-agent", "0"), node.command("uninstall")] * 4)
+        watch.terminate()
+    installed = node.plugin.is_symlink()
+    assert node.ipam() == {"type": "spiderpool" if installed else "calico-ipam"}
+    assert node.answers() if installed else not (node.bin / ".spiderpool").exists()
+    assert node.run("uninstall").returncode == 0
+    assert node.files() == {"10-calico.conflist": CALICO.encode()}
+    assert [path.name for path in node.bin.iterdir()] == ["calico"]
 
 
 def test_an_upgrade_keeps_one_version_back_and_the_conflist_as_it_is(node: Node) -> None:

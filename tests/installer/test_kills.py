@@ -3,12 +3,15 @@
 strace kills; the installer under test has one thread and starts one child (the self-test), which is not traced.
 """
 
+import json
+import os
 import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +20,8 @@ from cni.installer.conf_folder import SUFFIXES
 from tests import requirements
 from tests.installer.node import COPY, PLUGIN, Node, make_tree
 from tests.installer.test_conflist import CALICO
-from tests.installer.test_swap import SWAPPED
+from tests.installer.test_install import cache_result
+from tests.installer.test_swap import GO, GO_IPAM, NEWER, SWAPPED
 
 CALLS = (
     *("rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "rmdir"),
@@ -25,53 +29,93 @@ CALLS = (
     *("chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "setxattr", "fsetxattr", "utimensat"),
 )
 DRIVER = """
-import sys
+import json, sys
 from pathlib import Path
+from cni.installer import install as installer
 from tests.installer.node import Node
+installer.SETTLE = 0
 node = Node(Path(sys.argv[1]))
 node.tree = Path(sys.argv[2])
-node.uninstall() if sys.argv[3] == "uninstall" else node.install(*sys.argv[4:])
+node.uninstall() if sys.argv[3] == "uninstall" else node.install(**json.loads(sys.argv[3]))
 """
 FOREIGN = PLUGIN.format(mark="another's")
+LABEL = "user.label"
+NEWER_SWAPPED = SWAPPED.replace('"mtu": 0', '"mtu": 1450')
 
 
 class Scenario:
     """A node before the run that is killed, and what may be found after it."""
 
-    def __init__(self, way: str, prepare: Callable[[Node], None], *, uninstalls: bool = False) -> None:
-        self.as_name = way
-        self.uninstalls = uninstalls
+    def __init__(
+        self, prepare: Callable[[Node], None], texts: tuple[str, str] = (CALICO, SWAPPED), **asked: Any
+    ) -> None:
+        self.before, self.after = texts  # the conflist without us, and with
+        self.asked = asked
         self._prepare = prepare
 
     def make(self, root: Path) -> Node:
         node = Node(root)
+        os.setxattr(node.conflist, LABEL, b"x")
         node.plugin.write_text(FOREIGN)
         node.plugin.chmod(0o755)
         self._prepare(node)
         return node
 
+    def _versions(self, node: Node) -> set[str]:
+        """Return the release wanted and, of an upgrade, the one before."""
+        trees = [node.tree, *([node.root / "b"] if (node.root / "b").exists() else [])]
+        return {bundle.name_of(tree, "1.0.0") for tree in trees}
+
     def command(self, node: Node) -> list[str]:
-        verb = ["uninstall"] if self.uninstalls else ["install", self.as_name]
-        return [sys.executable, "-c", DRIVER, str(node.root), str(node.tree), *verb]
+        return [sys.executable, "-c", DRIVER, str(node.root), str(node.tree), json.dumps(self.asked)]
 
     def complete(self, node: Node) -> None:
         """Run it again, to its end, and see that it has come to what was wanted."""
-        node.uninstall() if self.uninstalls else node.install(self.as_name)
-        left = {path.name: path.read_text() for path in node.conf.iterdir() if path.suffix in SUFFIXES}
-        if self.uninstalls:
-            assert left == {"10-calico.conflist": CALICO}
-            assert node.plugin.read_text() == FOREIGN
-            assert sorted(path.name for path in node.bin.iterdir()) == ["calico", "spiderpool"]
-            assert [path.name for path in node.conf.iterdir()] == ["10-calico.conflist"]
-        else:
-            copy = {self.as_name: SWAPPED} if self.as_name else {}
-            assert left == {"10-calico.conflist": CALICO if copy else SWAPPED, **copy}
-            assert bundle.state(node.bin) == bundle.name_of(node.tree, "1.0.0")
-            assert (node.bin / ".spiderpool/foreign").read_text() == FOREIGN
-            again = node.install(self.as_name)
-            assert (again.bundle.changed, again.why) == (False, "")
-            node.uninstall()
-            assert node.conflist.read_text() == CALICO  # nothing was forgotten on the way
+        node.install(**self.asked)
+        copy = self.asked.get("as_name", "")
+        held = {copy: self.after} if copy else {}
+        assert left(node) == {"10-calico.conflist": self.before if copy else self.after, **held}
+        assert bundle.state(node.bin) == bundle.name_of(node.tree, "1.0.0")
+        assert (node.bin / ".spiderpool/foreign").read_text() == FOREIGN
+        assert set(bundle.versions(node.bin)) >= self._versions(node)
+        again = node.install(**self.asked)
+        assert (again.bundle.changed, again.why) == (False, "")
+        assert os.getxattr(node.conflist, LABEL) == b"x"
+        node.uninstall()
+        assert node.conflist.read_text() == self.before  # nothing was forgotten on the way
+
+
+class Uninstalling(Scenario):
+    """The same, of uninstall."""
+
+    def command(self, node: Node) -> list[str]:
+        return [*super().command(node)[:-1], "uninstall"]
+
+    def complete(self, node: Node) -> None:
+        node.uninstall()
+        assert left(node) == {"10-calico.conflist": self.before}
+        assert node.plugin.read_text() == FOREIGN
+        assert sorted(path.name for path in node.bin.iterdir()) == ["calico", "spiderpool"]
+        assert [path.name for path in node.conf.iterdir()] == ["10-calico.conflist"]
+        assert os.getxattr(node.conflist, LABEL) == b"x"
+        assert not node.folders.state.exists()
+
+
+class Staying(Uninstalling):
+    """The same, where the plugin has to stay."""
+
+    def complete(self, node: Node) -> None:
+        assert node.uninstall().plugin_stays
+        assert left(node) == {"10-calico.conflist": self.before}
+        assert bundle.state(node.bin)
+        (node.root / "var/lib/cni/results/one").unlink()
+        node.uninstall()
+        assert [path.name for path in node.bin.iterdir()] == ["calico"]
+
+
+def left(node: Node) -> dict[str, str]:
+    """Return what runtimes load."""
+    return {path.name: path.read_text() for path in node.conf.iterdir() if path.suffix in SUFFIXES}
 
 
 def nothing(_: Node) -> None:
@@ -97,26 +141,58 @@ def installed(as_name: str) -> Callable[[Node], None]:
     return prepare
 
 
+def with_a_pod(node: Node) -> None:
+    node.plugin.unlink()
+    node.install()
+    cache_result(node, "one", json.loads(SWAPPED))
+
+
+def with_a_changed_source(node: Node) -> None:
+    node.install(COPY)
+    node.write(NEWER)
+
+
+def with_the_go_plugins_settings(node: Node) -> None:
+    node.write(GO)
+
+
+def with_other_settings(node: Node) -> None:
+    node.write(GO)
+    node.install(settings={"log_level": "error"})
+
+
+def go_with(level: str) -> str:
+    ours = f'{{"type": "spiderpool", "default_ipv4_ippool": ["blue"], "log_level": "{level}"}}'
+    return GO.replace(GO_IPAM, ours)
+
+
+GO_SWAPPED = (GO, go_with("debug"))
+DEBUG = {"log_level": "debug"}
 SCENARIOS = {
-    "install in place": Scenario("", nothing),
-    "install a copy": Scenario(COPY, nothing),
-    "swap again what calico wrote": Scenario("", reverted),
-    "upgrade": Scenario("", older_versions),
-    "from in place to a copy": Scenario(COPY, installed("")),
-    "from a copy to in place": Scenario("", installed(COPY)),
-    "uninstall in place": Scenario("", installed(""), uninstalls=True),
-    "uninstall a copy": Scenario("", installed(COPY), uninstalls=True),
+    "install in place": Scenario(nothing),
+    "install a copy": Scenario(nothing, as_name=COPY),
+    "swap again what calico wrote": Scenario(reverted),
+    "upgrade": Scenario(older_versions),
+    "from in place to a copy": Scenario(installed(""), as_name=COPY),
+    "from a copy to in place": Scenario(installed(COPY)),
+    "copy a source that has changed": Scenario(with_a_changed_source, (NEWER, NEWER_SWAPPED), as_name=COPY),
+    "install where the Go plugin was": Scenario(with_the_go_plugins_settings, GO_SWAPPED, settings=DEBUG),
+    "change the settings there": Scenario(with_other_settings, GO_SWAPPED, settings=DEBUG),
+    "uninstall in place": Uninstalling(installed("")),
+    "uninstall a copy": Uninstalling(installed(COPY)),
+    "uninstall where the Go plugin was": Uninstalling(with_other_settings, GO_SWAPPED),
+    "uninstall while a pod is there": Staying(with_a_pod),
 }
 
 
-def assert_safe(node: Node) -> None:
+def assert_safe(node: Node, scenario: Scenario) -> None:
     """See that a runtime can go on with what a killed run has left."""
-    assert node.conflist.read_text() in (CALICO, SWAPPED)
-    assert not node.copy.exists() or node.copy.read_text() == SWAPPED
-    loadable = sorted(path for path in node.conf.iterdir() if path.suffix in SUFFIXES)
-    assert {path.name for path in loadable} <= {"10-calico.conflist", COPY}
+    files = left(node)
+    assert files["10-calico.conflist"] in (scenario.before, scenario.after, go_with("error"))
+    assert files.get(COPY, SWAPPED) in (SWAPPED, scenario.after)
+    assert set(files) <= {"10-calico.conflist", COPY}
     assert node.answers()  # ours or another's, but never a name that leads nowhere
-    if node.ipam(loadable[0])["type"] == "spiderpool":
+    if scenario.before == CALICO and node.ipam(node.conf / min(files))["type"] == "spiderpool":
         assert bundle.state(node.bin)
 
 
@@ -146,7 +222,7 @@ def test_killed_anywhere_the_node_is_safe_and_the_next_run_completes(
             kill = f"--inject={call}:signal=SIGKILL:when={when}"
             done = traced(scenario.command(node), tmp_path / "log", f"--trace={call}", kill)
             assert done.returncode == -9, f"{call} {when} was not hit: {done.stderr}"
-            assert_safe(node)
+            assert_safe(node, scenario)
             scenario.complete(node)
     show(f"{name}: killed before each of {counts.total()} calls of {len(counts)} kinds")
 
@@ -180,29 +256,33 @@ def test_the_frozen_program_can_be_killed_as_well(tmp_path: Path, show: Callable
 def test_the_conflist_is_on_disk_before_it_is_in_force_and_then_its_name(as_name: str, tmp_path: Path) -> None:
     node = Node(tmp_path / "node")
     name = as_name or "10-calico.conflist"
-    scenario = Scenario(as_name, nothing)
+    scenario = Scenario(nothing, as_name=as_name)
     log = tmp_path / "log"
     assert traced(scenario.command(node), log, "-y", "--trace=fsync,rename").returncode == 0
     lines = log.read_text().splitlines()
     temporary = f".spiderpool-ipam.{name}.new"
 
+    def every(sign: str) -> list[int]:
+        return [number for number, line in enumerate(lines) if sign in line]
+
     def only(sign: str) -> int:
-        (found,) = [number for number, line in enumerate(lines) if sign in line]
+        (found,) = every(sign)
         return found
 
     renamed = only(f'/{name}")')
     assert f'{temporary}"' in lines[renamed]
     assert only(f"{temporary}>)") < renamed
     assert re.match(rf"fsync\(\d+<{node.conf}>\)", lines[renamed + 1])
-    # And the record of what it replaces before all that.
-    assert only('/.spiderpool-ipam.swap")') < only(f"{temporary}>)")
+    # The record of what it replaces before all that, and that it is done after it.
+    before, after = every('/.spiderpool-ipam.swap")')
+    assert before < only(f"{temporary}>)") < renamed < after
     assert only('/.spiderpool/current")') < renamed
 
 
 def test_a_release_is_on_disk_before_its_folder_has_its_name(tmp_path: Path) -> None:
     node = Node(tmp_path / "node")
     log = tmp_path / "log"
-    assert traced(Scenario("", nothing).command(node), log, "-y", "--trace=fsync,rename").returncode == 0
+    assert traced(Scenario(nothing).command(node), log, "-y", "--trace=fsync,rename").returncode == 0
     lines = log.read_text().splitlines()
     (renamed,) = [number for number, line in enumerate(lines) if line.startswith("rename") and "/.new-1.0.0-" in line]
     synced = {match[1] for line in lines[:renamed] if (match := re.match(r"fsync\(\d+<.*/\.new-[^/]*(.*)>\)", line))}

@@ -1,6 +1,7 @@
 """A runtime that loads the folder all the time, as libcni does, while it is swapped and given back a thousand times.
 
-The swaps are install's and uninstall's own way to the disk (swap.hold, swap.give_back), without the bundle's copying.
+Most swaps are install's and uninstall's own way to the disk (swap.hold, swap.give_back), without the bundle's copying;
+every fiftieth takes the plugin away as well, and brings it again.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from cni.installer import install as installer
 from cni.installer import record, swap
 from cni.installer.conf_folder import SUFFIXES
 from cni.installer.record import Asked
@@ -21,6 +23,7 @@ from tests.installer.node import COPY, Node
 
 SWAPS = 1000
 LOADS = 10000
+WHOLE = 50  # swaps from one that takes the plugin away to the next
 
 
 def load(conf: Path, plugins: Path) -> str:
@@ -50,8 +53,10 @@ def read_all_the_time(conf: Path, plugins: Path, stop: "multiprocessing.synchron
 
 @pytest.mark.parametrize("as_name", ["", COPY])
 def test_no_load_ever_finds_a_missing_or_broken_configuration(
-    node: Node, as_name: str, show: Callable[[str], None]
+    node: Node, as_name: str, show: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A load that has read the conflist still looks for the plugin when the conflist is back.
+    monkeypatch.setattr(installer, "SETTLE", 0.3)
     (node.bin / "calico-ipam").touch()
     node.install(as_name)
     context = multiprocessing.get_context("spawn")
@@ -59,12 +64,17 @@ def test_no_load_ever_finds_a_missing_or_broken_configuration(
     reader = context.Process(target=read_all_the_time, args=(node.conf, node.bin, stop, results))
     reader.start()
     folders = node.folders
-    for _ in range(SWAPS):
+    for number in range(SWAPS):
+        if number % WHOLE == 0:
+            node.uninstall()
+            assert not node.plugin.exists()
+            node.install(as_name)
         swap.give_back(folders, node.record)
         swap.hold(folders, Asked(as_name=as_name), record.read(node.conf))
     stop.set()
     seen = results.get()
     reader.join(30)
-    show(f"{as_name or 'in place'}: {SWAPS} swaps, {seen.total()} loads: {dict(seen)}")
+    how = f"{SWAPS} swaps, {SWAPS // WHOLE} without the plugin meanwhile"
+    show(f"{as_name or 'in place'}: {how}, {seen.total()} loads: {dict(seen)}")
     assert set(seen) == {"spiderpool", "calico-ipam"}
     assert seen.total() > LOADS
