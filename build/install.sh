@@ -89,6 +89,9 @@ install_unit() {
     bin=$(folder binDir)
     conf=$(folder confDir)
     case $bin:$conf in /*:/*) ;; *) fail "cannot read the folders from: $places" ;; esac
+    # microk8s' `current` leads to another folder after each refresh.
+    writable=${conf%/*}
+    case $conf in */current/*) writable=${conf%%/current/*} ;; esac
     mkdir -p "${unit%/*}"
     cat >"$unit.new" <<EOF_UNIT
 # Written by install.sh --systemd. Changes belong into a drop-in: systemctl edit $service
@@ -104,7 +107,7 @@ RestartSec=1
 StateDirectory=spiderpool-ipam
 # It writes to the two CNI folders (their parents are named, for a folder may be made anew), and as root to others' files.
 ProtectSystem=strict
-ReadWritePaths=$(quoted "-${conf%/*}/") $(quoted "-${bin%/*}/")
+ReadWritePaths=$(quoted "-$writable/") $(quoted "-${bin%/*}/")
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER
 NoNewPrivileges=yes
 PrivateTmp=yes

@@ -1,18 +1,23 @@
 """build/kubernetes: what the manifests say, judged by Kubernetes' schemas and by the program's own command line."""
 
 import importlib
+import re
+import shutil
+import subprocess
 import tomllib
 from collections.abc import Callable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
 import kubernetes_validate
 import pytest
+import yaml
 from kubernetes_validate.utils import all_versions
 
 from cni.cli.__main__ import COMMANDS
 from cni.installer import agent_health, folders
+from tests import requirements
 from tests.build import manifests
 from tests.requirements import ROOT
 
@@ -107,6 +112,31 @@ def test_it_holds_no_more_rights_than_it_needs(name: str) -> None:
         assert security["capabilities"]["drop"] == ["ALL"]
         assert "privileged" not in security
         assert set(container["resources"]["requests"]) == {"cpu", "memory"}
+
+
+def test_a_joining_node_is_waited_for_and_not_started_again_all_the_time() -> None:
+    (install,) = manifests.pod_spec("install")["initContainers"]
+    assert "--wait-agent=10m" in install["args"]
+
+
+def test_a_kustomization_of_ones_own_holds_for_the_way_back(tmp_path: Path) -> None:
+    """README's, for k3s; with an image of its own."""
+    readme = (ROOT / "README.md").read_text()
+    (own,) = [text for text in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "rancher/k3s" in text]
+    kustomize = requirements.need_tool("kustomize")
+    specs = []
+    shutil.copytree(ROOT / "build/kubernetes", tmp_path / "build/kubernetes")
+    for name in manifests.NAMES:
+        text = own.replace("build/kubernetes/install", f"build/kubernetes/{name}")
+        image = "images: [{name: spiderpool-ipam, newName: registry.example.org/x, newTag: 1.2.3}]"
+        (tmp_path / "kustomization.yaml").write_text(f"{text}{image}\n")
+        done = subprocess.run([kustomize, "build", tmp_path], capture_output=True, text=True, timeout=60)
+        (found,) = [one for one in yaml.safe_load_all(done.stdout) if one["kind"] == "DaemonSet"]
+        specs.append(found["spec"]["template"]["spec"])
+    assert specs[0]["volumes"] == specs[1]["volumes"]
+    assert "/var/lib/rancher/k3s/data/cni" in [one.get("hostPath", {}).get("path") for one in specs[0]["volumes"]]
+    assert {one["image"] for spec in specs for one in containers(spec)} == {"registry.example.org/x:1.2.3"}
+    assert {one["args"][0] for one in containers(specs[1])} == {"uninstall"}
 
 
 def test_uninstalling_takes_the_place_of_installing() -> None:
