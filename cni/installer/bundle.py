@@ -9,15 +9,14 @@ All links are relative: the folder may be mounted elsewhere. Each step is a rena
 plugin or the new one, and a run that was killed is completed by the next.
 """
 
-import hashlib
 import json
 import os
 import shutil
-import stat
 import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from cni.installer import tree as trees
 from cni.installer.atomic_file import sync_folder
 
 HOME = ".spiderpool"
@@ -50,7 +49,7 @@ def install(tree: Path, bin_folder: Path, version: str) -> Installed:
     if not (home / name).exists():
         _require_space(tree, bin_folder)
     home.mkdir(mode=0o755, exist_ok=True)
-    _bring(tree, home / name)
+    trees.bring(tree, home / name)
     if trouble := _self_test(home / name / PLUGIN):
         raise BundleError(
             f"{home / name / PLUGIN} does not answer VERSION on this node, nothing was switched: {trouble}"
@@ -91,7 +90,7 @@ def fault(bin_folder: Path) -> str:
     if name is None:
         return "is not ours: install again, and run watch"
     folder = bin_folder / HOME / name
-    if digest(folder)[:8] != name.rpartition("-")[2]:
+    if trees.digest(folder)[:8] != name.rpartition("-")[2]:
         return f"is damaged, its files are not those of {name}: install the release again"
     trouble = _self_test(folder / PLUGIN)
     return f"does not answer VERSION: {trouble}" if trouble else ""
@@ -103,7 +102,7 @@ def undone(bin_folder: Path) -> str:
     The agent's container copies its own plugin over ours at each start (its chart's postStart: mv, cp, rm).
     """
     launcher, plugin = bin_folder / HOME / CURRENT / PLUGIN, bin_folder / PLUGIN
-    if not launcher.is_file() or _fingerprint(launcher) != _fingerprint(launcher.with_name(TWIN)):
+    if not launcher.is_file() or trees.fingerprint(launcher) != trees.fingerprint(launcher.with_name(TWIN)):
         return "its launcher was overwritten"
     if _is_ours(plugin):
         return ""
@@ -114,9 +113,9 @@ def restore(bin_folder: Path) -> None:
     """Make <bin>/spiderpool the bundle in force again. OSError."""
     launcher = bin_folder / HOME / CURRENT / PLUGIN
     twin = launcher.with_name(TWIN)
-    if not launcher.is_file() or _fingerprint(launcher) != _fingerprint(twin):
+    if not launcher.is_file() or trees.fingerprint(launcher) != trees.fingerprint(twin):
         # cp follows a link of ours that it finds, into the bundle. The two launchers are the same program.
-        _replace(twin, launcher)
+        trees.replace(twin, launcher)
     take_name(bin_folder)
 
 
@@ -150,103 +149,14 @@ def uninstall(bin_folder: Path) -> list[str]:
 
 def name_of(tree: Path, version: str) -> str:
     """Return the name of a bundle's folder: <version>-<hash8>."""
-    return f"{version}-{digest(tree)[:8]}"
-
-
-def digest(tree: Path) -> str:
-    """Return the SHA-256 of a tree: names, whether they are executable, contents."""
-    total = hashlib.sha256()
-    for path in _files(tree):
-        total.update(f"{path.relative_to(tree)}\0{_fingerprint(path)}\n".encode())
-    return total.hexdigest()
-
-
-def _fingerprint(path: Path) -> str:
-    return f"{_is_executable(path)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-
-
-def _is_executable(path: Path) -> bool:
-    return bool(path.stat().st_mode & 0o100)
-
-
-def _is_open(path: Path) -> bool:
-    """Whether others than its owner may write a file."""
-    return bool(path.stat().st_mode & 0o022)
-
-
-def _files(tree: Path) -> list[Path]:
-    return sorted(path for path in tree.rglob("*") if path.is_file())
+    return f"{version}-{trees.digest(tree)[:8]}"
 
 
 def _require_space(tree: Path, folder: Path) -> None:
-    needed = sum(path.stat().st_size for path in _files(tree))
+    needed = trees.size(tree)
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise BundleError(f"{folder} has {free // 2**20} MiB left, the bundle takes {needed // 2**20}: make room")
-
-
-def _bring(tree: Path, folder: Path) -> None:
-    """Copy the tree to its folder, whole or not at all. One that is there is compared, not trusted."""
-    if folder.exists():
-        _repair(tree, folder)
-        return
-    new = folder.with_name(f".new-{folder.name}")
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        _copy_tree(tree, new)
-        new.rename(folder)
-    except BaseException:
-        shutil.rmtree(new, ignore_errors=True)
-        raise
-    sync_folder(folder.parent)
-
-
-def _copy_tree(tree: Path, new: Path) -> None:
-    for path in _files(tree):
-        target = new / path.relative_to(tree)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _copy(path, target)
-    for path in [*(path for path in new.rglob("*") if path.is_dir()), new]:
-        path.chmod(0o755)  # whatever the umask
-        sync_folder(path)
-
-
-def _repair(tree: Path, folder: Path) -> None:
-    """Make a folder that may be in use equal to the tree, file by file, so that none is ever missing."""
-    right = {path.relative_to(tree) for path in _files(tree)}
-    for path in _files(folder):
-        if path.relative_to(folder) not in right:
-            path.unlink()
-    for name in sorted(right):
-        target = folder / name
-        if not target.is_file() or _fingerprint(target) != _fingerprint(tree / name) or _is_open(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _replace(tree / name, target)
-    for path in [folder, *(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())]:
-        if stat.S_IMODE(path.stat().st_mode) != 0o755:
-            path.chmod(0o755)
-
-
-def _replace(source: Path, target: Path) -> None:
-    new = target.with_name(f".new-{target.name}")
-    _copy(source, new)
-    new.rename(target)
-    sync_folder(target.parent)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file, durably; owner and time are the copy's, and it is executable if the source is. Links stay links."""
-    target.unlink(missing_ok=True)
-    if source.is_symlink():
-        target.symlink_to(source.readlink())
-        return
-    shutil.copyfile(source, target)
-    target.chmod(0o755 if _is_executable(source) else 0o644)
-    descriptor = os.open(target, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _self_test(plugin: Path) -> str:

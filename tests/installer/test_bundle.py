@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cni.installer import bundle
+from cni.installer import tree as trees
 from cni.installer.bundle import BundleError, Installed
 from tests import requirements
 from tests.installer.node import make_tree
@@ -93,14 +94,14 @@ def test_a_bundle_that_was_damaged_is_replaced_not_trusted(node: Path, tmp_path:
     (folder / "_internal/stray").touch()
     (folder / "spiderpool").chmod(0o644)
     bundle.install(tree, node, "1.0.0")
-    assert bundle.digest(folder) == bundle.digest(tree)
+    assert trees.digest(folder) == trees.digest(tree)
     assert answers(node / "spiderpool")
     assert versions(node) == {name}
 
 
 def test_what_a_killed_run_left_is_no_obstacle(node: Path, tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "a", "a")
-    name = f"1.0.0-{bundle.digest(tree)[:8]}"
+    name = f"1.0.0-{trees.digest(tree)[:8]}"
     (node / ".spiderpool" / f".new-{name}").mkdir(parents=True)
     (node / ".spiderpool/.new-current").symlink_to("half")
     (node / ".spiderpool/.new-spiderpool").symlink_to("half")
@@ -163,7 +164,7 @@ def test_the_frozen_bundle_runs_from_there(node: Path) -> None:
     tree = requirements.need_frozen("spiderpool").parent
     installed = bundle.install(tree, node, "0.1.0")
     assert answers(node / "spiderpool")
-    assert bundle.digest(node / ".spiderpool" / installed.name) == bundle.digest(tree)
+    assert trees.digest(node / ".spiderpool" / installed.name) == trees.digest(tree)
 
 
 def test_the_version_before_stays_when_the_run_is_repeated(node: Path, tmp_path: Path) -> None:

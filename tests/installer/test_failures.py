@@ -57,7 +57,7 @@ def test_a_folder_of_conflists_without_room_is_told(node: Node) -> None:
         text=True,
         timeout=60,
     )
-    assert_refused(done, "No space left on device: make room there")
+    assert_refused(done, "/etc/cni/net.d/.spiderpool-ipam.swap: No space left on device: make room there")
     assert (node.root / "left").read_text().split() == ["10-calico.conflist", "filler"]
     assert (node.root / "after").read_text() == CALICO
 
