@@ -17,14 +17,12 @@ def parse(texts: Sequence[str]) -> dict[str, Any]:
     """Return the settings; a value is JSON, or else a string. SettingError names the key."""
     settings: dict[str, Any] = {}
     for text in texts:
-        if not _is_unicode(text):
-            raise SettingError(f"{text!r}: want UTF-8")
         key, equals, value = text.partition("=")
         if not equals:
             raise SettingError(f"{text!r}: want KEY=VALUE")
         settings[key] = _value(value)
     if not _is_unicode(json.dumps(settings, ensure_ascii=False)):
-        raise SettingError("half a surrogate pair, which is no character")
+        raise SettingError("want UTF-8, and no half of a surrogate pair")
     if settings:
         _check(settings)
     return settings

@@ -23,6 +23,9 @@ def test_values_are_json_or_else_text() -> None:
         ("log_level=loud", "log_level"),
         ("default_ipv4_ippool=a", "default_ipv4_ippool"),
         ("request_timeout=0", "request_timeout"),
+        ('log_file_path="\\ud800"', "want UTF-8"),
+        ("log_file_path=/\udcff", "want UTF-8"),
+        ("\udcff=1", "want UTF-8"),
     ],
 )
 def test_what_the_plugin_would_ignore_or_refuse_is_refused(text: str, words: str) -> None:
