@@ -21,10 +21,10 @@ def parse(texts: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise SettingError(f"{text!r}: want KEY=VALUE")
         settings[key] = _value(value)
-    if not _is_unicode(json.dumps(settings, ensure_ascii=False)):
-        raise SettingError("want UTF-8, and no half of a surrogate pair")
     if settings:
         _check(settings)
+    if not _is_unicode(json.dumps(settings, ensure_ascii=False)):
+        raise SettingError("want UTF-8, and no half of a surrogate pair")
     return settings
 
 
