@@ -84,7 +84,11 @@ def installed(root: Path) -> Folders | None:
         found = Folders(root, str(kept["bin"]), str(kept["conf"]))
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
         return None  # then they are looked for
-    return found if found.is_installed else None
+    if not found.is_installed:
+        return None
+    # A DaemonSet may call the folder of plugins otherwise than the node does.
+    elsewhere = [] if bundle.is_there(found.bin) else _with_bundle(root)
+    return found._replace(bin_name=elsewhere[0]) if elsewhere else found
 
 
 def remember(folders: Folders) -> None:
@@ -116,7 +120,10 @@ def _conf_folder(root: Path, plugin_type: str) -> str:
 def _bin_folder(root: Path, conf: str, plugin_type: str) -> str:
     """Return the folder that holds our bundle, or else the main plugin; the configurations' platform comes first."""
     platforms = sorted(_PLATFORMS, key=lambda platform: platform[0] != conf)
-    ours = [folder for _, folder in platforms if bundle.is_there(below(root, folder))]
     with_plugin = [folder for _, folder in platforms if below(root, f"{folder}/{plugin_type}").is_file()]
     there = [folder for _, folder in platforms if below(root, folder).is_dir()]
-    return [*ours, *with_plugin, *there, platforms[0][1]][0]
+    return [*_with_bundle(root), *with_plugin, *there, platforms[0][1]][0]
+
+
+def _with_bundle(root: Path) -> list[str]:
+    return [folder for _, folder in _PLATFORMS if bundle.is_there(below(root, folder))]

@@ -119,12 +119,14 @@ def uninstall(folders: Folders, replay: Callable[[], int], *, force: bool = Fals
         if not force:
             _require_not_elsewhere(folders)
             _require_known(folders)
+        is_installed = folders.is_installed
         pending = replay()
-        done = _give_back(folders, force=force) if folders.is_installed else []
-        reasons = [*_users(folders), *([f"{pending} releases are pending"] if pending else [])]
+        done = _give_back(folders, force=force) if is_installed else []
+        reasons = _users(folders) if is_installed else []
+        reasons += [f"{pending} releases are pending"] if pending else []
         if reasons and not force:
             return Uninstalled(done, reasons)
-        if folders.is_installed:
+        if is_installed:
             done += [f"{folders.bin_name}: {line}" for line in bundle.uninstall(folders.bin)]
             records.forget(folders.conf)
         shutil.rmtree(folders.state / "pending", ignore_errors=True)

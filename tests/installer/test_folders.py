@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cni.installer.conflist import ConflistError
-from cni.installer.folders import Folders, find, remember
+from cni.installer.folders import Folders, find, installed, remember
 from tests.installer.test_conflist import CALICO
 
 PLATFORMS = [
@@ -111,3 +111,13 @@ def test_a_link_in_a_folders_path_is_followed_at_each_use(tmp_path: Path) -> Non
     current.unlink()
     current.symlink_to("7001")
     assert folders.conf == tmp_path / conf.replace("current", "7001")[1:]
+
+
+def test_what_a_daemonset_installed_is_found_on_the_node_as_well(tmp_path: Path) -> None:
+    """GKE's plugins are mounted in the place of the usual ones; the folder of conflists is the usual one."""
+    install_to(tmp_path, "/opt/cni/bin", "/etc/cni/net.d")
+    (tmp_path / "etc/cni/net.d/.spiderpool-ipam.swap").touch()
+    (tmp_path / "opt/cni/bin/.spiderpool").rmdir()
+    make(tmp_path, "/home/kubernetes/bin/.spiderpool")
+    assert find(tmp_path, None, None, "calico") == Folders(tmp_path, "/home/kubernetes/bin", "/etc/cni/net.d")
+    assert installed(tmp_path) == find(tmp_path, None, None, "calico")

@@ -235,6 +235,14 @@ def test_a_node_that_ran_the_go_plugin_is_given_back_whole(node: Node, as_name: 
     assert node.uninstall() == ([], [])
 
 
+def test_where_nothing_is_installed_no_file_keeps_a_plugin(node: Node) -> None:
+    """As in the DaemonSet's second container, or on a node that never was installed."""
+    node.write(GO)
+    (node.conf / "20-x.conf").write_text("{")
+    assert node.uninstall() == ([], [])
+    assert not node.folders.state.exists()
+
+
 def test_a_plugin_that_does_not_serve_is_none_to_go_for(node: Node) -> None:
     node.write(GO)
     executable_foreign(node)
