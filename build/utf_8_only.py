@@ -1,8 +1,8 @@
 """The plugin's `encodings`: UTF-8 and nothing else.
 
 The interpreter cannot start without a package of this name: it asks it for the codec of file names and of the standard
-streams. The standard library's reads two more files and 300 aliases for that: 7 % more instructions for an ADD. Codecs that
-C has built in (ASCII, Latin-1, UTF-16, UTF-32) do not pass here; any other one is a LookupError.
+streams. The standard library's reads two more files and 300 aliases for that: 7 % more instructions for an ADD. Codecs
+that C has built in (ASCII, Latin-1, UTF-16, UTF-32) do not pass here; any other one is a LookupError.
 """
 
 import codecs

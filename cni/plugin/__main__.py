@@ -7,10 +7,9 @@ extension alone (validation.py). tests/plugin/test_import_budget.py keeps it so.
 
 import posix
 import time
-from _signal import SIGINT, SIGTERM, signal
 
 from cni.errors import INTERNAL, IO_FAILURE, TRY_AGAIN_LATER, CNIError
-from cni.plugin import log
+from cni.plugin import interrupts, log
 from cni.plugin.json_text import encode
 from cni.plugin.netconf import stated_version
 from cni.plugin.operations import Call, run
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 STDIN_LIMIT = 16 * 1024 * 1024  # bytes
 DETAILS_LIMIT = 300  # bytes: libcni joins msg and details into the pod's event
 LOGGED_LIMIT = 65536  # characters of details
-_stoppable = False
-_told_to_stop = 0  # by this signal, before that was possible
 
 _ABOUT = f"""spiderpool: the CNI IPAM plugin for Calico with SpiderPool, run by a container runtime or a CNI plugin
 CNI protocol versions supported: {", ".join(SUPPORTED)}
@@ -34,7 +31,6 @@ CNI protocol versions supported: {", ".join(SUPPORTED)}
 
 def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int) -> int:
     """Run one CNI call over the given file descriptors; return the exit status: 0, or 1 with an error object."""
-    global _stoppable  # noqa: PLW0603
     started = time.monotonic()
     command = environ.get(b"CNI_COMMAND", b"").decode("utf-8", "replace")
     if not command:
@@ -44,20 +40,15 @@ def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int)
     document = b""
     error = output = None
     try:
-        try:
-            _stoppable = True
-            if _told_to_stop:
-                _stop(_told_to_stop, None)
-            document = _read(stdin)
-            output = run(call, environ, document)
-        finally:
-            _stoppable = False
+        document = _read(stdin)
+        output = run(call, environ, document)
     except CNIError as raised:
         error = raised
     except KeyboardInterrupt as raised:
         error = CNIError(TRY_AGAIN_LATER, f"{command} was stopped by a signal", str(raised))
     except BaseException as raised:
         error = CNIError(INTERNAL, "internal error: please report it", f"{type(raised).__name__}: {raised}")
+    interrupts.finish()
     if error:
         _give_back(call)
         output = _error_object(error, document)
@@ -70,20 +61,6 @@ def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int)
                 _give_back(call)
     _log(call, error, started)
     return 1 if error else 0
-
-
-def _stop(number: int, _frame: object) -> None:
-    """Handle SIGTERM and SIGINT: interrupt what asks and waits, once; not what gives back, writes down and prints."""
-    global _stoppable, _told_to_stop  # noqa: PLW0603  (one process is one call)
-    if _stoppable:
-        _stoppable = False
-        raise KeyboardInterrupt(number)
-    _told_to_stop = number
-    try:
-        # A pipe that nobody reads must not hold what was told to end.
-        posix.set_blocking(1, False)
-    except OSError:
-        pass  # there is no stdout
 
 
 def _give_back(call: Call) -> None:
@@ -101,19 +78,21 @@ def _read(stdin: int) -> bytes:
     pieces = []
     left = STDIN_LIMIT
     try:
-        while piece := posix.read(stdin, 65536):
-            left -= len(piece)
-            if left < 0:
-                raise CNIError(IO_FAILURE, f"stdin holds more than {STDIN_LIMIT} bytes")
-            pieces.append(piece)
+        with interrupts.Waiting():
+            while piece := posix.read(stdin, 65536):
+                left -= len(piece)
+                if left < 0:
+                    raise CNIError(IO_FAILURE, f"stdin holds more than {STDIN_LIMIT} bytes")
+                pieces.append(piece)
     except OSError as error:
         raise CNIError(IO_FAILURE, "cannot read the network configuration from stdin", str(error)) from None
     return b"".join(pieces)
 
 
 def _write(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[posix.write(descriptor, data) :]
+    with interrupts.Waiting():
+        while data:
+            data = data[posix.write(descriptor, data) :]
 
 
 def _error_object(error: CNIError, document: bytes) -> "dict[str, Any]":
@@ -165,7 +144,6 @@ def _log(call: Call, error: CNIError | None, started: float) -> None:
 
 
 if __name__ == "__main__":
-    signal(SIGTERM, _stop)
-    signal(SIGINT, _stop)
+    interrupts.take_over()
     # No interpreter shutdown, which is a quarter of an ADD's instructions: there is nothing left to flush.
     posix._exit(main(posix.environ, 0, 1, 2))

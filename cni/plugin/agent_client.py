@@ -13,6 +13,7 @@ from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
 from cni.errors import ALLOCATION_REFUSED, BAD_AGENT_ANSWER, TRY_AGAIN_LATER, CNIError
 from cni.plugin._validators import IPAM_ADD_RESPONSE, WORKLOAD_ENDPOINT
 from cni.plugin.http1 import ProtocolError, decode_response, encode_request, quoted
+from cni.plugin.interrupts import Waiting
 from cni.plugin.json_text import encode
 from cni.plugin.validation import Invalid, validate
 
@@ -171,6 +172,10 @@ class AgentClient:
         return f"{round(time.monotonic() - self._started, 1):g} s"
 
     def _exchange(self, request: bytes) -> tuple[int, bytes]:
+        with Waiting():
+            return self._converse(request)
+
+    def _converse(self, request: bytes) -> tuple[int, bytes]:
         connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
         try:
             self._connect(connection)

@@ -5,14 +5,15 @@ The probing (cni/detection.py) needs what would make every call slower, so it is
 plugin. Starting that takes longer than a whole ADD; so whether there is a link to probe on is asked first, here.
 """
 
-import _signal
 import posix
 import sys
 import time
+from _signal import SIGKILL
 from _socket import AF_NETLINK, AF_UNIX, SHUT_WR, SOCK_CLOEXEC, SOCK_RAW, SOCK_STREAM, socket, socketpair
 
 from cni.errors import ADDRESS_CONFLICT, GATEWAY_UNREACHABLE, INTERNAL, TRY_AGAIN_LATER, CNIError
 from cni.plugin import ip_address
+from cni.plugin.interrupts import Waiting
 from cni.plugin.json_text import encode
 from cni.plugin.validation import Invalid, validate
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 _ANSWER_LIMIT = 65536  # bytes
 _NOT_RUN = "the address could not be probed, as the agent asks for: install the release again, or report the details"
-_STOPPING = (_signal.SIGTERM, _signal.SIGINT)
 
 # linux/rtnetlink.h, linux/net_namespace.h, linux/if_link.h
 _NLMSG_ERROR, _RTM_GETLINK, _RTM_NEWNSID, _RTM_GETNSID = 2, 18, 88, 90
@@ -127,15 +127,13 @@ def _ask_child(request: bytes, deadline: float) -> bytes:
     """Run `spiderpool-ipam detect`; return what it printed. Codes 11, 999."""
     pid = 0
     ours, its = socketpair(AF_UNIX, SOCK_STREAM)
-    # A signal to stop must not come between the child's start and our knowing it.
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, _STOPPING)
     try:
         try:
             pid = _start(its.fileno())
         finally:
             its.close()
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _STOPPING)
-        return _exchange(ours, request, deadline)
+        with Waiting():
+            return _exchange(ours, request, deadline)
     except TimeoutError:
         text = "the probing of the address, which the agent asks for, did not end in time: is the node overloaded?"
         raise CNIError(TRY_AGAIN_LATER, text) from None
@@ -145,7 +143,6 @@ def _ask_child(request: bytes, deadline: float) -> bytes:
         ours.close()
         if pid:
             _end(pid)
-        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _STOPPING)
 
 
 def _exchange(child: socket, request: bytes, deadline: float) -> bytes:
@@ -183,7 +180,7 @@ def _start(its: int) -> int:
 def _end(pid: int) -> None:
     """Reap the child, which has said all or is out of time."""
     try:
-        posix.kill(pid, _signal.SIGKILL)
+        posix.kill(pid, SIGKILL)
         posix.waitpid(pid, 0)
     except OSError:
         pass  # whoever called us has children reaped by the kernel

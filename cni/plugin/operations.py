@@ -11,6 +11,7 @@ from cni.errors import BAD_AGENT_ANSWER, CHECK_DIFFERS, INCOMPATIBLE_VERSION, NO
 from cni.plugin import ip_address, parameters, result
 from cni.plugin import netconf as network_configuration
 from cni.plugin.agent_client import AgentClient
+from cni.plugin.interrupts import Waiting
 from cni.spec_versions import FIRST_VERSION, LATEST, SUPPORTED, knows
 
 TYPE_CHECKING = False
@@ -140,7 +141,8 @@ def cmd_check(call: Call) -> None:
         left = give_up - time.monotonic()
         if left <= 0:
             raise CNIError(CHECK_DIFFERS, "the pod's addresses are not those that the agent holds for it", difference)
-        time.sleep(min(left, _CHECK_PAUSE))
+        with Waiting():
+            time.sleep(min(left, _CHECK_PAUSE))
 
 
 def cmd_status(call: Call) -> None:

@@ -9,8 +9,9 @@ import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def agent(node: Node, answers: Callable[[str], bytes | None]) -> Iterator[Heard]
     heard = Heard()
 
     def converse(connection: socket.socket) -> None:
-        with connection:
+        with connection, suppress(OSError):  # whom it answers may have been killed
             method = connection.recv(65536).split(b" ")[0].decode()
             heard.requests.append(method)
             heard.first.set()
@@ -150,6 +151,39 @@ def test_told_to_end_while_the_agent_works_an_add_releases_and_prints_its_error(
     assert json.loads(stdout)["code"] == 11
     assert "ADD was stopped by a signal" in json.loads(stdout)["msg"]
     assert not node.pending()
+
+
+@both_signals
+def test_told_to_end_before_it_has_read_its_configuration_it_asks_nothing(number: signal.Signals, node: Node) -> None:
+    reader, writer = os.pipe()
+    with node.start("ADD", "/bin/bash", "-c", f'exec "$0" <&{reader}', pass_fds=[reader]) as process:
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=10)
+    os.close(reader)
+    os.close(writer)
+    assert (process.returncode, stderr, json.loads(stdout)["code"]) == (1, "", 11)
+
+
+def test_told_to_end_at_any_moment_it_says_one_thing_or_has_not_begun(node: Node, show: Callable[[str], None]) -> None:
+    """pydantic-core swallows an exception that comes while it works, or makes another one of it."""
+    codes: Counter[int | None] = Counter()
+    with agent(node, lambda method: OK if method == "DELETE" else http(ADDRESS)):
+        for number in range(300):
+            with node.start("ADD") as process:
+                time.sleep(number / 300 * 0.03)
+                process.send_signal(signal.SIGTERM)
+                stdout, stderr = process.communicate(timeout=10)
+            assert stderr == ""
+            if process.returncode != -signal.SIGTERM:
+                codes[json.loads(stdout).get("code", 0)] += 1
+                assert process.returncode == ("code" in json.loads(stdout))
+            else:
+                codes[None] += 1
+                assert stdout == ""
+    show(f"ADD told to end at 300 moments: {dict(codes)} (0: it had finished, None: it had not begun)")
+    assert set(codes) == {None, 0, 11}
 
 
 @both_signals

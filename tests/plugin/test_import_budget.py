@@ -22,6 +22,7 @@ ALLOWED = {
     # ours
     "cni", "cni.errors", "cni.spec_versions", "cni.syntax",
     "cni.plugin", "cni.plugin.__main__", "cni.plugin._validators", "cni.plugin.agent_client", "cni.plugin.http1",
+    "cni.plugin.interrupts",
     "cni.plugin.ip_address", "cni.plugin.json_text", "cni.plugin.log", "cni.plugin.netconf", "cni.plugin.operations",
     "cni.plugin.parameters", "cni.plugin.result", "cni.plugin.validation",
 }  # fmt: skip

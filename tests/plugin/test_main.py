@@ -2,8 +2,6 @@
 
 import json
 import os
-import posix
-import signal
 import socket
 import tempfile
 import threading
@@ -195,20 +193,6 @@ def test_an_unforeseen_failure_is_code_999_and_not_a_traceback(monkeypatch: pyte
     assert status == 1
     assert json.loads(stdout)["code"] == 999
     assert "by hand" in json.loads(stdout)["details"]
-
-
-def test_told_to_end_before_it_has_begun_it_asks_nothing(
-    agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(log, "DEFAULT_PATH", str(tmp_path / "log"))
-    monkeypatch.setattr(plugin, "_told_to_stop", 0)
-    monkeypatch.setattr(posix, "set_blocking", lambda *_: None)  # stdout is the tests' here
-    agent.heard.clear()
-    plugin._stop(signal.SIGTERM, None)
-    document = {"name": "net", "ipam": {"ipam_unix_socket_path": agent.path}}
-    environ = {b"CNI_COMMAND": b"ADD", b"CNI_CONTAINERID": b"c", b"CNI_NETNS": b"/n", b"CNI_IFNAME": b"eth0"}
-    status, stdout, _ = call({**environ, b"CNI_PATH": b"/"}, json.dumps(document).encode())
-    assert (status, json.loads(stdout)["code"], agent.heard) == (1, 11, [])
 
 
 def test_a_closed_stdout_is_exit_status_1_and_logged(agent: Agent, tmp_path: Path) -> None:

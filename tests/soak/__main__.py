@@ -228,6 +228,7 @@ def verdicts_of(runtime: Runtime, lifetimes: list[Lifetime]) -> list[Verdict]:
     return [
         Verdict("addresses given twice", len(twice), twice, pods),
         Verdict("answers that were not one JSON object", len(runtime.garbled), runtime.garbled),
+        Verdict("internal errors", len(runtime.internal), runtime.internal),
         Verdict("CHECKs that found a difference", runtime.outcomes["CHECK", "code 104"]),
     ]
 

@@ -1,8 +1,8 @@
 """Stands between plugin and agent and does what an agent, or the way to it, may do wrong. Side effect: the sockets.
 
-One connection is one request, as the plugin makes them. A client that hangs up is hung up on the other side, too: the
-agent learns of it as it would without a proxy. An ADD that is answered 500 has not been done: that is a refusal, after
-which the plugin gives nothing back (cni/plugin/agent_client.py says why).
+One connection is one request, as the plugin makes them. They reach the agent in the order in which they came, as they
+would without a proxy, and a client that hangs up is hung up on the other side, too. An ADD that is answered 500 has not
+been done: that is a refusal, after which the plugin gives nothing back (cni/plugin/agent_client.py says why).
 """
 
 import random
@@ -36,6 +36,8 @@ CHANCES = {
     "no answer until the deadline": 3,
 }
 GIVE_TWICE_EVERY = 20  # ADDs, for an agent that is broken on purpose
+NOT_DONE = ("500, nothing done", "no answer until the deadline")
+_READ_TIMEOUT = 2  # seconds that the plugin has for sending a request: it does so at once
 _SLOW_PAUSE = 0.02  # seconds between two pieces
 _SIZE = 65536
 
@@ -118,28 +120,48 @@ class Proxy:
             # Closing a socket does not wake an accept() that waits on it.
             with suppress(OSError, ValueError):
                 if select.select([listener], [], [], 0.05)[0]:
-                    connection, _ = listener.accept()
-                    threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
+                    self._take(listener.accept()[0])
 
-    def _converse(self, client: socket.socket) -> None:
-        with client, suppress(OSError):
-            request = _read_request(client)
-            if request is None:
-                return  # the plugin was killed
-            kind = "" if self.is_calm else self._chosen()
-            self.met[kind] += 1
-            words = f"    {request.operation} {request.container}: {kind or 'passed on'}"
-            self.journal.append((time.monotonic(), request.pod, words))
-            if kind == "no answer until the deadline":
-                client.recv(1)
-            elif kind == "500, nothing done" or (kind == "500, but done" and request.operation == ADD):
-                client.sendall(REFUSAL)
-            elif answer := self._forwarded(client, request):
-                self._send(client, request, answer, kind)
+    def _take(self, client: socket.socket) -> None:
+        """Read a request and pass it on, or not; the rest of the conversation has a thread of its own."""
+        client.settimeout(_READ_TIMEOUT)
+        request = _read_request(client)
+        client.settimeout(None)
+        if request is None:  # the plugin was killed
+            client.close()
+            return
+        kind = "" if self.is_calm else self._chosen()
+        if kind == "500, but done" and request.operation == ADD:
+            kind = "500, nothing done"
+        self.met[kind] += 1
+        words = f"    {request.operation} {request.container}: {kind or 'passed on'}"
+        self.journal.append((time.monotonic(), request.pod, words))
+        agent = None if kind in NOT_DONE else self._passed_on(request)
+        threading.Thread(target=self._converse, args=(client, agent, request, kind), daemon=True).start()
 
     def _chosen(self) -> str:
         (kind,) = self._dice.choices(["", *CHANCES], [1000 - sum(CHANCES.values()), *CHANCES.values()])
         return kind
+
+    def _passed_on(self, request: Request) -> socket.socket | None:
+        """Return the connection on which the agent has the request; None where it is not there."""
+        agent = socket.socket(socket.AF_UNIX)
+        try:
+            agent.connect(str(self._agent))
+            agent.sendall(request.data)
+        except OSError:
+            agent.close()
+            return None
+        return agent
+
+    def _converse(self, client: socket.socket, agent: socket.socket | None, request: Request, kind: str) -> None:
+        with client, suppress(OSError):
+            if kind == "no answer until the deadline":
+                client.recv(1)
+            elif kind == "500, nothing done":
+                client.sendall(REFUSAL)
+            elif agent and (answer := _answer(client, agent)):
+                self._send(client, request, answer, kind)
 
     def _send(self, client: socket.socket, request: Request, answer: bytes, kind: str) -> None:
         if kind == "500, but done":
@@ -164,26 +186,29 @@ class Proxy:
         self._added.append(answer)
         return self._added[-2] if len(self._added) % GIVE_TWICE_EVERY == 0 else answer
 
-    def _forwarded(self, client: socket.socket, request: Request) -> bytes:
-        """Return the agent's answer; nothing where it is not there, or the client hangs up before."""
-        pieces: list[bytes] = []
-        with socket.socket(socket.AF_UNIX) as agent:
-            agent.connect(str(self._agent))
-            agent.sendall(request.data)
-            while True:
-                ready, _, _ = select.select([client, agent], [], [])
-                if client in ready:
-                    return b""
-                piece = agent.recv(_SIZE)
-                if not piece:
-                    return b"".join(pieces)
-                pieces.append(piece)
+
+def _answer(client: socket.socket, agent: socket.socket) -> bytes:
+    """Return the agent's answer; nothing where the client hangs up before."""
+    pieces: list[bytes] = []
+    with agent:
+        while True:
+            ready, _, _ = select.select([client, agent], [], [])
+            if client in ready:
+                return b""
+            piece = agent.recv(_SIZE)
+            if not piece:
+                return b"".join(pieces)
+            pieces.append(piece)
 
 
 def _read_request(client: socket.socket) -> Request | None:
+    """Return a whole request; None from a client that ends before, or takes too long."""
     data = b""
     while b"\r\n\r\n" not in data or len(data) < _whole(data):
-        piece = client.recv(_SIZE)
+        try:
+            piece = client.recv(_SIZE)
+        except OSError:
+            return None
         if not piece:
             return None
         data += piece

@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-KILLED, TOLD_TO_END = 0.03, 0.01  # shares of the calls
+KILLED, TOLD_TO_END = 0.03, 0.03  # shares of the calls
 _KILLED_WITHIN = 0.1  # seconds; a call takes that long beside fifteen others
 _LIFE = 0.2  # seconds at most
 _PAUSE = 0.02  # seconds before the next try
@@ -77,6 +77,7 @@ class Runtime:
         self.signals: Counter[str] = Counter()
         self.lifetimes: list[Lifetime] = []
         self.garbled: list[str] = []
+        self.internal: list[str] = []  # errors that are nobody's but the plugin's
         self.journal: list[tuple[float, str, str]] = []  # monotonic seconds, pod, what happened
         self._plugin = plugin
         self._document = {"cniVersion": "1.1.0", "name": "soak", "type": "calico", "ipam": ipam}
@@ -172,6 +173,8 @@ class Runtime:
         with self._lock:
             if printed is None or not _fits(command, outcome) or stderr:
                 self.garbled.append(f"{command}, status {status}: {stdout[:300]!r} {stderr[:300]!r}")
+            if outcome.printed.get("code") == 999:
+                self.internal.append(f"{command}: {outcome.printed}")
             self.outcomes[command, end] += 1
             if not outcome.was_killed:
                 self.seconds.setdefault(command, []).append(ended - started)

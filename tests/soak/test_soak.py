@@ -31,7 +31,7 @@ def test_whatever_fails_no_address_is_given_twice_and_none_is_left(show: Callabl
     done = soak("--attachments", str(ATTACHMENTS))
     assert done.returncode == 0, done.stdout + done.stderr
     must_be_0 = counts(done.stdout, "must be 0")
-    assert len(must_be_0) == 8
+    assert len(must_be_0) == 9
     assert set(must_be_0.values()) == {0}
     faults = counts(done.stdout, "faults")
     assert len(faults) == 12
