@@ -62,8 +62,13 @@ class _Agent:
     def run(self, stop: threading.Event) -> None:
         """Ask for its health, and send it what is pending, until `stop` is set."""
         while True:
-            self._ask()
-            self._replay()
+            try:
+                self._ask()
+                self._replay()
+            except Exception as error:
+                # Whatever it is, the next round may pass; a thread that ends would leave all that is pending.
+                self.fault = f"cannot be looked after: {type(error).__name__}: {error}"
+                _say(f"the spiderpool-agent {self.fault}")
             if stop.wait(AGENT_EVERY):
                 return
 

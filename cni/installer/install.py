@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -129,11 +130,21 @@ def uninstall(folders: Folders, replay: Callable[[], int], *, force: bool = Fals
         if is_installed:
             done += [f"{folders.bin_name}: {line}" for line in bundle.uninstall(folders.bin)]
             records.forget(folders.conf)
-        shutil.rmtree(folders.state / "pending", ignore_errors=True)
-        (folders.state / "pending.lock").unlink(missing_ok=True)
+        _forget_pending(folders, force=force)
         places.forget(folders)
         lock.forget(folders.state)
     return Uninstalled(done, [])
+
+
+def _forget_pending(folders: Folders, *, force: bool) -> None:
+    """Remove the empty folder of pending releases; a DEL may have written one since they were counted."""
+    folder = folders.state / "pending"
+    if force:
+        shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.rmdir()
+    if not folder.exists():
+        (folders.state / "pending.lock").unlink(missing_ok=True)
 
 
 def _give_back(folders: Folders, *, force: bool) -> list[str]:

@@ -2,12 +2,16 @@
 
 import json
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cni.cli import releases, watch
+from cni.installer.watch import Watch
+from cni.plugin import pending
 from tests.agent.agent_process import Agent, add_args, pool, running_agent, write_pools
 from tests.installer.node import Node
 
@@ -52,3 +56,29 @@ def test_uninstall_sends_what_is_pending_to_the_agent_of_the_node(frozen: bool, 
     done = node.run("uninstall", frozen=frozen)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [held["podUID"] for held in agent.allocations()] == ["u2"]
+
+
+def test_a_release_that_was_written_down_after_they_were_counted_stays(node: Node) -> None:
+    write(node, "u1")
+    folder = node.root / "var/lib/spiderpool-ipam/pending"
+    assert node.uninstall(pending=0).plugin_stays == []
+    assert [path.name for path in folder.iterdir()] == ["net~u1~eth0.release"]
+    node.uninstall(pending=1, force=True)
+    assert not folder.parent.exists()
+
+
+def test_watch_goes_on_looking_after_the_agent_whatever_happens(monkeypatch: pytest.MonkeyPatch, node: Node) -> None:
+    stop = threading.Event()
+    calls: list[str] = []
+
+    def fail_once(*_: object) -> pending.Outcome:
+        calls.append("replay")
+        if len(calls) == 1:
+            raise OverflowError("by hand")
+        stop.set()
+        return pending.Outcome()
+
+    monkeypatch.setattr(watch, "AGENT_EVERY", 0.01)
+    monkeypatch.setattr(releases, "replay", fail_once)
+    watch._Agent(Watch(node.folders, None, "1.0.0", print)).run(stop)
+    assert len(calls) == 2
