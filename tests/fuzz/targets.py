@@ -15,6 +15,7 @@ from cni.agent.pools import PoolError, read_pools
 from cni.installer.conflist import ConflistError, find, ipam_text, put_back, swap
 from cni.plugin import __main__ as plugin
 from cni.plugin import detection, log_rotation, operations, recovery
+from cni.plugin.pending import FOLDER
 from tests.fuzz.__main__ import COMMANDS, SOCKET
 
 POD = b"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_UID=u-1"
@@ -57,6 +58,9 @@ def call(environ: Mapping[bytes, bytes], stdin: bytes) -> None:
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+        # What one input leaves pending must not slow the next one down.
+        for path in Path(FOLDER).glob("*"):
+            path.unlink()
 
 
 def assert_promise(command: bytes, status: int, stdout: bytes) -> None:
