@@ -58,7 +58,7 @@ def test_below_the_size_nothing_is_set_aside(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("count", "left"), [(1, 1), (2, 2), (10, 8), (0, 8)])
 def test_no_more_are_kept_than_the_count(tmp_path: Path, count: int, left: int) -> None:
-    stamp = time.strftime("%Y-%m-%dT%H-%M")
+    stamp = time.strftime("%Y-%m-%dT%H-%M", time.gmtime(time.time() - 3600))
     older = [f"spiderpool-{stamp}-0{number}.000.log" for number in range(7)]
     for name in older:
         (tmp_path / name).touch()
