@@ -76,7 +76,7 @@ class _Agent:
         socket = self._watching.agent_socket
         fault = agent_health.fault(socket)
         if fault != self.fault:
-            _say(f"the spiderpool-agent on {socket}: {fault or 'healthy again'}")
+            _say(f"the spiderpool-agent on {self._watching.folders.on_node(socket)}: {fault or 'healthy again'}")
         self.fault = fault
 
     def _replay(self) -> None:

@@ -36,17 +36,17 @@ def fault(socket: Path) -> str:
     return "" if status == 200 else f"HTTP status {status}"
 
 
-def wait(socket: Path, seconds: float, say: Callable[[str], None]) -> None:
-    """Wait until the agent is healthy; AgentError after `seconds`."""
+def wait(socket: Path, name: str, seconds: float, say: Callable[[str], None]) -> None:
+    """Wait until the agent is healthy; AgentError after `seconds`. `name` is what the node calls the socket."""
     deadline = time.monotonic() + seconds
     said = False
     while found := fault(socket):
         if time.monotonic() > deadline:
             raise AgentError(
-                f"no healthy spiderpool-agent on {socket} within {seconds:g} s ({found}): the conflist stays as it is;"
+                f"no healthy spiderpool-agent on {name} within {seconds:.0f} s ({found}): the conflist stays as it is;"
                 " mend the agent and install again (--wait-agent 0 does not ask)"
             )
         if not said:
-            say(f"waiting up to {seconds:g} s for the spiderpool-agent on {socket}: {found}")
+            say(f"waiting up to {seconds:.0f} s for the spiderpool-agent on {name}: {found}")
             said = True
         time.sleep(_PAUSE)

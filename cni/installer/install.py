@@ -66,7 +66,8 @@ def install(
             # A pod that gets no address is tried again; so the first pods after a swap must find an agent. Once a node
             # is swapped, waiting would only give pods addresses of the wrong kind.
             seconds = max(0, deadline - time.monotonic())
-            agent_health.wait(agent_health.socket_of(folders.root, planned.settings), seconds, say)
+            socket = agent_health.socket_of(folders.root, planned.settings)
+            agent_health.wait(socket, folders.on_node(socket), seconds, say)
         planned = swap.hold(folders, asked, planned.record)
     first = loaded_before(folders.conf, folders.conf / Path(planned.target.name).name, asked.plugin_type, folders.root)
     return Installed(folders, brought, planned.target.name, planned.why, folders.on_node(first) if first else "")
