@@ -5,6 +5,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +138,13 @@ def test_a_conflist_that_calico_has_not_written_yet_is_waited_for(node: Node) ->
         node.conf.mkdir()
         node.write()
 
+    assert_waited_for(node, calico_starts)
+
+
+def assert_waited_for(node: Node, calico_writes: Callable[[], None]) -> None:
+    """See that an install succeeds where Calico writes its conflist a second later."""
     agent = Agent(node.root / "var/run/spidernet/spiderpool.sock")
-    later = threading.Timer(1, calico_starts)
+    later = threading.Timer(1, calico_writes)
     later.start()
     try:
         assert node.install(wait_agent=20).why == "ipam.type is calico-ipam"
@@ -339,14 +345,7 @@ def test_the_folder_of_another_main_plugin_is_found_again(node: Node) -> None:
 @pytest.mark.parametrize("half", ["", CALICO[:150]])
 def test_a_conflist_that_is_half_written_is_waited_for(node: Node, half: str) -> None:
     node.write(half)
-    later = threading.Timer(1, node.write)
-    agent = Agent(node.root / "var/run/spidernet/spiderpool.sock")
-    later.start()
-    try:
-        assert node.install(wait_agent=20).why == "ipam.type is calico-ipam"
-    finally:
-        later.join()
-        agent.close()
+    assert_waited_for(node, node.write)
 
 
 def test_on_a_node_that_joins_the_folders_are_found_where_calico_writes(node: Node) -> None:
