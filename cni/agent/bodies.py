@@ -1,4 +1,4 @@
-"""Request bodies and answers in the forms of upstream's agent and its HTTP layer, go-openapi; FastAPI's differ. Pure.
+"""Request bodies and answers in the forms of upstream's agent and its HTTP layer, go-openapi. Pure.
 
 500 is one JSON string with a newline; 4xx is an object `{"code", "message"}` without; success without content has
 neither body nor Content-Type. An answer of more than 2048 bytes is chunked, as Go's HTTP server does it: whoever reads
@@ -8,27 +8,37 @@ this agent's answers can read those of a real one.
 import json
 from typing import Any
 
-from fastapi import HTTPException, Response
-from fastapi.responses import StreamingResponse
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
+from starlette.responses import Response, StreamingResponse
 
 JSON = "application/json"
 MISSING = 602  # go-openapi's code for a required field that is missing or null
 _CHUNKED_FROM = 2049  # bytes
 
 
+class Refusal(Exception):  # noqa: N818  (what the caller is told)
+    """What is answered with an ErrorObject: status, message, the code in it where it is not the status."""
+
+    def __init__(self, status: int, message: str, code: int = 0, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code or status
+        self.headers = headers
+
+
 def parse(contract: TypeAdapter[Any], content_type: str, body: bytes) -> Any:
-    """Return a request's body as its contract's type; raise what `refusal` makes."""
+    """Return a request's body as its contract's type; raise Refusal."""
     media_type = content_type.partition(";")[0].strip().lower() or "application/octet-stream"
     if media_type != JSON:
-        raise refusal(415, f'unsupported media type "{media_type}", only [{JSON}] are allowed')
+        raise Refusal(415, f'unsupported media type "{media_type}", only [{JSON}] are allowed')
     if not body:
-        raise refusal(422, "body in body is required", MISSING)
+        raise Refusal(422, "body in body is required", MISSING)
     try:
         fields = from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise refusal(400, f'parsing body body from "" failed, because {error}') from None
+        raise Refusal(400, f'parsing body body from "" failed, because {error}') from None
     return _validated(contract, fields)
 
 
@@ -43,19 +53,14 @@ def _validated(contract: TypeAdapter[Any], fields: Any) -> Any:
     for problem in problems:
         if problem["type"] != "missing" or len(problem["loc"]) != 1:
             field = ".".join(map(str, problem["loc"])) or "body"
-            raise refusal(400, f'parsing body body from "" failed, because {field}: {problem["msg"]}')
-    raise refusal(422, f"{problems[0]['loc'][0]} in body is required", MISSING)
+            raise Refusal(400, f'parsing body body from "" failed, because {field}: {problem["msg"]}')
+    raise Refusal(422, f"{problems[0]['loc'][0]} in body is required", MISSING)
 
 
-def refusal(status: int, message: str, code: int | None = None) -> HTTPException:
-    """Make the exception that is answered with an ErrorObject."""
-    return HTTPException(status, {"code": code or status, "message": message})
-
-
-def error_object(status: int, code: int, message: str, headers: dict[str, str] | None = None) -> Response:
+def error_object(refusal: Refusal) -> Response:
     """Answer with an ErrorObject."""
-    body = json.dumps({"code": code, "message": message}, separators=(",", ":"))
-    return Response(body, status, headers, JSON)
+    body = json.dumps({"code": refusal.code, "message": refusal.message}, separators=(",", ":"))
+    return Response(body, refusal.status, refusal.headers, JSON)
 
 
 def json_line(status: int, value: Any) -> Response:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from cni.agent.answers import Detection
 from cni.agent.api import create_app
@@ -125,11 +125,11 @@ def _announce(pools: list[Pool], path: Path) -> None:
     print(f"spiderpool-ipam agent: serving {what} on {path}", flush=True)
 
 
-def _uvicorn(app: FastAPI) -> uvicorn.Server:
+def _uvicorn(app: ASGIApp) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
+        http="httptools",
         ws="none",
         lifespan="off",
         log_config=None,

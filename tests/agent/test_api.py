@@ -221,7 +221,7 @@ def test_an_unknown_path_is_404(agent: Agent, path: str) -> None:
     assert _error_object(agent.ask("GET", path)) == (404, 404, f"path /v1{path} was not found")
 
 
-def test_fastapis_own_pages_are_not_served(agent: Agent) -> None:
+def test_what_is_outside_of_the_api_is_404(agent: Agent) -> None:
     for path in ("/docs", "/redoc", "/openapi.json", "/"):
         head = agent.exchange(f"GET {path} HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n".encode())
         assert head.startswith(b"HTTP/1.1 404 "), path

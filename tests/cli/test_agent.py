@@ -27,7 +27,7 @@ def test_help_names_the_options_and_their_defaults_and_imports_no_server() -> No
         "/var/lib/spiderpool-ipam/agent",
     ):
         assert text in result.stdout
-    for package in ("fastapi", "uvicorn", "pydantic", "yaml", "sqlite3"):
+    for package in ("starlette", "uvicorn", "pydantic", "yaml", "sqlite3"):
         assert f" {package}\n" not in result.stderr
 
 

@@ -170,5 +170,5 @@ def test_helps_import_neither_server_nor_client(node: Node) -> None:
         )
         assert done.returncode == 0
         assert not [
-            name for name in ("httpx", "pydantic", "watchfiles", "fastapi", "pyroute2") if f" {name}\n" in done.stderr
+            name for name in ("httpx", "pydantic", "watchfiles", "starlette", "pyroute2") if f" {name}\n" in done.stderr
         ]
