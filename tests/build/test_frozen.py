@@ -18,7 +18,7 @@ from tests import requirements, vectors
 BUNDLE_MAY = re.compile(
     r"spiderpool|_internal/("
     r"spiderpool\.bin|ld-[\w-]+\.so\.\d|lib[\w.-]+\.so[.\d]*|pydantic_core/_pydantic_core\.[\w-]+\.so"
-    r"|plugin/(encodings/__init__\.pyc|libpython[\d.]+\.so[.\d]*)"
+    r"|plugin/(encodings\.pyc|libpython[\d.]+\.so[.\d]*)"
     # built in where the distribution compiles Python so, as Debian does
     r"|python3\.\d+/lib-dynload/_(socket|datetime)\.[\w-]+\.so)"
 )
@@ -75,7 +75,7 @@ def test_an_add_opens_its_bundle_and_its_log_and_nothing_of_the_host(tmp_path: P
 def test_the_plugins_home_holds_one_module_and_the_librarys_name() -> None:
     internal = requirements.need_frozen("spiderpool").parent / "_internal"
     encodings, library = sorted((internal / "plugin").iterdir())
-    assert [path.name for path in encodings.iterdir()] == ["__init__.pyc"]
+    assert encodings.name == "encodings.pyc"
     assert library.samefile(internal / library.name)
 
 
