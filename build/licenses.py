@@ -17,10 +17,10 @@ with the exact versions of the packages that they come from; these packages' sou
 them (Debian: https://snapshot.debian.org). SPDX holds the texts of the licences that ../sbom.cdx.json names for what is
 linked into a component (Rust crates, from https://crates.io), as the SPDX licence list has them.
 
-All components are as their publishers built them, with two changes: symbol tables are stripped, and in the C library's
+All components are as their publishers built them, with three changes: symbol tables are stripped; in the C library's
 dynamic loader (_internal/ld-*) the names of /etc/ld.so.preload and of the default library folders are replaced by names
-that do not exist (build/seal_loader.py in our sources). Libraries are files of their own: each can be replaced by
-another build of it.
+that do not exist (build/seal_loader.py in our sources); and libpython's references to its own symbols are bound
+(build/bind_symbols.py). Libraries are files of their own: each can be replaced by another build of it.
 """
 
 
