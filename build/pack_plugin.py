@@ -3,8 +3,9 @@
 Importing them from PyInstaller's archive would need PyInstaller's own import machinery first: five modules, 3 ms. So
 they are compiled here and lie in the script as one marshalled list, in the order in which they import each other, and a
 short loop runs them. A module that is imported inside functions only is for rare calls: it lies there as bytes, and is
-unmarshalled and run when something of it is asked for. Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs
-this must be the bundle's).
+unmarshalled and run when something of it is asked for. What is of no use in a process of 10 ms is left out: docstrings,
+assertions, annotations, garbage collection. Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs this must be
+the bundle's).
 """
 
 import ast
@@ -17,7 +18,8 @@ from types import CodeType
 ENTRY = "cni.plugin.__main__"
 # The home folder is the plugin's own (see the spec), and the bootloader takes it for the bundle's. That one is the
 # folder around it, with the extension modules. The first path is base_library.zip, which is the operator program's.
-LOADER = """import marshal, sys
+LOADER = """import gc, marshal, sys
+gc.disable()
 home, sys._MEIPASS = sys._MEIPASS, sys._MEIPASS.rpartition("/")[0]
 sys.path[:] = [path.replace(home, sys._MEIPASS, 1) for path in sys.path[1:]]
 def defer(module, code):
@@ -74,9 +76,33 @@ def in_import_order(root: Path, module: str, seen: dict[str, Path]) -> dict[str,
     return seen
 
 
+class Bare(ast.NodeTransformer):
+    """Leaves out annotations, which are worked out as the functions are made, and what only they name."""
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        """Leave out an argument's."""
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        """Leave out the result's."""
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
+        """Leave out a variable's."""
+        return ast.Assign([node.target], node.value) if node.value else ast.Pass()
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        """Leave out `if TYPE_CHECKING:`."""
+        is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return ast.Pass() if is_for_types else self.generic_visit(node)
+
+
 def compiled(path: Path, module: str) -> CodeType:
-    """Compile as `python -OO` does: no docstrings, no assertions."""
-    return compile(path.read_text(), f"{module.replace('.', '/')}.py", "exec", optimize=2)
+    """Compile as `python -OO` does, without docstrings and assertions, and bare."""
+    tree = ast.fix_missing_locations(Bare().visit(ast.parse(path.read_text())))
+    return compile(tree, f"{module.replace('.', '/')}.py", "exec", optimize=2)
 
 
 def deferred_files(root: Path, files: dict[str, Path]) -> dict[str, Path]:

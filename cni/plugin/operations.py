@@ -8,7 +8,7 @@ import posix
 import time
 
 from cni.errors import BAD_AGENT_ANSWER, CHECK_DIFFERS, INCOMPATIBLE_VERSION, NOT_AVAILABLE, CNIError
-from cni.plugin import ip_address, parameters, result
+from cni.plugin import ip_address, parameters
 from cni.plugin import netconf as network_configuration
 from cni.plugin.agent_client import AgentClient
 from cni.plugin.interrupts import Waiting
@@ -83,6 +83,8 @@ def cmd_add(call: Call) -> "dict[str, Any]":
     The netns is not opened unless the agent asks for detection: Calico calls before the interface exists. If this
     fails at any point, or what it returns cannot be printed, `main` gives the addresses back.
     """
+    from cni.plugin import result  # not at the top: a DEL does without
+
     netconf, ifname = call.netconf, call.attachment.ifname
     is_pending = posix.access(call.attachment.pending_path(netconf.name), posix.F_OK)
     if is_pending:
