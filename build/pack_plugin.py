@@ -95,7 +95,7 @@ class Bare(ast.NodeTransformer):
 
     def visit_If(self, node: ast.If) -> ast.AST:
         """Leave out `if TYPE_CHECKING:`."""
-        is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" and not node.orelse
         return ast.Pass() if is_for_types else self.generic_visit(node)
 
 

@@ -1,6 +1,5 @@
 """The plugin's own `encodings`: as the standard library's for UTF-8, nothing for anything else."""
 
-import importlib.util
 import io
 import subprocess
 import sys
@@ -11,12 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.build import recipes
 from tests.requirements import ROOT
 
-_spec = importlib.util.spec_from_file_location("utf_8_only", ROOT / "build/utf_8_only.py")
-assert _spec and _spec.loader
-utf_8_only = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(utf_8_only)
+utf_8_only = recipes.load("utf_8_only")
 sys.modules["io"] = io  # it is for an interpreter of its own that this one has put something there
 
 PIECES = st.lists(st.binary(max_size=4) | st.text(max_size=3).map(lambda text: text.encode()[:-1]), max_size=6)

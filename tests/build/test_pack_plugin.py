@@ -1,0 +1,63 @@
+"""The packed modules: what is left out of their code, and what is not."""
+
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+from tests.build import recipes
+from tests.requirements import ROOT
+
+pack_plugin = recipes.load("pack_plugin")
+
+SOURCE = '''
+"""Text for readers."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nowhere import Nothing
+limit: "Nothing" = 2
+unset: "Nothing"
+
+def function(a: Nowhere, /, *rest: Nowhere, b: Nowhere = limit, **more: Nowhere) -> Nowhere[int]:
+    """Text for readers."""
+    assert a, "for tests"
+    total: Nowhere = a + b
+    inner = lambda c: [x for x in (c, total) if x]
+    def deeper(d: Nowhere) -> Nowhere:
+        return inner(d)
+    return deeper(b)
+
+class Thing:
+    x: Nowhere = 3
+    if TYPE_CHECKING:
+        y: Nowhere
+'''
+
+
+def _run(source: str, path: Path) -> dict[str, Any]:
+    path.write_text(source)
+    names: dict[str, Any] = {"__name__": "module"}
+    exec(pack_plugin.compiled(path, "module"), names)
+    return names
+
+
+def test_a_module_runs_as_before_without_annotations_and_what_they_name(tmp_path: Path) -> None:
+    module = _run(SOURCE, tmp_path / "module.py")
+    assert module["function"](0, b=5) == [5, 5]
+    assert module["function"].__annotations__ == {} and module["function"].__doc__ is None
+    assert (module["limit"], module["Thing"].x) == (2, 3)
+    assert "__annotations__" not in module and "__annotations__" not in vars(module["Thing"])
+
+
+def test_the_other_branch_of_a_type_check_stays(tmp_path: Path) -> None:
+    source = "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    import nowhere\nelse:\n    here = 1\n"
+    assert _run(source, tmp_path / "module.py")["here"] == 1
+
+
+def test_the_plugins_code_holds_no_type_checking_imports() -> None:
+    files = pack_plugin.in_import_order(ROOT, pack_plugin.ENTRY, {})
+
+    def names(code: CodeType) -> set[str]:
+        return {*code.co_names}.union(*[names(part) for part in code.co_consts if isinstance(part, CodeType)])
+
+    imported = set().union(*[names(pack_plugin.compiled(path, module)) for module, path in files.items()])
+    assert "collections.abc" not in imported and "posix" in imported
