@@ -14,14 +14,14 @@ from pathlib import Path
 from cni.agent.pools import PoolError, read_pools
 from cni.installer.conflist import ConflistError, find, ipam_text, put_back, swap
 from cni.plugin import __main__ as plugin
-from cni.plugin import detection, log_rotation, operations, recovery
+from cni.plugin import detection, log_rotation, operations, recovery, result
 from cni.plugin.pending import FOLDER
 from tests.fuzz.__main__ import COMMANDS, SOCKET
 
 POD = b"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_UID=u-1"
 CONF = b'{"cniVersion":"1.0.0","name":"n","type":"calico","ipam":{"type":"spiderpool","ipam_unix_socket_path":"%s"}}'
 SILENT = {b"DEL", b"CHECK", b"STATUS", b"GC"}
-LOADED_LATER = (detection, log_rotation, recovery)  # in the chroot there is nothing to import from
+LOADED_LATER = (detection, log_rotation, recovery, result)  # in the chroot there is nothing to import from
 
 
 class Agent:
