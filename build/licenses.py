@@ -15,7 +15,8 @@ REFERENCE = re.compile(rf"{COMMON}/([\w.+-]*\w)")
 README = """The licences of what this release holds, a folder for each component. ../sbom.cdx.json lists the components
 with the exact versions of the packages that they come from; these packages' sources are where their publishers keep
 them (Debian: https://snapshot.debian.org). SPDX holds the texts of the licences that ../sbom.cdx.json names for what is
-linked into a component (Rust crates, from https://crates.io), as the SPDX licence list has them.
+linked into a component (Rust crates, from https://crates.io), as the SPDX licence list has them. It does not list what
+httptools holds of llhttp and http-parser; their licences are beside its own.
 
 All components are as their publishers built them, with three changes: symbol tables are stripped; in the C library's
 dynamic loader (_internal/ld-*) the names of /etc/ld.so.preload and of the default library folders are replaced by names

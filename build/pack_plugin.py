@@ -2,10 +2,10 @@
 
 Importing them from PyInstaller's archive would need PyInstaller's own import machinery first: five modules, 3 ms. So
 they are compiled here and lie in the script as one marshalled list, in the order in which they import each other, and a
-short loop runs them. A module that is imported inside functions only is for rare calls: it lies there as bytes, and is
-unmarshalled and run when something of it is asked for. What is of no use in a process of 10 ms is left out: docstrings,
-assertions, annotations, garbage collection. Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs this must be
-the bundle's).
+short loop runs them. A module that is imported inside functions only is not for every call: it lies there as bytes, and
+is unmarshalled and run when something of it is asked for. What is of no use in a process of 10 ms is left out:
+docstrings, assertions, annotations, garbage collection. Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs
+this must be the bundle's).
 """
 
 import ast
@@ -77,7 +77,10 @@ def in_import_order(root: Path, module: str, seen: dict[str, Path]) -> dict[str,
 
 
 class Bare(ast.NodeTransformer):
-    """Leaves out annotations, which are worked out as the functions are made, and what only they name."""
+    """Leaves out annotations, which are worked out as the functions are made, and what only they name.
+
+    Where an annotation means something to the program, it raises ValueError.
+    """
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
         """Leave out an argument's."""
@@ -92,6 +95,12 @@ class Bare(ast.NodeTransformer):
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
         """Leave out a variable's."""
         return ast.Assign([node.target], node.value) if node.value else ast.Pass()
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        """Refuse fields, as NamedTuple and dataclass have them."""
+        if (node.bases or node.decorator_list) and any(isinstance(part, ast.AnnAssign) for part in node.body):
+            raise ValueError(f"line {node.lineno}: the annotations in class {node.name} may be its fields")
+        return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST:
         """Leave out `if TYPE_CHECKING:`."""

@@ -1,8 +1,7 @@
 """Request bodies and answers in the forms of upstream's agent and its HTTP layer, go-openapi. Pure.
 
 500 is one JSON string with a newline; 4xx is an object `{"code", "message"}` without; success without content has
-neither body nor Content-Type. An answer of more than 2048 bytes is chunked, as Go's HTTP server does it: whoever reads
-this agent's answers can read those of a real one.
+neither body nor Content-Type. Whoever reads this agent's answers can read those of a real one.
 """
 
 import json
@@ -10,11 +9,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 JSON = "application/json"
 MISSING = 602  # go-openapi's code for a required field that is missing or null
-_CHUNKED_FROM = 2049  # bytes
 
 
 class Refusal(Exception):  # noqa: N818  (what the caller is told)
@@ -65,10 +63,7 @@ def error_object(refusal: Refusal) -> Response:
 
 def json_line(status: int, value: Any) -> Response:
     """Answer with JSON and a newline."""
-    body = json.dumps(value, separators=(",", ":")).encode() + b"\n"
-    if len(body) < _CHUNKED_FROM:
-        return Response(body, status, media_type=JSON)
-    return StreamingResponse(iter([body]), status, media_type=JSON)
+    return Response(json.dumps(value, separators=(",", ":")).encode() + b"\n", status, media_type=JSON)
 
 
 def empty() -> Response:

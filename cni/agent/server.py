@@ -136,6 +136,7 @@ def _uvicorn(app: ASGIApp) -> uvicorn.Server:
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=_STOP_TIMEOUT,
     )
     return uvicorn.Server(config)

@@ -1,12 +1,19 @@
 """The agent's answers on the wire: statuses, headers and bodies as real agents were seen to send them."""
 
+import asyncio
 import json
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import TypeAdapter
 
+from cni.agent.answers import Detection
+from cni.agent.api import create_app
 from cni.contracts.agent_api import Allocations, IpamAddResponse, WorkloadEndpointStatus
 from tests.agent.agent_process import Agent, Answer, add_args, pool, running_agent, write_pools
 
@@ -124,6 +131,47 @@ def test_a_malformed_or_missing_host_is_400_in_plain_text(agent: Agent, host: st
     ).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ") and b"content-type: text/plain" in head.lower()
     assert not body.startswith(b"{")
+
+
+def test_two_hosts_are_400(agent: Agent) -> None:
+    request = b"GET /v1/ipam/healthy HTTP/1.1\r\nHost: x\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert agent.exchange(request).startswith(b"HTTP/1.1 400 ")
+
+
+def test_an_upgrade_is_refused_and_its_body_is_not_taken_for_a_request(agent: Agent) -> None:
+    agent.add(add_args("kept"))
+    body = json.dumps(add_args("kept")).encode()
+    form = "Host: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+    inner = f"DELETE /v1/ipam/ip HTTP/1.1\r\n{form % len(body)}\r\n".encode() + body
+    upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(agent.socket_path))
+        connection.sendall(f"POST /v1/ipam/ip HTTP/1.1\r\n{form % len(inner)}{upgrade}\r\n".encode())
+        time.sleep(0.05)
+        with suppress(BrokenPipeError):
+            connection.sendall(inner)
+        answer = b""
+        with suppress(ConnectionResetError):
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1
+    assert [held["podUID"] for held in agent.allocations() if held["podUID"] == "kept"]
+
+
+@pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
+def test_an_upgrade_with_its_body_beside_it_is_refused_once(agent: Agent, upgrade: str) -> None:
+    body = json.dumps(ADD).encode()
+    head = f"POST /v1/ipam/ip HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {upgrade}\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    answer = agent.exchange(head.encode() + body)
+    assert answer.startswith(b"HTTP/1.1 400 ") and answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_an_http_1_0_client_gets_a_long_answer_in_one_piece(agent: Agent) -> None:
+    body = json.dumps(add_args("chunked", defaultIPv4IPPool=["routes"])).encode()
+    head = f"POST /v1/ipam/ip HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    answer, _, text = agent.exchange(head.encode() + body).partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in answer.lower()
+    assert len(json.loads(text)["routes"]) == 60
 
 
 def test_delete_is_200_without_body_whether_or_not_anything_is_held(agent: Agent) -> None:
@@ -302,3 +350,16 @@ def test_a_change_is_one_line_in_the_log_whatever_the_pod_is_called(agent: Agent
     allocated, freed = log.read_text().removeprefix(before).splitlines()
     assert " allocated 10.244." in allocated and "pod default/evil?name?[31m" in allocated
     assert " freed 10.244." in freed
+
+
+def test_what_nobody_expected_is_500_and_leaves_a_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    app: Any = create_app(None, Detection())  # type: ignore[arg-type]  # no store: anything that is asked fails
+
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as client:
+            return await client.post("/v1/ipam/ip", json=ADD)
+
+    answer = asyncio.run(ask())
+    assert (answer.status_code, answer.json()) == (500, "AttributeError: 'NoneType' object has no attribute 'allocate'")
+    logged = capfd.readouterr().err
+    assert "refused POST /v1/ipam/ip: AttributeError" in logged and "Traceback (most recent call last)" in logged

@@ -133,12 +133,14 @@ def test_a_signal_stops_it_cleanly_within_two_seconds(tmp_path: Path, pools: Pat
     with running_agent(tmp_path, pools) as agent, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as idle:
         idle.connect(str(agent.socket_path))
         idle.sendall(b"POST /v1/ipam/ip HTTP/1.1\r\nHost:\r\nContent-Length: 9\r\n\r\n")
+        assert agent.ask("GET", "/ipam/healthy").status == 200  # it serves by now, and has that request
         started = time.monotonic()
         agent.process.send_signal(number)
         assert agent.process.wait(5) == 0
         assert time.monotonic() - started < 2
         assert not agent.socket_path.exists()
         assert not list((tmp_path / "state").glob("*-wal"))
+        assert idle.recv(65536).startswith(b"HTTP/1.1 503 ")
     assert "Traceback" not in (tmp_path / "state.log").read_text()
 
 

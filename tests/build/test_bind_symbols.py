@@ -25,9 +25,9 @@ OTHER = "int shown = 1000;"
 PROGRAM = "import ctypes, sys; print(ctypes.CDLL(sys.argv[1]).sum())"
 
 
-def _compile(source: str, library: Path, compiler: str = "gcc") -> Path:
+def _compile(source: str, library: Path, compiler: str = "gcc", *options: str) -> Path:
     library.with_suffix(".c").write_text(source)
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, library.with_suffix(".c")], check=True)
+    subprocess.run([compiler, "-shared", "-fPIC", *options, "-o", library, library.with_suffix(".c")], check=True)
     return library
 
 
@@ -71,6 +71,12 @@ def test_only_what_others_define_is_looked_up(compiler: str, tmp_path: Path) -> 
     # The relative ones come first: the loader does not look at their types.
     relative = ["_RELATIVE" in row for row in after]
     assert relative == sorted(relative, reverse=True)
+
+
+def test_a_symbol_that_is_a_number_stays_one(tmp_path: Path) -> None:
+    source = "extern char number[]; char *pointer = number; long sum(void) { return (long)pointer; }"
+    library = _compile(source, tmp_path / "lib.so", "gcc", "-Wl,--defsym=number=0x1234")
+    assert _sum(library) == _sum(_bind(library)) == 0x1234
 
 
 def test_binding_twice_is_binding_once(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+import pytest
+
 from tests.build import recipes
 from tests.requirements import ROOT
 
@@ -51,6 +53,12 @@ def test_a_module_runs_as_before_without_annotations_and_what_they_name(tmp_path
 def test_the_other_branch_of_a_type_check_stays(tmp_path: Path) -> None:
     source = "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    import nowhere\nelse:\n    here = 1\n"
     assert _run(source, tmp_path / "module.py")["here"] == 1
+
+
+def test_a_class_whose_annotations_may_be_fields_fails_the_build(tmp_path: Path) -> None:
+    for head in ("class A(NamedTuple):", "@dataclass\nclass A:"):
+        with pytest.raises(ValueError, match="in class A may be its fields"):
+            _run(f"{head}\n    x: int\n", tmp_path / "module.py")
 
 
 def test_the_plugins_code_holds_no_type_checking_imports() -> None:
