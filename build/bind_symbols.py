@@ -23,27 +23,27 @@ DT_RELACOUNT = 0x6FFFFFF9
 def sections(image: bytearray) -> dict[str, slice]:
     """Return where in the file each section is, by name."""
     header = HEADER.unpack_from(image)
-    first, count, names = header[6], header[12], header[13]
+    first, count, names = header[6], header[12], header[13]  # e_shoff, e_shnum, e_shstrndx
     rows = [SECTION.unpack_from(image, first + number * SECTION.size) for number in range(count)]
     texts = image[rows[names][4] :]
     return {texts[row[0] :].split(b"\0", 1)[0].decode(): slice(row[4], row[4] + row[5]) for row in rows}
 
 
-def bind(image: bytearray) -> int:
-    """Rewrite the relocations of the library's data; return how many there are that are bound now."""
+def bind(image: bytearray) -> None:
+    """Rewrite the relocations of the library's data."""
     place = sections(image)
     absolute, relative = TYPES[HEADER.unpack_from(image)[2]]
     symbols = list(SYMBOL.iter_unpack(image[place[".dynsym"]]))
     bound: list[tuple[int, int, int]] = []
     others: list[tuple[int, int, int]] = []
-    count = 0
     for at, info, addend in RELOCATION.iter_unpack(image[place[".rela.dyn"]]):
         _, kind, _, section, value, _ = symbols[info >> 32]
         if info & 0xFFFFFFFF in absolute and 0 < section < SHN_LORESERVE and kind & 15 in BINDABLE:
             bound.append((at, relative, value + addend))
-            count += 1
+        elif info == relative:
+            bound.append((at, info, addend))
         else:
-            (bound if info == relative else others).append((at, info, addend))
+            others.append((at, info, addend))
     # The loader wants the relative ones first, and to be told their number.
     image[place[".rela.dyn"]] = b"".join([RELOCATION.pack(*row) for row in [*sorted(bound), *others]])
     dynamic = [
@@ -51,7 +51,6 @@ def bind(image: bytearray) -> int:
         for row in DYNAMIC.iter_unpack(image[place[".dynamic"]])
     ]
     image[place[".dynamic"]] = b"".join([DYNAMIC.pack(*row) for row in dynamic])
-    return count
 
 
 def main(library: Path) -> None:

@@ -35,9 +35,7 @@ fi
 
 loader=$(cd "$tree/_internal" && ls ld-*)
 .venv/bin/python build/seal_loader.py "$tree/_internal/$loader"
-for library in "$tree"/_internal/libpython*; do
-    .venv/bin/python build/bind_symbols.py "$library"
-done
+.venv/bin/python build/bind_symbols.py "$tree"/_internal/libpython*
 gcc -std=c11 -Os -Wall -Wextra -Werror -static -nostdlib -ffreestanding -fno-builtin -fno-stack-protector \
     -fno-asynchronous-unwind-tables -Wl,--build-id=none -s -DLOADER="\"$loader\"" -o "$tree/spiderpool" build/launcher.c
 cp "$tree/spiderpool" "$tree/spiderpool-ipam"
