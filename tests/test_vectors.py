@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
+from cni.cni_versions import SUPPORTED
 from cni.contracts.agent_api import BASE_PATH, OPERATIONS
 from cni.contracts.result import RESULTS, Error, VersionResult
-from cni.spec_versions import SUPPORTED
 from tests import requirements
 from tests.vectors import FILES, FOLDER, TIME_LIMIT, Main, Outcome, Vector, executable, fault, load, run, staged_stdin
 

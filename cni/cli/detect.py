@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from cni.detection import detect as probe
+from cni.detection.probe import detect as probe
 from cni.errors import CNIError
 
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from cni.cli import own_bundle
 from cni.cli.node import takes_folders
-from cni.installer import bundle, settings
 from cni.installer import install as installer
-from cni.installer.folders import Folders
-from cni.installer.record import Asked
+from cni.installer.bundle import own as own_bundle
+from cni.installer.bundle import plugin_links as bundle
+from cni.installer.conflist import settings
+from cni.installer.conflist.record import Asked
+from cni.installer.node.folders import Folders
 
 
 class Duration(click.ParamType[float]):

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from cni.installer import folders
-from cni.installer.agent_health import AgentError
-from cni.installer.bundle import BundleError
-from cni.installer.conflist import ConflistError
-from cni.installer.explain import one_line
+from cni.installer.bundle.plugin_links import BundleError
+from cni.installer.conflist.document import ConflistError
+from cni.installer.conflist.record import RecordError
 from cni.installer.install import InstallError
-from cni.installer.lock import LockedError
-from cni.installer.record import RecordError
+from cni.installer.node import folders
+from cni.installer.node.agent_health import AgentError
+from cni.installer.node.lock import LockedError
+from cni.installer.node.os_errors import one_line
 
 
 def takes_folders(command: Callable[..., None]) -> Callable[..., None]:

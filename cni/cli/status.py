@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from cni.cli import releases
 from cni.cli.node import takes_folders
 from cni.installer import status as reporter
-from cni.installer.folders import Folders
+from cni.installer.node import pending as releases
+from cni.installer.node.folders import Folders
 
 READY_FOR = 10.0  # seconds
 

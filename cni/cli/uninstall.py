@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import click
 
-from cni.cli import releases
 from cni.cli.node import takes_folders
 from cni.installer import install as installer
-from cni.installer.folders import Folders
+from cni.installer.node import pending as releases
+from cni.installer.node.folders import Folders
 
 PLUGIN_STAYS = 3
 

@@ -4,8 +4,8 @@ import json
 
 import click
 
-from cni.cli import own_bundle
-from cni.spec_versions import SUPPORTED
+from cni.cni_versions import SUPPORTED
+from cni.installer.bundle import own as own_bundle
 
 
 @click.command()

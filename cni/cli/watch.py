@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from cni.cli import own_bundle, releases
 from cni.cli.node import takes_folders
-from cni.installer import agent_health
-from cni.installer import record as records
-from cni.installer.folders import Folders
+from cni.installer.bundle import own as own_bundle
+from cni.installer.conflist import record as records
+from cni.installer.node import agent_health
+from cni.installer.node import pending as releases
+from cni.installer.node.folders import Folders
 from cni.installer.watch import State, Watch
 
 AGENT_EVERY = 10.0  # seconds between two looks at the agent

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, with_con
 from typing_extensions import TypedDict
 
 from cni import syntax
-from cni.spec_versions import SUPPORTED
+from cni.cni_versions import SUPPORTED
 
 _COUNT_SCHEMA = {"type": "integer", "minimum": 0, "maximum": syntax.WHOLE_NUMBER_MAX}
 

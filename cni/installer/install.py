@@ -13,14 +13,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from cni.installer import agent_health, bundle, lock, result_cache, swap
-from cni.installer import folders as places
-from cni.installer import record as records
-from cni.installer.conf_folder import loadable, loaded_before
-from cni.installer.conflist import OUR_TYPE, ConflistError, NoneFoundError, UnfinishedError, ipam_types
-from cni.installer.folders import Folders
-from cni.installer.host_root import follow
-from cni.installer.record import Asked
+from cni.installer.bundle import plugin_links as bundle
+from cni.installer.conflist import plan as swap
+from cni.installer.conflist import record as records
+from cni.installer.conflist import result_cache
+from cni.installer.conflist.document import OUR_TYPE, ConflistError, NoneFoundError, UnfinishedError, ipam_types
+from cni.installer.conflist.folder import loadable, loaded_before
+from cni.installer.conflist.record import Asked
+from cni.installer.node import agent_health, lock
+from cni.installer.node import folders as places
+from cni.installer.node.folders import Folders
+from cni.installer.node.host_root import follow
 
 _PAUSE = 0.2  # seconds between two looks for the conflist
 SETTLE = 1.0  # seconds that an ADD which has begun before has to get into libcni's cache

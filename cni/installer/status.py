@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cni.installer import agent_health, bundle, swap
-from cni.installer import record as records
-from cni.installer.conf_folder import loaded_before
-from cni.installer.conflist import OUR_TYPE, ConflistError
-from cni.installer.folders import Folders
-from cni.installer.record import Asked, Record, RecordError
+from cni.installer.bundle import plugin_links as bundle
+from cni.installer.conflist import plan as swap
+from cni.installer.conflist import record as records
+from cni.installer.conflist.document import OUR_TYPE, ConflistError
+from cni.installer.conflist.folder import loaded_before
+from cni.installer.conflist.record import Asked, Record, RecordError
+from cni.installer.node import agent_health
+from cni.installer.node.folders import Folders
 
 
 class Status(NamedTuple):

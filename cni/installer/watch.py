@@ -16,14 +16,17 @@ from typing import Any, NamedTuple
 from watchfiles import Change
 from watchfiles import watch as file_events
 
-from cni.installer import agent_health, bundle, lock, result_cache, swap
-from cni.installer import record as records
-from cni.installer.conf_folder import SUFFIXES
-from cni.installer.conflist import OUR_TYPE, ConflistError, NoneFoundError
-from cni.installer.explain import one_line
-from cni.installer.folders import Folders
-from cni.installer.host_root import below
-from cni.installer.record import Asked, Record, RecordError
+from cni.installer.bundle import plugin_links as bundle
+from cni.installer.conflist import plan as swap
+from cni.installer.conflist import record as records
+from cni.installer.conflist import result_cache
+from cni.installer.conflist.document import OUR_TYPE, ConflistError, NoneFoundError
+from cni.installer.conflist.folder import SUFFIXES
+from cni.installer.conflist.record import Asked, Record, RecordError
+from cni.installer.node import agent_health, lock
+from cni.installer.node.folders import Folders
+from cni.installer.node.host_root import below
+from cni.installer.node.os_errors import one_line
 
 TICK = 0.5  # seconds between two looks at the clock
 GRACE = 3.0  # seconds that a half-written file has to become whole, and a removed one to come back

@@ -1,19 +1,19 @@
 """Where the plugin `spiderpool` starts and ends. The only writer of stdout.
 
 Every import is counted here: a Go plugin is up in 18 ms, and `import json` alone takes 6. So nothing but built-in
-modules, cni.errors, cni.spec_versions, cni.syntax and this package's own are loaded; pydantic works through its
+modules, cni.errors, cni.cni_versions, cni.syntax and this package's own are loaded; pydantic works through its
 extension alone (validation.py). tests/plugin/test_import_budget.py keeps it so.
 """
 
 import posix
 import time
 
+from cni.cni_versions import LATEST, SUPPORTED, WHEN_EMPTY
 from cni.errors import INTERNAL, IO_FAILURE, TRY_AGAIN_LATER, CNIError
 from cni.plugin import interrupts, log
 from cni.plugin.json_text import encode
 from cni.plugin.netconf import stated_version
 from cni.plugin.operations import Call, run
-from cni.spec_versions import LATEST, SUPPORTED, WHEN_EMPTY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

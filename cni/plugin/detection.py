@@ -1,8 +1,8 @@
 """Has addresses probed where the agent asks for it. Side effects: a question to the kernel, a child process, and the
 agent client's. Loaded by the calls that need it only.
 
-The probing (cni/detection.py) needs what would make every call slower, so it is `spiderpool-ipam detect`, beside the
-plugin. Starting that takes longer than a whole ADD; so whether there is a link to probe on is asked first, here.
+The probing (cni/detection/probe.py) needs what would make every call slower, so it is `spiderpool-ipam detect`, beside
+the plugin. Starting that takes longer than a whole ADD; so whether there is a link to probe on is asked first, here.
 """
 
 import posix

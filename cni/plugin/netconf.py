@@ -4,10 +4,10 @@ CNI specification sections 1 and 2. What is legal stands in cni/contracts/netcon
 the defaults filled in.
 """
 
+from cni.cni_versions import SUPPORTED, WHEN_EMPTY
 from cni.errors import DECODING_FAILURE, INCOMPATIBLE_VERSION, INVALID_NETWORK_CONFIG, CNIError
 from cni.plugin._validators import NETCONF, PREV_RESULT, VERSION_PROBE
 from cni.plugin.validation import Invalid, validate
-from cni.spec_versions import SUPPORTED, WHEN_EMPTY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ signal, which is a KeyboardInterrupt.
 import posix
 import time
 
+from cni.cni_versions import FIRST_VERSION, LATEST, SUPPORTED, knows
 from cni.errors import BAD_AGENT_ANSWER, CHECK_DIFFERS, INCOMPATIBLE_VERSION, NOT_AVAILABLE, CNIError
 from cni.plugin import ip_address, parameters
 from cni.plugin import netconf as network_configuration
 from cni.plugin.agent_client import AgentClient
 from cni.plugin.interrupts import Waiting
-from cni.spec_versions import FIRST_VERSION, LATEST, SUPPORTED, knows
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ CNI specification section 5 ("Success", "Delegated plugins (IPAM)"); forms: cont
 100. A delegated plugin's result has no `interfaces` and no `ips[].interface`.
 """
 
+from cni.cni_versions import ADDRESS_HAS_VERSION, ONE_OBJECT_PER_FAMILY
 from cni.errors import BAD_AGENT_ANSWER, UNSUPPORTED_FIELD, CNIError
 from cni.plugin import ip_address
-from cni.spec_versions import ADDRESS_HAS_VERSION, ONE_OBJECT_PER_FAMILY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.node import Node
+from tests.installer.sample_node import Node
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cni.spec_versions import SUPPORTED
+from cni.cni_versions import SUPPORTED
 from tests import requirements, vectors
 
 # What an ADD may open of the bundle.

@@ -11,8 +11,8 @@ import pytest
 from tests import requirements
 from tests.agent.agent_process import pool, running_agent, write_pools
 from tests.build import manifests
-from tests.installer.node import Node
-from tests.installer.test_conflist import CALICO
+from tests.installer.conflist.test_document import CALICO
+from tests.installer.sample_node import Node
 from tests.requirements import ROOT
 
 IMAGE = "spiderpool-ipam:test"

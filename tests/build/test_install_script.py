@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import requirements
-from tests.installer.node import COPY, Node
+from tests.installer.sample_node import COPY, Node
 from tests.requirements import ROOT
 
 UNIT = "etc/systemd/system/spiderpool-ipam-watch.service"

@@ -16,7 +16,7 @@ import yaml
 from kubernetes_validate.utils import all_versions
 
 from cni.cli.__main__ import COMMANDS
-from cni.installer import agent_health, folders
+from cni.installer.node import agent_health, folders
 from tests import requirements
 from tests.build import manifests
 from tests.requirements import ROOT

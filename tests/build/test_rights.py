@@ -8,7 +8,7 @@ import pytest
 
 from tests import requirements
 from tests.build import manifests
-from tests.installer.node import Node
+from tests.installer.sample_node import Node
 from tests.requirements import ROOT
 
 NEEDED = ("CHOWN", "DAC_OVERRIDE", "FOWNER")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.installer.node import COPY, Node
+from tests.installer.sample_node import COPY, Node
 from tests.installer.test_install import cache_result
 
 SWAP = ("install", "--wait-agent", "0")

@@ -5,7 +5,7 @@ from importlib import metadata
 
 import pytest
 
-from cni.spec_versions import SUPPORTED
+from cni.cni_versions import SUPPORTED
 
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from cni import syntax
+from cni.cni_versions import SUPPORTED
 from cni.contracts.netconf import NetConf
 from cni.errors import CNIError
 from cni.plugin import netconf
-from cni.spec_versions import SUPPORTED
 
 SPEC = Path(__file__).parents[2] / "spec/netconf"
 SCHEMA = jsonschema_rs.validator_for(json.loads((SPEC / "netconf.schema.json").read_text()))

@@ -8,9 +8,9 @@ import jsonschema_rs
 import pytest
 import yaml
 
+from cni.cni_versions import SUPPORTED
 from cni.contracts import agent_api, core_schemas
 from cni.contracts.__main__ import VALIDATORS, publish
-from cni.spec_versions import SUPPORTED
 
 ROOT = Path(__file__).parents[2]
 SPEC = ROOT / "spec"

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from pyroute2 import IPRoute, netns
 
-from cni.installer import bundle
+from cni.installer.bundle import plugin_links as bundle
 from tests import requirements
 from tests.e2e.machine import Machine
 

@@ -11,11 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from cni.installer import bundle
+from cni.cni_versions import SUPPORTED
+from cni.installer.bundle import plugin_links as bundle
 from cni.installer.watch import TOO_OFTEN
-from cni.spec_versions import SUPPORTED
 from tests import requirements
-from tests.installer.node import Node
+from tests.installer.sample_node import Node
 from tests.installer.test_watch import Watch, until
 
 RUNS = 300

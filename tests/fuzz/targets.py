@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cni.agent.pools import PoolError, read_pools
-from cni.installer.conflist import ConflistError, find, ipam_text, put_back, swap
+from cni.installer.conflist.document import ConflistError, find, ipam_text, put_back, swap
 from cni.plugin import __main__ as plugin
 from cni.plugin import detection, log_rotation, operations, recovery, result
 from cni.plugin.pending import FOLDER

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cni.installer import install as installer
-from tests.installer.node import Node
+from tests.installer.sample_node import Node
 
 
 @pytest.fixture(autouse=True)

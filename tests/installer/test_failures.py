@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests import requirements
-from tests.installer.node import COPY, Node
-from tests.installer.test_conflist import CALICO
+from tests.installer.conflist.test_document import CALICO
+from tests.installer.sample_node import COPY, Node
 
 
 def run_with_mounts(node: Node, mounts: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -11,18 +11,20 @@ from typing import Any
 
 import pytest
 
-from cni.installer import bundle, record, status
 from cni.installer import install as installer
-from cni.installer.agent_health import AgentError
-from cni.installer.conflist import ConflistError
-from cni.installer.folders import Folders, find
+from cni.installer import status
+from cni.installer.bundle import plugin_links as bundle
+from cni.installer.conflist import record
+from cni.installer.conflist.document import ConflistError
+from cni.installer.conflist.record import Asked
 from cni.installer.install import InstallError
-from cni.installer.record import Asked
+from cni.installer.node.agent_health import AgentError
+from cni.installer.node.folders import Folders, find
 from cni.installer.watch import Watch
 from tests.agent.agent_process import pool, write_pools
-from tests.installer.node import COPY, PLUGIN, Node, make_tree
-from tests.installer.test_conflist import CALICO
-from tests.installer.test_swap import GO, refusing
+from tests.installer.conflist.test_document import CALICO
+from tests.installer.conflist.test_plan import GO, refusing
+from tests.installer.sample_node import COPY, PLUGIN, Node, make_tree
 
 
 def cache_result(node: Node, name: str, configuration: Any, network: str = "k8s-pod-network") -> None:

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from cni.installer import bundle
-from cni.installer.conf_folder import SUFFIXES
+from cni.installer.bundle import plugin_links as bundle
+from cni.installer.conflist.folder import SUFFIXES
 from tests import requirements
-from tests.installer.node import COPY, PLUGIN, Node, make_tree
-from tests.installer.test_conflist import CALICO
+from tests.installer.conflist.test_document import CALICO
+from tests.installer.conflist.test_plan import GO, GO_IPAM, NEWER, SWAPPED
+from tests.installer.sample_node import COPY, PLUGIN, Node, make_tree
 from tests.installer.test_install import cache_result
-from tests.installer.test_swap import GO, GO_IPAM, NEWER, SWAPPED
 
 CALLS = (
     *("rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "rmdir"),

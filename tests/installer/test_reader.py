@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from cni.installer import install as installer
-from cni.installer import record, swap
-from cni.installer.conf_folder import SUFFIXES
-from cni.installer.record import Asked
-from tests.installer.node import COPY, Node
+from cni.installer.conflist import plan as swap
+from cni.installer.conflist import record
+from cni.installer.conflist.folder import SUFFIXES
+from cni.installer.conflist.record import Asked
+from tests.installer.sample_node import COPY, Node
 
 SWAPS = 1000
 LOADS = 10000

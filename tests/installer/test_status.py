@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from cni.installer import agent_health, status
-from tests.installer.node import COPY, Node
-from tests.installer.test_conflist import CALICO
+from cni.installer import status
+from cni.installer.node import agent_health
+from tests.installer.conflist.test_document import CALICO
+from tests.installer.sample_node import COPY, Node
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from cni.installer import bundle
-from cni.installer.record import NAME as RECORD
-from tests.installer.node import COPY, PLUGIN, Node
-from tests.installer.test_conflist import CALICO
+from cni.installer.bundle import plugin_links as bundle
+from cni.installer.conflist.record import NAME as RECORD
+from tests.installer.conflist.test_document import CALICO
+from tests.installer.conflist.test_plan import SWAPPED
+from tests.installer.sample_node import COPY, PLUGIN, Node
 from tests.installer.test_install import cache_result
-from tests.installer.test_swap import SWAPPED
 
 WITHIN = 1.0  # seconds that watch has to mend what was undone
 OTHER = PLUGIN.format(mark="the Go plugin")

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from cni.installer import atomic_file, bundle, lock
 from cni.installer import watch as module
+from cni.installer.bundle import plugin_links as bundle
+from cni.installer.node import atomic_file, lock
 from cni.installer.watch import PAUSE, TOO_OFTEN, UninstalledError, Watch
-from tests.installer.node import COPY, Node
-from tests.installer.test_conflist import CALICO
+from tests.installer.conflist.test_document import CALICO
+from tests.installer.conflist.test_plan import GO, SWAPPED
+from tests.installer.sample_node import COPY, Node
 from tests.installer.test_install import cache_result
-from tests.installer.test_swap import GO, SWAPPED
 
 
 @pytest.fixture

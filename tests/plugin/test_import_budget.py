@@ -20,7 +20,7 @@ ALLOWED = {
     # pydantic-core's extension
     "pydantic_core._pydantic_core",
     # ours
-    "cni", "cni.errors", "cni.spec_versions", "cni.syntax",
+    "cni", "cni.cni_versions", "cni.deadline", "cni.defaults", "cni.errors", "cni.syntax",
     "cni.plugin", "cni.plugin.__main__", "cni.plugin._validators", "cni.plugin.agent_client", "cni.plugin.http1",
     "cni.plugin.interrupts",
     "cni.plugin.ip_address", "cni.plugin.json_text", "cni.plugin.log", "cni.plugin.netconf", "cni.plugin.operations",

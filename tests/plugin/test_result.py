@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from cni.cni_versions import SUPPORTED
 from cni.contracts.result import RESULTS
 from cni.errors import BAD_AGENT_ANSWER, UNSUPPORTED_FIELD, CNIError
 from cni.plugin.result import refuse_static, render, select
-from cni.spec_versions import SUPPORTED
 
 V4 = {"version": 4, "address": "10.244.100.10/16", "nic": "eth0", "gateway": "10.244.0.1"}
 V6 = {"version": 6, "address": "fd00:244::a/64", "nic": "eth0", "gateway": "fd00:244::1"}

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cni.spec_versions import SUPPORTED
+from cni.cni_versions import SUPPORTED
 from tests.agent.agent_process import Agent, pool, write_pools
-from tests.installer.test_conflist import CALICO
+from tests.installer.conflist.test_document import CALICO
 from tests.installer.test_watch import until
 from tests.portability.conftest import NOBODY, PLACES
 from tests.portability.places import Place

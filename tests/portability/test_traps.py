@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cni.spec_versions import SUPPORTED
+from cni.cni_versions import SUPPORTED
 from tests import requirements
 from tests.portability import traps
 from tests.portability.conftest import trapped

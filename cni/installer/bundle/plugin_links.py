@@ -1,0 +1,219 @@
+"""The frozen bundle in the node's CNI folder. Side effects: files below that folder, and running the plugin once.
+
+    <bin>/spiderpool -> .spiderpool/current/spiderpool
+    <bin>/.spiderpool/current -> <version>-<hash8>
+    <bin>/.spiderpool/<version>-<hash8>/        the bundle; the one before stays, a process may still start from it
+    <bin>/.spiderpool/foreign                   what was <bin>/spiderpool before us
+
+All links are relative: the folder may be mounted elsewhere. Each step is a rename, so that whoever looks finds the old
+plugin or the new one, and a run that was killed is completed by the next.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+from cni.installer.bundle import tree as trees
+from cni.installer.node.atomic_file import sync_folder
+
+HOME = ".spiderpool"
+CURRENT = "current"
+FOREIGN = "foreign"
+PLUGIN = "spiderpool"
+_LINK = f"{HOME}/{CURRENT}/{PLUGIN}"
+TWIN = "spiderpool-ipam"
+_SELF_TEST_TIMEOUT = 30  # seconds; a cold start from a slow disk included
+
+
+class BundleError(Exception):
+    """Why the bundle cannot be installed; one line."""
+
+
+class Installed(NamedTuple):
+    """What installing has come to."""
+
+    name: str  # <version>-<hash8>
+    changed: bool
+    kept_foreign: bool
+
+
+def install(tree: Path, bin_folder: Path, version: str) -> Installed:
+    """Bring a bundle into the CNI folder and switch to it; BundleError, OSError leave what was there in force."""
+    home = bin_folder / HOME
+    name = name_of(tree, version)
+    if tree.resolve().parent == home.resolve() and tree.resolve().name != name:
+        raise BundleError(f"{tree} is damaged: install the release again, from its tarball or image")
+    if not (home / name).exists():
+        _require_space(tree, bin_folder)
+    home.mkdir(mode=0o755, exist_ok=True)
+    trees.bring(tree, home / name)
+    if trouble := _self_test(home / name / PLUGIN):
+        raise BundleError(
+            f"{home / name / PLUGIN} does not answer VERSION on this node, nothing was switched: {trouble}"
+        )
+    current = home / CURRENT
+    before = current.readlink().name if current.is_symlink() else name
+    was_ours = _is_ours(bin_folder / PLUGIN)
+    flipped = flip(current, name)
+    kept_foreign = take_name(bin_folder)
+    if flipped:  # else the version before is still the one to go back to
+        _remove_older(home, {name, before})
+    return Installed(name, flipped or not was_ours, kept_foreign)
+
+
+def is_there(bin_folder: Path) -> bool:
+    """Tell whether a bundle, or what is left of one, is in the CNI folder."""
+    return (bin_folder / HOME).is_dir()
+
+
+def state(bin_folder: Path) -> str | None:
+    """Return the name of the bundle in force: None unless <bin>/spiderpool leads to it."""
+    plugin, current = bin_folder / PLUGIN, bin_folder / HOME / CURRENT
+    if not _is_ours(plugin) or not plugin.exists():
+        return None
+    return current.readlink().name
+
+
+def versions(bin_folder: Path) -> list[str]:
+    """Return the names of the bundles that are there."""
+    home = bin_folder / HOME
+    folders = [path for path in home.iterdir() if path.is_dir() and not path.is_symlink()] if home.is_dir() else []
+    return sorted(path.name for path in folders if not path.name.startswith("."))
+
+
+def fault(bin_folder: Path) -> str:
+    """Say what is wrong with <bin>/spiderpool and the bundle in force, "" for nothing. OSError."""
+    name = state(bin_folder)
+    if name is None:
+        return "is not ours: install again, and run watch"
+    folder = bin_folder / HOME / name
+    if trees.digest(folder)[:8] != name.rpartition("-")[2]:
+        return f"is damaged, its files are not those of {name}: install the release again"
+    trouble = _self_test(folder / PLUGIN)
+    return f"does not answer VERSION: {trouble}" if trouble else ""
+
+
+def undone(bin_folder: Path) -> str:
+    """Say what others have done to <bin>/spiderpool, "" for nothing. OSError where there is no bundle.
+
+    The agent's container copies its own plugin over ours at each start (its chart's postStart: mv, cp, rm).
+    """
+    launcher, plugin = bin_folder / HOME / CURRENT / PLUGIN, bin_folder / PLUGIN
+    if not launcher.is_file() or trees.fingerprint(launcher) != trees.fingerprint(launcher.with_name(TWIN)):
+        return "its launcher was overwritten"
+    if _is_ours(plugin):
+        return ""
+    return "it was replaced by another's" if os.path.lexists(plugin) else "it was removed"
+
+
+def restore(bin_folder: Path) -> None:
+    """Make <bin>/spiderpool the bundle in force again. OSError."""
+    launcher = bin_folder / HOME / CURRENT / PLUGIN
+    twin = launcher.with_name(TWIN)
+    if not launcher.is_file() or trees.fingerprint(launcher) != trees.fingerprint(twin):
+        # cp follows a link of ours that it finds, into the bundle. The two launchers are the same program.
+        trees.replace(twin, launcher)
+    take_name(bin_folder)
+
+
+def successor(bin_folder: Path) -> Path | None:
+    """Return the plugin of others that has our name once we are gone; None where the name then leads nowhere."""
+    plugin, foreign = bin_folder / PLUGIN, bin_folder / HOME / FOREIGN
+    after = foreign if _is_free(plugin) else plugin
+    return after if after.is_file() and os.access(after, os.X_OK) else None
+
+
+def uninstall(bin_folder: Path) -> list[str]:
+    """Take the bundle away and give back what was <bin>/spiderpool before; say what was done. OSError."""
+    home, plugin = bin_folder / HOME, bin_folder / PLUGIN
+    done = []
+    if _is_free(plugin) and os.path.lexists(home / FOREIGN):
+        (home / FOREIGN).rename(plugin)
+        done.append(f"{PLUGIN} is what it was before")
+    elif _is_ours(plugin):
+        plugin.unlink()
+        done.append(f"{PLUGIN} is removed")
+    elif os.path.lexists(plugin):
+        done.append(f"{PLUGIN} is left: it is no longer ours")
+    sync_folder(bin_folder)
+    if home.exists():
+        (home / CURRENT).unlink(missing_ok=True)
+        shutil.rmtree(home)
+        sync_folder(bin_folder)
+        done.append(f"{HOME} is removed")
+    return done
+
+
+def name_of(tree: Path, version: str) -> str:
+    """Return the name of a bundle's folder: <version>-<hash8>."""
+    return f"{version}-{trees.digest(tree)[:8]}"
+
+
+def _require_space(tree: Path, folder: Path) -> None:
+    needed = trees.size(tree)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise BundleError(f"{folder} has {free // 2**20} MiB left, the bundle takes {needed // 2**20}: make room")
+
+
+def _self_test(plugin: Path) -> str:
+    """Ask the plugin for its versions, where it is run from; return what is wrong with its answer, "" for nothing."""
+    try:
+        # S603: it is the file that was just put there.
+        done = subprocess.run(  # noqa: S603
+            [plugin], env={"CNI_COMMAND": "VERSION"}, input="", capture_output=True, text=True,
+            timeout=_SELF_TEST_TIMEOUT, check=False,
+        )  # fmt: skip
+        if done.returncode == 0 and json.loads(done.stdout)["supportedVersions"]:
+            return ""
+        return f"exit status {done.returncode}: {(done.stdout + done.stderr).strip()[:200]}"
+    except (OSError, ValueError, KeyError, TypeError, subprocess.TimeoutExpired) as error:
+        return str(error)
+
+
+def flip(link: Path, target: str) -> bool:
+    """Have a link lead to `target`, by rename: it is never missing. Say whether it led elsewhere before."""
+    if link.is_symlink() and str(link.readlink()) == target:
+        return False
+    new = link.with_name(f".new-{link.name}")
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.rename(link)
+    sync_folder(link.parent)
+    return True
+
+
+def take_name(bin_folder: Path) -> bool:
+    """Make <bin>/spiderpool ours; keep what it was before, once, and say whether that was done."""
+    plugin, foreign = bin_folder / PLUGIN, bin_folder / HOME / FOREIGN
+    is_foreign = os.path.lexists(plugin) and not _is_ours(plugin)
+    if is_foreign:
+        # A second name first, then ours over the first: the plugin is there at each moment.
+        foreign.unlink(missing_ok=True)
+        os.link(plugin, foreign, follow_symlinks=False)
+        sync_folder(foreign.parent)
+    if not _is_ours(plugin):
+        new = bin_folder / HOME / f".new-{PLUGIN}"
+        new.unlink(missing_ok=True)
+        new.symlink_to(_LINK)
+        new.rename(plugin)
+        sync_folder(bin_folder)
+    return is_foreign
+
+
+def _is_ours(plugin: Path) -> bool:
+    return plugin.is_symlink() and str(plugin.readlink()) == _LINK
+
+
+def _is_free(plugin: Path) -> bool:
+    """Whether a foreign plugin that was kept may have the name back."""
+    return _is_ours(plugin) or not os.path.lexists(plugin)
+
+
+def _remove_older(home: Path, keep: set[str]) -> None:
+    for path in home.iterdir():
+        if path.is_dir() and not path.is_symlink() and path.name not in keep:
+            shutil.rmtree(path, ignore_errors=True)

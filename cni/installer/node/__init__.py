@@ -1,0 +1,1 @@
+"""The node: its folders, files, locks, its agent and its pending releases."""

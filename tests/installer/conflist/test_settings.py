@@ -1,0 +1,34 @@
+import pytest
+
+from cni.installer.conflist.settings import SettingError, parse
+
+
+def test_values_are_json_or_else_text() -> None:
+    texts = ["log_level=info", "log_file_max_size=7", 'default_ipv4_ippool=["a", "b"]', "ipam_unix_socket_path=/s=x"]
+    assert parse(texts) == {
+        "log_level": "info",
+        "log_file_max_size": 7,
+        "default_ipv4_ippool": ["a", "b"],
+        "ipam_unix_socket_path": "/s=x",
+    }
+    assert parse([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("log_level", "want KEY=VALUE"),
+        ("ipam_unix_sock_path=/x", "'ipam_unix_sock_path' is no setting; there are clean_gateway"),
+        ("type=host-local", "'type' is no setting"),
+        ("log_level=loud", "log_level"),
+        ("default_ipv4_ippool=a", "default_ipv4_ippool"),
+        ("request_timeout=0", "request_timeout"),
+        ('log_file_path="\\ud800"', "want UTF-8"),
+        ("log_file_path=/\udcff", "want UTF-8"),
+        ("\udcff=1", "is no setting"),
+    ],
+)
+def test_what_the_plugin_would_ignore_or_refuse_is_refused(text: str, words: str) -> None:
+    with pytest.raises(SettingError) as raised:
+        parse([text])
+    assert words in str(raised.value)

@@ -1,0 +1,101 @@
+"""A node's file system in a folder: Calico's conflist, the folder of plugins, and a bundle to install."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from cni.installer import install as installer
+from cni.installer.conflist import record
+from cni.installer.conflist.record import Asked
+from cni.installer.node.folders import Folders, find
+from tests import requirements
+from tests.installer.conflist.test_document import CALICO
+
+PLUGIN = """#!/bin/sh
+# {mark}
+echo '{{"cniVersion":"1.1.0","supportedVersions":["1.1.0"]}}'
+"""
+COPY = "05-spiderpool-calico.conflist"
+
+
+def make_tree(folder: Path, mark: str, script: str = PLUGIN) -> Path:
+    """Make what is installed: a stand-in, so that each version has bytes of its own and few files."""
+    (folder / "_internal").mkdir(parents=True)
+    (folder / "_internal/data").write_text(mark)
+    for name in ("spiderpool", "spiderpool-ipam"):
+        (folder / name).write_text(script.format(mark=mark))
+        (folder / name).chmod(0o755)
+    return folder
+
+
+class Node:
+    """The root folder of a node, as /host would be."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.bin, self.conf = root / "opt/cni/bin", root / "etc/cni/net.d"
+        self.plugin, self.conflist, self.copy = (
+            self.bin / "spiderpool",
+            self.conf / "10-calico.conflist",
+            self.conf / COPY,
+        )
+        self.tree = root / "release"
+        if root.exists() and self.bin.exists():
+            return  # made before, by another process
+        for folder in (self.bin, self.conf):
+            folder.mkdir(parents=True)
+        (self.bin / "calico").touch()
+        make_tree(self.tree, "first")
+        self.write()
+
+    @property
+    def folders(self) -> Folders:
+        return find(self.root, None, None, "calico")
+
+    @property
+    def record(self) -> record.Record:
+        found = record.read(self.conf)
+        assert found
+        return found
+
+    def write(self, text: str = CALICO) -> None:
+        """Write the conflist as Calico's installer does: in place."""
+        self.conflist.write_text(text)
+
+    def install_to(self, bin_folder: str, conf_folder: str, **asked: Any) -> installer.Installed:
+        """Install with flags that name the folders."""
+        wanted = Asked(**asked)
+        folders = find(self.root, bin_folder, conf_folder, wanted.plugin_type)
+        return installer.install(self.tree, "1.0.0", lambda: folders, wanted, 0, lambda _: None)
+
+    def install(self, as_name: str = "", wait_agent: float = 0, **asked: Any) -> installer.Installed:
+        wanted = Asked(as_name=as_name, **asked)
+        return installer.install(self.tree, "1.0.0", lambda: self.folders, wanted, wait_agent, lambda _: None)
+
+    def uninstall(self, pending: int = 0, *, force: bool = False) -> installer.Uninstalled:
+        return installer.uninstall(self.folders, lambda: pending, force=force)
+
+    def ipam(self, path: Path | None = None) -> Any:
+        """Return the ipam object of the conflist, or of another file."""
+        return json.loads((path or self.conflist).read_bytes())["plugins"][0]["ipam"]
+
+    def answers(self) -> bool:
+        """Whether <bin>/spiderpool runs and is ours."""
+        done = subprocess.run(
+            [self.plugin], env={"CNI_COMMAND": "VERSION"}, stdin=subprocess.DEVNULL, capture_output=True
+        )
+        return done.returncode == 0 and b"supportedVersions" in done.stdout
+
+    def files(self) -> dict[str, bytes]:
+        """Return what lies in the folder of conflists."""
+        return {path.name: path.read_bytes() for path in self.conf.iterdir()}
+
+    def command(self, *arguments: str, frozen: bool = True) -> list[str]:
+        """Return the operator program's command line for this node."""
+        program = [str(requirements.need_frozen("spiderpool-ipam"))] if frozen else [sys.executable, "-m", "cni.cli"]
+        return [*program, *arguments, "--host-root", str(self.root)]
+
+    def run(self, *arguments: str, frozen: bool = True) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(*arguments, frozen=frozen), capture_output=True, text=True, timeout=60)
