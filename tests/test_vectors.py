@@ -31,14 +31,16 @@ each_vector = pytest.mark.parametrize("vector", VECTORS, ids=[vector.name for ve
 @pytest.fixture
 def plugin_main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Main]:
     """The plugin's entry point, with a time limit and away from the node's log file."""
+    from cni.plugin import operations
     from cni.plugin.__main__ import main
 
     def too_long(_signal: int, _frame: FrameType | None) -> None:
         raise TimeoutError(f"no answer in {TIME_LIMIT} s")
 
-    monkeypatch.setattr("cni.plugin.log.DEFAULT_PATH", str(tmp_path / "log"))
-    monkeypatch.setattr("cni.plugin.parameters.PENDING_FOLDER", str(tmp_path / "pending"))
-    monkeypatch.setattr("cni.plugin.operations.PATIENCE", {"ADD": 0.1, "CHECK": 0.1, "DEL": 0.1})
+    monkeypatch.setattr("cni.defaults.LOG_PATH", str(tmp_path / "log"))
+    monkeypatch.setattr("cni.defaults.PENDING_FOLDER", str(tmp_path / "pending"))
+    limits = {command: (*limit[:2], 0.1 if limit[2] else 0) for command, limit in operations.LIMITS.items()}
+    monkeypatch.setattr(operations, "LIMITS", limits)
     before = signal.signal(signal.SIGALRM, too_long)
     signal.alarm(TIME_LIMIT)
     yield main

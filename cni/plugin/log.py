@@ -1,23 +1,24 @@
-"""One JSON line per call. Side effect: appends to the log file; never raises, because no log is worth a pod.
+"""One JSON line per call. Side effect: appends to the log file. Nothing here raises, because no log is worth a pod.
 
-Never written: stdin (Calico's holds credentials) and CNI_ARGS other than the K8S_POD_* values. A file that is too long
-is set aside by the call that makes it so (log_rotation.py, loaded then).
+Never written: stdin (Calico's holds credentials) and CNI_ARGS other than the K8S_POD_* values. A file that has become
+too long is set aside by the call that made it so (log_rotation.py, loaded then).
 """
 
 import posix
 import time
 
-from cni import syntax
+from cni import defaults, syntax
+from cni.plugin.files import folder_of, make_folders
 from cni.plugin.json_text import encode
-from cni.plugin.netconf import LOG_LEVEL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-DEFAULT_PATH = "/var/log/spidernet/spiderpool.log"
-# upstream's: MB, days, files beside the one that is written. For age and count, 0 is: no limit; for the size, this one.
-MAX_SIZE, MAX_AGE, MAX_COUNT = 100, 30, 10
+    from cni.errors import CNIError
+    from cni.plugin.call import Call
+
+_DETAILS_LIMIT = 65536  # characters
 
 # O_NOFOLLOW: the log's folder, and the one above, may be writable by others. O_NONBLOCK: a FIFO in its place must not
 # hold the call.
@@ -25,9 +26,35 @@ _FOLDER_FLAGS = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_
 _FLAGS = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOFOLLOW | posix.O_CLOEXEC | posix.O_NONBLOCK
 
 
+def write_call(call: "Call", error: "CNIError | None", seconds: float) -> None:
+    """Log a call that took `seconds`; but not VERSION, which has no configuration and touches nothing."""
+    if call.command == "VERSION":
+        return
+    record: dict[str, Any] = {"command": call.command}
+    if call.netconf:
+        record["network"] = call.netconf.name
+    if call.attachment:
+        record.update(
+            containerID=call.attachment.container_id,
+            ifname=call.attachment.ifname,
+            podNamespace=call.attachment.pod_namespace,
+            podName=call.attachment.pod_name,
+            podUID=call.attachment.pod_uid,
+        )
+    record["outcome"] = "error" if error else "ok"
+    record["code"] = error.code if error else 0
+    if error:
+        record.update(msg=error.msg, details=error.details[:_DETAILS_LIMIT])
+    record.update(call.log_fields)
+    record["ms"] = int(seconds * 1000)
+    record["agent_ms"] = int(call.agent.seconds * 1000) if call.agent else 0
+    level = "error" if error else "warn" if "warning" in record or "pending" in record else "info"
+    write(call.netconf.ipam if call.netconf else {}, level, record)
+
+
 def write(ipam: "dict[str, Any]", level: str, record: "dict[str, Any]") -> None:
-    """Append `record` with time and level, as the configuration's `ipam` object says (level, path)."""
-    least = ipam.get("log_level") or LOG_LEVEL
+    """Append `record` with time and level to the file that the `ipam` object names, if it wants that level."""
+    least = ipam.get("log_level") or defaults.LOG_LEVEL
     if syntax.LOG_LEVELS.index(level) < syntax.LOG_LEVELS.index(least):
         return
     try:
@@ -37,42 +64,46 @@ def write(ipam: "dict[str, Any]", level: str, record: "dict[str, Any]") -> None:
 
 
 def _append(ipam: "dict[str, Any]", line: bytes) -> None:
-    path = ipam.get("log_file_path") or DEFAULT_PATH
-    above, slash, name = path.rpartition("/")
-    try:
-        folder = posix.open(above or slash or ".", _FOLDER_FLAGS)
-    except FileNotFoundError:
-        _make_folders(path)
-        folder = posix.open(above, _FOLDER_FLAGS)
+    path = ipam.get("log_file_path") or defaults.LOG_PATH
+    name = path.rpartition("/")[2]
+    folder = _open_folder(path)
     try:
         log = posix.open(name, _FLAGS, 0o640, dir_fd=folder)
         try:
-            # One write: O_APPEND keeps the lines of many processes apart.
-            written = posix.write(log, line)
-            size = posix.fstat(log).st_size
-            if written < len(line) and posix.lseek(log, 0, 1) == size:
-                posix.ftruncate(log, size - written)  # the disk is full: the next line must not be joined to a stump
-            if size >= (ipam.get("log_file_max_size") or MAX_SIZE) * 2**20:
-                from cni.plugin import log_rotation
-
-                age, count = ipam.get("log_file_max_age"), ipam.get("log_file_max_count")
-                log_rotation.rotate(
-                    log, folder, name, MAX_AGE if age is None else age, MAX_COUNT if count is None else count
-                )
+            size = _append_line(log, line)
+            if size >= (ipam.get("log_file_max_size") or defaults.LOG_MAX_SIZE) * 2**20:
+                _rotate(log, folder, name, ipam)
         finally:
             posix.close(log)
     finally:
         posix.close(folder)
 
 
-def _make_folders(path: str) -> None:
-    slash = path.find("/", 1)
-    while slash > 0:
-        try:
-            posix.mkdir(path[:slash], 0o755)
-        except FileExistsError:
-            pass
-        slash = path.find("/", slash + 1)
+def _open_folder(path: str) -> int:
+    folder = folder_of(path) if "/" in path else "."
+    try:
+        return posix.open(folder, _FOLDER_FLAGS)
+    except FileNotFoundError:
+        make_folders(folder, 0o755)
+        return posix.open(folder, _FOLDER_FLAGS)
+
+
+def _append_line(log: int, line: bytes) -> int:
+    """Append a line, or nothing of it; return the file's size."""
+    # One write: O_APPEND keeps the lines of many processes apart.
+    written = posix.write(log, line)
+    size = posix.fstat(log).st_size
+    if written < len(line) and posix.lseek(log, 0, 1) == size:
+        posix.ftruncate(log, size - written)  # the disk is full: the next line must not be joined to this part
+    return size
+
+
+def _rotate(log: int, folder: int, name: str, ipam: "dict[str, Any]") -> None:
+    from cni.plugin import log_rotation
+
+    age, count = ipam.get("log_file_max_age"), ipam.get("log_file_max_count")
+    age = defaults.LOG_MAX_AGE if age is None else age
+    log_rotation.rotate(log, folder, name, age, defaults.LOG_MAX_COUNT if count is None else count)
 
 
 def _now() -> str:

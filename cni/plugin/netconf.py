@@ -4,18 +4,15 @@ CNI specification sections 1 and 2. What is legal stands in cni/contracts/netcon
 the defaults filled in.
 """
 
+from cni import defaults
 from cni.cni_versions import SUPPORTED, WHEN_EMPTY
 from cni.errors import DECODING_FAILURE, INCOMPATIBLE_VERSION, INVALID_NETWORK_CONFIG, CNIError
-from cni.plugin._validators import NETCONF, PREV_RESULT, VERSION_PROBE
+from cni.plugin._validators import NETCONF, VERSION_PROBE
 from cni.plugin.validation import Invalid, validate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-SOCKET_PATH = "/var/run/spidernet/spiderpool.sock"
-REQUEST_TIMEOUT = 100  # seconds, upstream's
-LOG_LEVEL = "debug"  # upstream's
 
 
 class NetConf:
@@ -32,8 +29,8 @@ class NetConf:
         # Calico programs /32 and /128 and nothing else; every other main plugin wants to know the subnet.
         by_type = "calico" if document.get("type") == "calico" else "subnet"
         self.result_shape: str = ipam.get("result_shape") or by_type
-        self.socket_path: str = ipam.get("ipam_unix_socket_path") or SOCKET_PATH
-        self.timeout: int = ipam.get("request_timeout") or REQUEST_TIMEOUT
+        self.socket_path: str = ipam.get("ipam_unix_socket_path") or defaults.AGENT_SOCKET
+        self.timeout: int = ipam.get("request_timeout") or defaults.REQUEST_TIMEOUT
 
     def requested_addresses(self) -> list[tuple[str, str]]:
         """Return (key, value) of each static address asked for (CONVENTIONS.md: capability `ips`, `args.cni.ips`)."""
@@ -45,6 +42,8 @@ class NetConf:
 
     def prev_addresses(self) -> list[str]:
         """Return the addresses in prevResult; code 7 when it is missing or broken."""
+        from cni.plugin._rare_validators import PREV_RESULT
+
         prev_result = self.document.get("prevResult")
         if prev_result is None:
             raise CNIError(INVALID_NETWORK_CONFIG, "CHECK needs prevResult")

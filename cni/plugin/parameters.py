@@ -5,7 +5,7 @@ CNI specification section 2, "Parameters"; containernetworking/cni pkg/skel (tab
 
 from cni import syntax
 from cni.errors import INVALID_ENVIRONMENT, CNIError
-from cni.plugin.http1 import quoted
+from cni.plugin.attachment import Attachment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ REQUIRED = {
     "VERSION": (),
 }
 
-PENDING_FOLDER = "/var/lib/spiderpool-ipam/pending"
-_NAME_LENGTH = 200  # characters; NAME_MAX is 255, suffix included
-
 # upstream's K8sArgs (spiderpool cmd/spiderpool/cmd/cni_types.go)
 _KNOWN_ARGS = {
     "IgnoreUnknown",
@@ -36,31 +33,6 @@ _KNOWN_ARGS = {
     "K8S_POD_INFRA_CONTAINER_ID",
     "K8S_POD_UID",
 }
-
-
-class Attachment:
-    """(container ID, interface name), and what else the runtime said of it; texts, empty where unknown."""
-
-    __slots__ = ("container_id", "ifname", "netns", "pod_name", "pod_namespace", "pod_uid", "requested_ip")
-
-    def __init__(self, container_id: str, ifname: str, netns: str, cni_args: dict[str, str]) -> None:
-        self.container_id = container_id
-        self.ifname = ifname
-        self.netns = netns
-        self.pod_namespace = cni_args.get("K8S_POD_NAMESPACE", "")
-        self.pod_name = cni_args.get("K8S_POD_NAME", "")
-        self.pod_uid = cni_args.get("K8S_POD_UID", "")
-        self.requested_ip = cni_args.get("IP", "")
-
-    def pending_path(self, network: str) -> str:
-        """Name the file in which a release is written down that the agent did not take (pending.py).
-
-        It is one for all containers of a pod, as an allocation of the embedded agent is: an ADD finds what is pending
-        of the pod's earlier containers by one look. Should two names be cut to the same one, they share a file: each
-        line in it says whose it is.
-        """
-        name = f"{network}~{self.pod_uid or self.container_id}~{self.ifname}"
-        return f"{PENDING_FOLDER}/{quoted(name)[:_NAME_LENGTH]}.release"
 
 
 def read(command: str, environ: "Mapping[bytes, bytes]") -> Attachment | None:

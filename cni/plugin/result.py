@@ -5,7 +5,7 @@ CNI specification section 5 ("Success", "Delegated plugins (IPAM)"); forms: cont
 """
 
 from cni.cni_versions import ADDRESS_HAS_VERSION, ONE_OBJECT_PER_FAMILY
-from cni.errors import BAD_AGENT_ANSWER, UNSUPPORTED_FIELD, CNIError
+from cni.errors import UNSUPPORTED_FIELD, CNIError
 from cni.plugin import ip_address
 
 TYPE_CHECKING = False
@@ -130,4 +130,6 @@ def _per_family(
 
 
 def _senseless(details: str) -> CNIError:
-    return CNIError(BAD_AGENT_ANSWER, "the agent's answer to ADD makes no sense: see the agent's log", details)
+    from cni.plugin import agent_errors
+
+    return agent_errors.senseless("ADD", details)

@@ -12,16 +12,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cni.agent.pools import PoolError, read_pools
+from cni.defaults import PENDING_FOLDER
 from cni.installer.conflist.document import ConflistError, find, ipam_text, put_back, swap
 from cni.plugin import __main__ as plugin
-from cni.plugin import detection, log_rotation, operations, recovery, result
-from cni.plugin.pending import FOLDER
+from cni.plugin import _rare_validators, agent_errors, check, detection, log_rotation, operations, recovery, result
+from cni.plugin.agent_client import NO_LIMIT
 from tests.fuzz.__main__ import COMMANDS, SOCKET
 
 POD = b"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_UID=u-1"
 CONF = b'{"cniVersion":"1.0.0","name":"n","type":"calico","ipam":{"type":"spiderpool","ipam_unix_socket_path":"%s"}}'
 SILENT = {b"DEL", b"CHECK", b"STATUS", b"GC"}
-LOADED_LATER = (detection, log_rotation, recovery, result)  # in the chroot there is nothing to import from
+# In the chroot there is nothing to import from.
+LOADED_LATER = (_rare_validators, agent_errors, check, detection, log_rotation, recovery, result)
 
 
 class Agent:
@@ -59,7 +61,7 @@ def call(environ: Mapping[bytes, bytes], stdin: bytes) -> None:
         for descriptor in descriptors:
             os.close(descriptor)
         # What one input leaves pending must not slow the next one down.
-        for path in Path(FOLDER).glob("*"):
+        for path in Path(PENDING_FOLDER).glob("*"):
             path.unlink()
 
 
@@ -83,9 +85,9 @@ def environment(command: str, args: bytes = POD) -> dict[bytes, bytes]:
 
 def set_up() -> Agent:
     """Serve the agent; have nobody wait for one that is not there, as that is no hang."""
-    operations.PATIENCE.clear()
-    operations.CHECK_RETRY = 0.0
-    operations.TIMEOUTS.update(dict.fromkeys(operations.TIMEOUTS, 1))
+    operations.LIMITS.update(dict.fromkeys(operations.LIMITS, (NO_LIMIT, NO_LIMIT, 0)))
+    operations.LIMITS.update(DEL=(1, 1, 0), STATUS=(1, 1, 0))
+    check.RETRY = 0.0
     return Agent()
 
 

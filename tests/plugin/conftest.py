@@ -9,5 +9,5 @@ import pytest
 def pending_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The folder in the place of the fixed one; it does not exist yet."""
     folder = tmp_path / "state/pending"
-    monkeypatch.setattr("cni.plugin.parameters.PENDING_FOLDER", str(folder))
+    monkeypatch.setattr("cni.defaults.PENDING_FOLDER", str(folder))
     return folder

@@ -12,10 +12,11 @@ import pytest
 from pydantic import TypeAdapter
 
 from cni.contracts.agent_api import IpamBatchDelArgs
+from cni.deadline import Deadline
 from cni.errors import BAD_AGENT_ANSWER, TRY_AGAIN_LATER, CNIError
-from cni.plugin.agent_client import AgentClient
+from cni.plugin.agent_client import NOTHING, SOMETHING, AgentClient
+from cni.plugin.attachment import Attachment
 from cni.plugin.netconf import NetConf
-from cni.plugin.parameters import Attachment
 
 ATTACHMENT = Attachment("c1", "eth0", "/netns", {})
 NETCONF = NetConf({"name": "net", "ipam": {}})
@@ -62,7 +63,7 @@ def hear_and_sleep(connection: socket.socket) -> None:
 def release(path: str, timeout: float = 5) -> CNIError:
     started = time.monotonic()
     with pytest.raises(CNIError) as raised:
-        AgentClient(path, timeout).release(ATTACHMENT, NETCONF)
+        AgentClient(path, Deadline(timeout)).release(ATTACHMENT, NETCONF)
     assert time.monotonic() - started < timeout + 0.5
     return raised.value
 
@@ -80,7 +81,7 @@ def test_the_whole_request_arrives_and_the_writing_side_stays_open(agent: Callab
             seen.append("open")
         connection.sendall(OK)
 
-    AgentClient(agent(serve), 5).release(ATTACHMENT, NETCONF)
+    AgentClient(agent(serve), Deadline(5)).release(ATTACHMENT, NETCONF)
     assert seen == ["open"]
     assert request.startswith(b"DELETE /v1/ipam/ip HTTP/1.1\r\nHost: ")
     assert b'"network":"net"' in request
@@ -132,7 +133,7 @@ def test_a_backlog_that_drains_serves_the_call(full_backlog: socket.socket) -> N
 
     thread = threading.Thread(target=drain)
     thread.start()
-    AgentClient(full_backlog.getsockname(), 5).release(ATTACHMENT, NETCONF)
+    AgentClient(full_backlog.getsockname(), Deadline(5)).release(ATTACHMENT, NETCONF)
     thread.join()
 
 
@@ -168,17 +169,17 @@ def test_an_add_whose_answer_has_begun_may_hold_an_address(agent: Callable[[Serv
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
         time.sleep(0.6)
 
-    client = AgentClient(agent(stall), 0.3)
+    client = AgentClient(agent(stall), Deadline(0.3))
     with pytest.raises(CNIError, match=str(TRY_AGAIN_LATER)):
         client.add(ATTACHMENT, NETCONF)
-    assert client.may_hold
+    assert client.holds == SOMETHING
 
 
 def test_an_add_that_nobody_answered_holds_nothing(tmp_path: Path) -> None:
-    client = AgentClient(str(tmp_path / "s"), 1)
+    client = AgentClient(str(tmp_path / "s"), Deadline(1))
     with pytest.raises(CNIError, match=str(TRY_AGAIN_LATER)):
         client.add(ATTACHMENT, NETCONF)
-    assert not client.may_hold
+    assert client.holds == NOTHING
 
 
 def test_a_huge_answer_is_read_whole_and_cut_to_what_a_log_line_can_bear(agent: Callable[[Serve], str]) -> None:
@@ -211,17 +212,17 @@ def test_an_agent_that_restarts_is_waited_for(away: str, tmp_path: Path) -> None
 
     thread = threading.Thread(target=come_back)
     thread.start()
-    AgentClient(path, 5, patience=3).release(ATTACHMENT, NETCONF)
+    AgentClient(path, Deadline(5), connect_retry=3).release(ATTACHMENT, NETCONF)
     thread.join()
 
 
-@pytest.mark.parametrize(("patience", "timeout"), [(0.4, 5), (3, 0.4)], ids=["patience", "deadline"])
+@pytest.mark.parametrize(("retry", "timeout"), [(0.4, 5), (3, 0.4)], ids=["retry", "deadline"])
 def test_an_agent_that_stays_away_is_code_11_with_operation_and_seconds(
-    patience: float, timeout: float, tmp_path: Path
+    retry: float, timeout: float, tmp_path: Path
 ) -> None:
     started = time.monotonic()
     with pytest.raises(CNIError) as raised:
-        AgentClient(str(tmp_path / "s"), timeout, patience).add(ATTACHMENT, NETCONF)
+        AgentClient(str(tmp_path / "s"), Deadline(timeout), retry).add(ATTACHMENT, NETCONF)
     assert 0.4 <= time.monotonic() - started < 0.7
     assert raised.value.code == TRY_AGAIN_LATER
     assert "cannot reach the spiderpool-agent on this node for POST /v1/ipam/ip, tried for 0.4 s" in raised.value.msg
@@ -230,7 +231,7 @@ def test_an_agent_that_stays_away_is_code_11_with_operation_and_seconds(
 def test_a_connection_may_have_less_time_than_the_call(full_backlog: socket.socket) -> None:
     started = time.monotonic()
     with pytest.raises(CNIError, match=r"within 0\.3 s"):
-        AgentClient(full_backlog.getsockname(), 5, connect_timeout=0.3).release(ATTACHMENT, NETCONF)
+        AgentClient(full_backlog.getsockname(), Deadline(5), connect_timeout=0.3).release(ATTACHMENT, NETCONF)
     assert 0.3 <= time.monotonic() - started < 0.6
 
 
@@ -253,7 +254,7 @@ def test_a_conflicts_addresses_are_released_with_the_flag_and_a_refusal_is_told_
         heard.append(connection.recv(65536))
         connection.sendall(response)
 
-    said = AgentClient(agent(serve), 5).release_conflicting(ATTACHMENT, NETCONF)
+    said = AgentClient(agent(serve), Deadline(5)).release_conflicting(ATTACHMENT, NETCONF)
     assert bool(said) == bool(words)
     assert words in said
     head, _, body = heard[0].partition(b"\r\n\r\n")
@@ -269,6 +270,6 @@ def test_seconds_counts_the_time_in_the_agent(agent: Callable[[Serve], str]) -> 
         time.sleep(0.2)
         connection.sendall(OK)
 
-    client = AgentClient(agent(serve), 5)
+    client = AgentClient(agent(serve), Deadline(5))
     client.require_healthy()
     assert 0.2 <= client.seconds < 1

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from cni.deadline import Deadline
 from cni.errors import ADDRESS_CONFLICT, INTERNAL, INVALID_NETNS, TRY_AGAIN_LATER, CNIError
-from cni.plugin import detection
-from cni.plugin.parameters import Attachment
+from cni.plugin import detection, netlink
+from cni.plugin.attachment import Attachment
 from cni.plugin.result import Address
 from tests.segment import Segment, path, segment
 
@@ -50,7 +51,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 def run(netns: str, seconds: float = 20, ifname: str = "lo") -> str:
     """Ask for the probing of an address; "lo" is in every namespace."""
-    return detection.run(Attachment("c", ifname, netns, {}), [Address(ADDRESS)], time.monotonic() + seconds)
+    return detection.run(Attachment("c", ifname, netns, {}), [Address(ADDRESS)], Deadline(seconds))
 
 
 def error_of(netns: str, seconds: float = 20) -> tuple[int, str, str]:
@@ -85,9 +86,9 @@ def test_asking_for_the_link_takes_less_than_a_tenth_of_an_add(lan: Segment, sho
 
 
 def test_a_link_of_our_own_namespace_does_not_count(lan: Segment) -> None:
-    assert not detection._lacks_link("/proc/self/ns/net", "lo")
-    assert detection._lacks_link(path(lan.add()), "br0")
-    assert not detection._lacks_link(path(lan.name), "br0")
+    assert not netlink.lacks_link("/proc/self/ns/net", "lo")
+    assert netlink.lacks_link(path(lan.add()), "br0")
+    assert not netlink.lacks_link(path(lan.name), "br0")
 
 
 def test_the_child_gets_what_it_needs_to_know_and_no_environment(lan: Segment, install: Install) -> None:
@@ -132,7 +133,7 @@ def test_a_child_that_crashes_or_talks_nonsense_is_code_999(
 ) -> None:
     folder = install(f"echo $$ >pid; {script}")
     code, msg, details = error_of(path(lan.name))
-    assert (code, msg) == (INTERNAL, detection._NOT_RUN)
+    assert (code, msg) == (INTERNAL, detection.NOT_PROBED)
     assert words in details
     assert is_reaped(int((folder / "pid").read_text()))
 

@@ -22,7 +22,7 @@ ALLOWED = {
     # ours
     "cni", "cni.cni_versions", "cni.deadline", "cni.defaults", "cni.errors", "cni.syntax",
     "cni.plugin", "cni.plugin.__main__", "cni.plugin._validators", "cni.plugin.agent_client", "cni.plugin.http1",
-    "cni.plugin.interrupts",
+    "cni.plugin.attachment", "cni.plugin.call", "cni.plugin.files", "cni.plugin.interrupts",
     "cni.plugin.ip_address", "cni.plugin.json_text", "cni.plugin.log", "cni.plugin.netconf", "cni.plugin.operations",
     "cni.plugin.parameters", "cni.plugin.result", "cni.plugin.validation",
 }  # fmt: skip

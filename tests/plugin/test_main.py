@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cni import defaults
 from cni.plugin import __main__ as plugin
-from cni.plugin import log, operations, result
+from cni.plugin import check, operations, result
 
 SILENT = {b"DEL", b"CHECK", b"STATUS", b"GC"}
 
@@ -153,13 +154,14 @@ def stdins(socket_path: str) -> st.SearchStrategy[bytes]:
 def test_any_input_gives_one_object_or_silence_and_no_traceback(
     agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, show: Callable[[str], None]
 ) -> None:
-    monkeypatch.setattr(log, "DEFAULT_PATH", str(tmp_path / "log"))
-    monkeypatch.setattr(operations, "CHECK_RETRY", 0)
-    monkeypatch.setattr(operations, "PATIENCE", {})
+    monkeypatch.setattr(defaults, "LOG_PATH", str(tmp_path / "log"))
+    monkeypatch.setattr(check, "RETRY", 0)
+    limits = {command: (*limit[:2], 0) for command, limit in operations.LIMITS.items()}
+    monkeypatch.setattr(operations, "LIMITS", limits)
     examples = 10_000
     calls = reached = 0
 
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck), database=None)
     @given(environments(), stdins(agent.path), st.sampled_from(ANSWERS) | st.binary(max_size=50))
     def any_input(environ: dict[bytes, bytes], stdin: bytes, answer: bytes) -> None:
         nonlocal calls, reached
@@ -187,7 +189,7 @@ def test_an_unforeseen_failure_is_code_999_and_not_a_traceback(monkeypatch: pyte
     def fail(*_: object) -> None:
         raise SystemExit("by hand")
 
-    monkeypatch.setattr(log, "DEFAULT_PATH", str(tmp_path / "log"))
+    monkeypatch.setattr(defaults, "LOG_PATH", str(tmp_path / "log"))
     monkeypatch.setattr(plugin, "run", fail)
     status, stdout, _ = call({b"CNI_COMMAND": b"ADD"}, b"{}")
     assert status == 1
@@ -228,7 +230,7 @@ def test_an_answer_that_fails_in_an_unforeseen_way_is_given_back(
 def test_a_broken_environment_is_logged_where_the_configuration_says(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(log, "DEFAULT_PATH", str(tmp_path / "default"))
+    monkeypatch.setattr(defaults, "LOG_PATH", str(tmp_path / "default"))
     document = {"name": "net", "ipam": {"log_file_path": str(tmp_path / "log")}}
     call({b"CNI_COMMAND": b"ADD"}, json.dumps(document).encode())
     assert json.loads((tmp_path / "log").read_text())["code"] == 4

@@ -1,50 +1,26 @@
-"""What is pending, on real files and against real sockets: the embedded agent's, and one that answers as a real one."""
+"""Pending releases on disk: the files, their lock, what is kept of them."""
 
 import json
 import multiprocessing
-import os
-import socketserver
 import stat
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from multiprocessing.synchronize import Barrier
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from cni.plugin import parameters, pending
-from cni.plugin.parameters import Attachment
-from tests.agent.agent_process import ROOT, Agent, add_args, pool, running_agent, write_pools
-
-FIELDS = ("containerID", "ifName", "podNamespace", "podName", "podUID", "network")
-
-
-def release(uid: str, container: str = "") -> dict[str, str]:
-    args = add_args(uid, container)
-    return {field: args[field] for field in FIELDS}
-
-
-def path_of(of: dict[str, str], folder: Path) -> str:
-    attachment = Attachment(of["containerID"], of["ifName"], "", {"K8S_POD_UID": of["podUID"]})
-    return str(folder / Path(attachment.pending_path(of["network"])).name)
-
-
-def write(folder: Path, socket: Path, uid: str, container: str = "") -> Path:
-    of = release(uid, container)
-    pending.write(path_of(of, folder), str(socket), of)
-    return Path(path_of(of, folder))
-
-
-def replay(folder: Path, **options: object) -> tuple[dict[str, int], list[str]]:
-    lines: list[str] = []
-    outcome = pending.replay(str(folder), report=lines.append, **options)  # type: ignore[arg-type]
-    return {name: getattr(outcome, name) for name in pending.Outcome.__slots__ if getattr(outcome, name)}, lines
+from cni.deadline import Deadline
+from cni.plugin import pending
+from cni.plugin import replay as replaying
+from tests.agent.agent_process import Agent, add_args, pool, running_agent, write_pools
+from tests.plugin.pending_releases import (
+    EMBEDDED,
+    answer,
+    release,
+    replay,
+    scripted_agent,
+    write,
+)
 
 
 @pytest.fixture
@@ -53,36 +29,6 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
         tmp_path, write_pools(tmp_path / "pools", pool("a", "10.244.0.1-10.244.0.250", default=True))
     ) as agent:
         yield agent
-
-
-@contextmanager
-def scripted_agent(path: Path, answers: dict[bytes, bytes], delay: float = 0) -> Iterator[list[bytes]]:
-    """Serve answers by method, as no embedded agent gives them; yields the requests' first lines."""
-    heard: list[bytes] = []
-
-    class Conversation(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            line = self.rfile.readline()
-            heard.append(line)
-            time.sleep(delay if line.startswith(b"DELETE") else 0)
-            self.wfile.write(answers[line.split()[0]])
-
-    with socketserver.ThreadingUnixStreamServer(str(path), Conversation) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield heard
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def answer(status: int, body: bytes = b"") -> bytes:
-    return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
-
-
-UNKNOWN_PATH = answer(404, b'{"code":404,"message":"path /v1/ipam/allocations was not found"}')
-EMBEDDED = answer(200, b'{"allocations":[]}')
 
 
 def test_two_releases_of_one_attachment_are_one_line_of_one_file_that_only_its_owner_reads(tmp_path: Path) -> None:
@@ -104,274 +50,15 @@ def test_no_folder_is_nothing_pending_and_is_not_made(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_the_embedded_agent_is_sent_what_is_pending_and_frees_it(agent: Agent, tmp_path: Path) -> None:
-    folder = tmp_path / "pending"
-    for uid in ("u1", "u2", "u3"):
-        agent.add(add_args(uid))
-    write(folder, agent.socket_path, "u1")
-    write(folder, agent.socket_path, "u2")
-    assert replay(folder) == ({"released": 2}, [])
-    assert [held["podUID"] for held in agent.allocations()] == ["u3"]
-    assert pending.count(str(folder)) == 0
-    assert not list(folder.iterdir())
-
-
-def test_a_late_release_of_an_earlier_container_leaves_the_living_one_its_address(agent: Agent, tmp_path: Path) -> None:
-    agent.add(add_args("u1", "old"))
-    write(tmp_path / "pending", agent.socket_path, "u1", "old")
-    agent.add(add_args("u1", "new"))
-    assert replay(tmp_path / "pending")[0] == {"released": 1}
-    assert [held["containerIDs"] for held in agent.allocations()] == [["new"]]
-
-
 def test_forgetting_one_container_keeps_what_is_pending_of_the_pods_others(agent: Agent, tmp_path: Path) -> None:
     path = write(tmp_path / "pending", agent.socket_path, "u1", "old")
     assert write(tmp_path / "pending", agent.socket_path, "u1", "older") == path
     assert pending.count(str(tmp_path / "pending")) == 1
-    assert pending.forget(str(path), release("u1", "old"))
-    assert not pending.forget(str(path), release("u1", "old"))
+    assert pending.remove(str(path), release("u1", "old"), Deadline(10))
+    assert not pending.remove(str(path), release("u1", "old"), Deadline(10))
     assert [json.loads(line)["release"]["containerID"] for line in path.read_text().splitlines()] == ["older"]
-    assert pending.forget(str(path), release("u1", "older"))
+    assert pending.remove(str(path), release("u1", "older"), Deadline(10))
     assert not path.exists()
-
-
-@pytest.mark.parametrize("unknown", [UNKNOWN_PATH, answer(405), answer(501, b'"x"')], ids=["404", "405", "501"])
-def test_a_real_agent_is_never_sent_a_late_release(unknown: bytes, tmp_path: Path) -> None:
-    write(tmp_path / "pending", tmp_path / "s", "u1")
-    with scripted_agent(tmp_path / "s", {b"GET": unknown, b"DELETE": answer(200)}) as heard:
-        done, lines = replay(tmp_path / "pending")
-    assert done == {"left_to_controller": 1}
-    assert lines == ["pending release of eth0 of pod default/pod-u1, container c-u1: left to spiderpool-controller"]
-    assert heard == [b"GET /v1/ipam/allocations HTTP/1.1\r\n"]
-    assert pending.count(str(tmp_path / "pending")) == 0
-
-
-@pytest.mark.parametrize(
-    "answers",
-    [
-        None,
-        {b"GET": b""},
-        {b"GET": b"HTTP/1.1 2"},
-        {b"GET": answer(500, b'"busy"')},
-        {b"GET": answer(200)},
-        {b"GET": answer(200, b'{"alloc')},
-        {b"GET": answer(200, b'{"ok":true}')},
-        {b"GET": EMBEDDED, b"DELETE": answer(500, b'"busy"')},
-        {b"GET": EMBEDDED, b"DELETE": b""},
-    ],
-    ids=["nobody", "hangs up", "cut", "500", "empty", "half", "another", "DELETE 500", "DELETE hangs up"],
-)
-def test_what_no_agent_has_taken_is_kept(answers: dict[bytes, bytes] | None, tmp_path: Path) -> None:
-    path = write(tmp_path / "pending", tmp_path / "s", "u1")
-    before = path.read_bytes()
-    if answers is None:
-        assert replay(tmp_path / "pending") == ({"kept": 1}, [])
-    else:
-        with scripted_agent(tmp_path / "s", answers):
-            assert replay(tmp_path / "pending") == ({"kept": 1}, [])
-    assert path.read_bytes() == before
-
-
-def test_an_agent_that_hangs_is_asked_once_for_all_that_it_owes(tmp_path: Path) -> None:
-    for number in range(20):
-        write(tmp_path / "pending", tmp_path / "s", f"u{number}")
-    started = time.monotonic()
-    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=3) as heard:
-        assert replay(tmp_path / "pending")[0] == {"kept": 20}
-    assert [line.split()[0] for line in heard] == [b"GET", b"DELETE"]
-    assert time.monotonic() - started < 6
-
-
-# A clock that was set back makes a record one of the future.
-@pytest.mark.parametrize("seconds", [-pending.EXPIRY - 1, pending.EXPIRY + 60], ids=["yesterday", "tomorrow"])
-def test_a_release_of_another_day_is_dropped_unsent(seconds: int, tmp_path: Path) -> None:
-    path = write(tmp_path / "pending", tmp_path / "s", "u1")
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "time": record["time"] + seconds}))
-    write(tmp_path / "pending", tmp_path / "s", "u2")
-    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}) as heard:
-        done, lines = replay(tmp_path / "pending")
-    assert done == {"dropped": 1, "released": 1}
-    assert len([line for line in heard if line.startswith(b"DELETE")]) == 1
-    assert lines == [
-        "pending release of eth0 of pod default/pod-u1, container c-u1: dropped, older than 24 hours",
-    ]
-
-
-WHOLE = json.dumps({"time": 2**33, "socketPath": "/s", "release": release("u2")}).encode()
-DAMAGES = {
-    "empty": b"",
-    "cut": WHOLE[:40],
-    "not JSON": b"\x00\xff" * 20,
-    "another's": b'{"name":"net","cniVersion":"1.0.0"}',
-    "a list": b"[1]",
-    "no container": WHOLE.replace(b"containerID", b"container"),
-    "a text for the time": WHOLE.replace(b"8589934592", b'"now"'),
-    "a time of 400 digits": WHOLE.replace(b"8589934592", b"9" * 400),
-    "nested 10,000 deep": b"[" * 10_000,
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
-def test_a_damaged_file_is_dropped_and_stops_no_other(damage: bytes, agent: Agent, tmp_path: Path) -> None:
-    folder = tmp_path / "pending"
-    for uid in ("u1", "u3"):
-        agent.add(add_args(uid))
-        write(folder, agent.socket_path, uid)
-    Path(path_of(release("u2"), folder)).write_bytes(damage)
-    done, lines = replay(folder)
-    assert done == {"released": 2, "dropped": 1}
-    assert lines == ["a pending release that is damaged: dropped"]
-    assert not agent.allocations()
-    assert pending.count(str(folder)) == 0
-
-
-OUT_OF_DESCRIPTORS = """
-import resource, sys
-from cni.plugin import pending
-lines = []
-resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))  # one beside stdin, stdout and stderr: that is the lock's
-outcome = pending.replay(sys.argv[1], report=lines.append)
-print(outcome.kept, outcome.dropped, lines)
-"""
-
-
-def test_a_file_that_cannot_be_read_at_present_is_kept_and_told(tmp_path: Path) -> None:
-    path = write(tmp_path / "pending", tmp_path / "s", "u1")
-    before = path.read_bytes()
-    command = [sys.executable, "-c", OUT_OF_DESCRIPTORS, str(tmp_path / "pending")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == f"1 0 ['{path}: Too many open files']\n", done.stderr
-    assert path.read_bytes() == before
-
-
-def test_what_is_no_file_of_ours_is_left_alone(agent: Agent, tmp_path: Path) -> None:
-    folder = tmp_path / "pending"
-    write(folder, agent.socket_path, "u1")
-    (folder / "notes.txt").write_text("an operator's")
-    (folder / ".new").write_text('{"cut')
-    (folder / "a-folder.release").mkdir()
-    os.mkfifo(folder / "a-fifo.release")
-    (folder / "a-link.release").symlink_to("/etc/hostname")
-    done, lines = replay(folder)
-    assert done["released"] == 1
-    assert any("a-folder.release" in line for line in lines)
-    assert (folder / "notes.txt").read_text() == "an operator's"
-    assert Path("/etc/hostname").exists()
-    assert replay(folder)[0].get("released") is None
-
-
-def test_a_limit_ends_after_so_many_and_the_rest_follows(agent: Agent, tmp_path: Path) -> None:
-    for number in range(5):
-        write(tmp_path / "pending", agent.socket_path, f"u{number}")
-    assert [replay(tmp_path / "pending", limit=2)[0] for _ in range(4)] == [
-        {"released": 2},
-        {"released": 2},
-        {"released": 1},
-        {},
-    ]
-
-
-def test_a_limit_counts_the_releases_in_a_file_and_time_ends_between_two_of_them(tmp_path: Path) -> None:
-    for number in range(6):
-        path = write(tmp_path / "pending", tmp_path / "s", "u1", f"c{number}")
-    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=0.3) as heard:
-        assert replay(tmp_path / "pending", limit=1)[0] == {"released": 1}
-        assert len(path.read_text().splitlines()) == 5
-        started = time.monotonic()
-        assert replay(tmp_path / "pending", seconds=1)[0] == {"released": 3, "kept": 2}
-        assert time.monotonic() - started < 1.2
-    assert len([line for line in heard if line.startswith(b"DELETE")]) == 5
-    assert len(path.read_text().splitlines()) == 2
-
-
-def test_a_file_whose_agent_is_gone_does_not_stand_before_the_others_for_ever(agent: Agent, tmp_path: Path) -> None:
-    for number in range(10):
-        write(tmp_path / "pending", tmp_path / "gone", f"a{number}")
-    write(tmp_path / "pending", agent.socket_path, "z")
-    released = 0
-    for _ in range(2000):
-        released += replay(tmp_path / "pending", limit=1)[0].get("released", 0)
-        if released:
-            break
-    assert released
-
-
-def test_sockets_are_looked_for_where_the_node_is_mounted(agent: Agent, tmp_path: Path) -> None:
-    agent.add(add_args("u1"))
-    write(tmp_path / "pending", Path("/run/x.sock"), "u1")
-    asked: list[str] = []
-
-    def place(path: str) -> str:
-        asked.append(path)
-        return str(agent.socket_path)
-
-    assert replay(tmp_path / "pending", place=place)[0] == {"released": 1}
-    assert set(asked) == {"/run/x.sock"}
-    assert not agent.allocations()
-
-
-def _replay_all(folder: str, start: Barrier, results: "multiprocessing.Queue[int]") -> None:
-    start.wait()
-    lines: list[str] = []
-    released = 0
-    for _ in range(3):
-        released += pending.replay(folder, report=lines.append).released
-    assert not lines, lines
-    results.put(released)
-
-
-def test_many_processes_replay_at_once_and_nothing_is_lost(
-    agent: Agent, tmp_path: Path, show: Callable[[str], None]
-) -> None:
-    folder, number = tmp_path / "pending", 60
-    for index in range(number):
-        agent.add(add_args(f"u{index}"))
-        write(folder, agent.socket_path, f"u{index}")
-    forks = multiprocessing.get_context("fork")
-    results: multiprocessing.Queue[int] = forks.Queue()
-    together = forks.Barrier(6)
-    replayers = [forks.Process(target=_replay_all, args=(str(folder), together, results)) for _ in range(6)]
-    for process in replayers:
-        process.start()
-    released = [results.get(timeout=60) for _ in replayers]
-    for process in replayers:
-        process.join()
-    assert [process.exitcode for process in replayers] == [0] * 6
-    show(f"6 processes replayed {number} releases at once: {released}, each once")
-    assert sum(released) == number
-    assert len([share for share in released if share]) > 1, "they did not get in each other's way"
-    assert not agent.allocations()
-    assert pending.count(str(folder)) == 0
-
-
-def test_an_add_waits_for_a_release_of_its_own_attachment_that_is_under_way(tmp_path: Path) -> None:
-    path = write(tmp_path / "pending", tmp_path / "s", "u1")
-    forks = multiprocessing.get_context("fork")
-    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=1) as heard:
-        other = forks.Process(target=pending.replay, args=(str(tmp_path / "pending"),))
-        other.start()
-        while not any(line.startswith(b"DELETE") for line in heard):
-            time.sleep(0.01)
-        started = time.monotonic()
-        assert path.exists(), "an ADD must see that a release is under way"
-        pending.forget(str(path), release("u1"))
-        assert time.monotonic() - started > 0.7
-        other.join()
-    assert not path.exists()
-
-
-def test_a_lock_that_is_not_let_go_is_an_error_in_time(tmp_path: Path) -> None:
-    path = write(tmp_path / "pending", tmp_path / "s", "u1")
-    forks = multiprocessing.get_context("fork")
-    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=1) as heard:
-        other = forks.Process(target=pending.replay, args=(str(tmp_path / "pending"),))
-        other.start()
-        while not any(line.startswith(b"DELETE") for line in heard):
-            time.sleep(0.01)
-        with pytest.raises(BlockingIOError):
-            pending.forget(str(path), release("u1"), 0.2)
-        other.join()
 
 
 def test_what_cannot_be_written_is_an_os_error_and_leaves_what_was_there(tmp_path: Path) -> None:
@@ -386,16 +73,33 @@ def test_what_cannot_be_written_is_an_os_error_and_leaves_what_was_there(tmp_pat
     assert path.read_bytes() == before
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.text(max_size=300).map("net".__add__), st.text(min_size=1, max_size=300), st.text(min_size=1, max_size=15))
-def test_any_names_make_one_plain_file_name(network: str, uid: str, ifname: str) -> None:
-    path = Attachment("c", ifname, "", {"K8S_POD_UID": uid}).pending_path(network)
-    assert path.startswith(parameters.PENDING_FOLDER + "/")
-    name = path.removeprefix(parameters.PENDING_FOLDER + "/")
-    assert "/" not in name
-    assert len(name.encode()) <= 255
-    assert name.endswith(".release")
-    assert not name.startswith(".")
+def test_an_add_waits_for_a_release_of_its_own_attachment_that_is_under_way(tmp_path: Path) -> None:
+    path = write(tmp_path / "pending", tmp_path / "s", "u1")
+    forks = multiprocessing.get_context("fork")
+    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=1) as heard:
+        other = forks.Process(target=replaying.replay, args=(str(tmp_path / "pending"),))
+        other.start()
+        while not any(line.startswith(b"DELETE") for line in heard):
+            time.sleep(0.01)
+        started = time.monotonic()
+        assert path.exists(), "an ADD must see that a release is under way"
+        pending.remove(str(path), release("u1"), Deadline(10))
+        assert time.monotonic() - started > 0.7
+        other.join()
+    assert not path.exists()
+
+
+def test_a_lock_that_is_not_let_go_is_an_error_in_time(tmp_path: Path) -> None:
+    path = write(tmp_path / "pending", tmp_path / "s", "u1")
+    forks = multiprocessing.get_context("fork")
+    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=1) as heard:
+        other = forks.Process(target=replaying.replay, args=(str(tmp_path / "pending"),))
+        other.start()
+        while not any(line.startswith(b"DELETE") for line in heard):
+            time.sleep(0.01)
+        with pytest.raises(BlockingIOError):
+            pending.remove(str(path), release("u1"), Deadline(0.2))
+        other.join()
 
 
 def test_pods_whose_names_are_cut_alike_share_a_file_and_are_told_apart(agent: Agent, tmp_path: Path) -> None:
@@ -404,6 +108,6 @@ def test_pods_whose_names_are_cut_alike_share_a_file_and_are_told_apart(agent: A
         agent.add(add_args(uid, container=f"c{uid[-1]}"))
     paths = {write(tmp_path / "pending", agent.socket_path, uid, f"c{uid[-1]}") for uid in uids}
     assert len(paths) == 1
-    assert pending.forget(str(paths.pop()), release(uids[0], "ca"))
+    assert pending.remove(str(paths.pop()), release(uids[0], "ca"), Deadline(10))
     assert replay(tmp_path / "pending")[0] == {"released": 1}
     assert [held["podUID"] for held in agent.allocations()] == uids[:1]

@@ -17,8 +17,9 @@ import pytest
 
 from cni.plugin import __main__ as plugin
 from cni.plugin import operations, pending
+from cni.plugin import replay as replaying
 from tests.agent.agent_process import Agent, pool, running_agent, write_pools
-from tests.plugin.test_pending import EMBEDDED, UNKNOWN_PATH, answer, scripted_agent
+from tests.plugin.pending_releases import EMBEDDED, UNKNOWN_PATH, answer, scripted_agent
 
 ADDED = answer(200, b'{"ips":[{"version":4,"address":"10.244.0.1/16","nic":"eth0"}]}')
 
@@ -61,7 +62,7 @@ class Node:
 
 @pytest.fixture
 def node(tmp_path: Path, pending_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
-    monkeypatch.setattr(operations, "PATIENCE", {"ADD": 0.2, "DEL": 0.2})
+    monkeypatch.setattr(operations, "LIMITS", {"ADD": (100, 100, 0.2), "DEL": (30, 2, 0.2), "GC": (100, 100, 0)})
     return Node(tmp_path, pending_folder)
 
 
@@ -144,7 +145,7 @@ def test_an_add_of_the_same_container_takes_its_pending_release_away(node: Node)
     with embedded_agent(node) as agent:
         assert node.call("ADD")["ips"] == first["ips"]
         assert node.containers() == []
-        pending.replay(str(node.folder))
+        replaying.replay(str(node.folder))
         assert held(agent) == [["c1"]]
 
 
@@ -202,7 +203,7 @@ def test_a_del_that_cannot_be_written_down_is_code_11_in_words_that_are_no_succe
         node.folder.parent.write_text("")
     else:
         missing = "/proc/self/task/0/pending"  # no folder can be made there: No such file or directory
-        monkeypatch.setattr("cni.plugin.parameters.PENDING_FOLDER", missing)
+        monkeypatch.setattr("cni.defaults.PENDING_FOLDER", missing)
     printed = node.call("DEL")
     assert printed["code"] == 11
     words = (printed["msg"] + printed["details"]).lower()
@@ -220,7 +221,7 @@ def _hold_lock(path: str, held: "multiprocessing.synchronize.Event") -> None:
 
 def test_a_del_that_finds_others_writing_all_the_time_says_so(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pending, "LOCK_TIMEOUT", 0.2)
-    monkeypatch.setattr(operations, "TIMEOUTS", {"DEL": 0.5})
+    monkeypatch.setattr(operations, "LIMITS", {"DEL": (0.5, 2, 0.2)})
     node.folder.parent.mkdir(parents=True, exist_ok=True)
     forks = multiprocessing.get_context("fork")
     held = forks.Event()
@@ -263,7 +264,7 @@ def test_other_releases_that_cannot_be_looked_at_fail_no_del(node: Node, monkeyp
         raise OverflowError("by hand")
 
     node.call("DEL", "c1", "u1")
-    monkeypatch.setattr(pending, "replay", fail)
+    monkeypatch.setattr(replaying, "replay", fail)
     with scripted_agent(node.socket, {b"DELETE": answer(200)}):
         assert node.call("DEL", "c2", "u2") == {}
     assert node.last_line["warning"] == "other releases stay pending: by hand"
@@ -336,8 +337,7 @@ def test_an_add_that_was_refused_or_not_heard_leaves_nothing_pending(node: Node)
 def test_a_del_gives_up_connecting_long_before_it_gives_up_an_answer(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations, "DEL_CONNECT_TIMEOUT", 0.3)
-    monkeypatch.setattr(operations, "TIMEOUTS", {"DEL": 1})
+    monkeypatch.setattr(operations, "LIMITS", {"DEL": (1, 0.3, 0.2)})
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
         listener.bind(str(node.socket))
         listener.listen(0)

@@ -27,7 +27,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cni.deadline import Deadline
+from cni.defaults import PENDING_FOLDER
 from cni.plugin import pending
+from cni.plugin.replay import replay
 from tests import requirements
 from tests.e2e.conftest import Agent
 from tests.own_state import with_own_state
@@ -72,7 +75,7 @@ class Trouble:
             self._kinds[kind]()
             self.done[kind] += 1
             if time.monotonic() - self._replayed > REPLAY_EVERY:
-                pending.replay()
+                replay(PENDING_FOLDER)
                 self._replayed = time.monotonic()
 
     def _kill(self) -> None:
@@ -140,8 +143,8 @@ class Soak:
     def settle(self, staying: list[Pod]) -> list[Verdict]:
         """End all trouble, do what is pending, collect garbage, stop the last pods; say what is left at each step."""
         self.proxy.is_calm = self.runtime.is_calm = True
-        pending.replay(seconds=math.inf)
-        left = pending.count()
+        replay(PENDING_FOLDER, deadline=Deadline(math.inf))
+        left = pending.count(PENDING_FOLDER)
         wanted = {address: pod.name for pod in staying for address in pod.addresses}
         stray = _difference("addresses held after replay that no pod has", self._held(), wanted)
         valid = [{"containerID": pod.container, "ifname": "eth0"} for pod in staying]

@@ -1,11 +1,12 @@
-"""Pending releases, on the operator's side. Side effects: those of cni/plugin/pending.py, which both sides share."""
+"""Pending releases on the operator's side. Side effects: those of the plugin's pending.py and replay.py."""
 
 from collections.abc import Callable
 
 from cni.installer.node.folders import Folders
 from cni.installer.node.host_root import below
 from cni.plugin import pending
-from cni.plugin.pending import Outcome
+from cni.plugin.replay import Outcome
+from cni.plugin.replay import replay as send
 
 
 def count(folders: Folders) -> int:
@@ -15,8 +16,8 @@ def count(folders: Folders) -> int:
 
 def replay(folders: Folders, report: Callable[[str], None]) -> Outcome:
     """Send what is pending; `report` gets a line for each release that is given up."""
-    return pending.replay(_folder(folders), place=lambda path: str(below(folders.root, path)), report=report)
+    return send(_folder(folders), find_socket=lambda path: str(below(folders.root, path)), report=report)
 
 
 def _folder(folders: Folders) -> str:
-    return str(folders.state / pending.FOLDER.rpartition("/")[2])
+    return str(folders.state / "pending")

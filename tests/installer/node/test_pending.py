@@ -12,7 +12,7 @@ import pytest
 from cni.cli import watch
 from cni.installer.node import pending as releases
 from cni.installer.watch import Watch
-from cni.plugin import pending
+from cni.plugin.replay import Outcome
 from tests.agent.agent_process import Agent, add_args, pool, running_agent, write_pools
 from tests.installer.sample_node import Node
 
@@ -72,12 +72,12 @@ def test_watch_goes_on_looking_after_the_agent_whatever_happens(monkeypatch: pyt
     stop = threading.Event()
     calls: list[str] = []
 
-    def fail_once(*_: object) -> pending.Outcome:
+    def fail_once(*_: object) -> Outcome:
         calls.append("replay")
         if len(calls) == 1:
             raise OverflowError("by hand")
         stop.set()
-        return pending.Outcome()
+        return Outcome()
 
     monkeypatch.setattr(watch, "AGENT_EVERY", 0.01)
     monkeypatch.setattr(releases, "replay", fail_once)

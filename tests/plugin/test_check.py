@@ -1,16 +1,17 @@
-"""What CHECK compares, and what ADD gives back; the rest of each operation is in the vectors."""
+"""What CHECK compares; the rest of it is in the vectors."""
 
 import time
 from typing import Any
 
 import pytest
 
+from cni.deadline import Deadline
 from cni.errors import BAD_AGENT_ANSWER, CHECK_DIFFERS, CNIError
-from cni.plugin import operations
+from cni.plugin import check as checking
 from cni.plugin.agent_client import AgentClient
+from cni.plugin.attachment import Attachment
+from cni.plugin.call import Call
 from cni.plugin.netconf import NetConf
-from cni.plugin.operations import Call, cmd_check
-from cni.plugin.parameters import Attachment
 
 HELD = {"interface": "eth0", "ipv4": "10.244.100.10/16", "ipv6": "fd00:244::a/64"}
 OTHER = {"interface": "net1", "ipv4": "192.168.0.9/24"}
@@ -20,11 +21,11 @@ class ScriptedAgent(AgentClient):
     """Stands in for the agent's cache, which nobody can hold back on purpose: one answer after the other."""
 
     def __init__(self, *endpoints: dict[str, Any] | None) -> None:
-        super().__init__("/nowhere", 100)
+        super().__init__("/nowhere", Deadline(100))
         self.endpoints = list(endpoints)
 
-    def endpoint(self, attachment: Attachment) -> tuple[bool, dict[str, Any] | None]:
-        return True, self.endpoints.pop(0) if len(self.endpoints) > 1 else self.endpoints[0]
+    def endpoint(self, attachment: Attachment) -> dict[str, Any] | None:
+        return self.endpoints.pop(0) if len(self.endpoints) > 1 else self.endpoints[0]
 
 
 def endpoint(*interfaces: dict[str, str], uid: str = "") -> dict[str, Any]:
@@ -37,12 +38,12 @@ def check(previous: list[str], *endpoints: dict[str, Any] | None, uid: str = "")
     addresses = [{"address": address} for address in previous]
     call.netconf = NetConf({"name": "n", "cniVersion": "1.0.0", "ipam": {}, "prevResult": {"ips": addresses}})
     call.agent = ScriptedAgent(*endpoints)
-    cmd_check(call)
+    checking.compare(call)
 
 
 @pytest.fixture(autouse=True)
 def short_retry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "CHECK_RETRY", 0.5)
+    monkeypatch.setattr(checking, "RETRY", 0.5)
 
 
 def test_prefixes_and_spelling_do_not_matter() -> None:
@@ -90,7 +91,7 @@ def test_a_difference_is_looked_for_until_the_end_of_the_retries() -> None:
     started = time.monotonic()
     with pytest.raises(CNIError):
         check([], endpoint(HELD))
-    assert time.monotonic() - started >= operations.CHECK_RETRY
+    assert time.monotonic() - started >= checking.RETRY
 
 
 def test_pod_uids_are_compared_when_both_are_known() -> None:

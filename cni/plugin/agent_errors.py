@@ -1,0 +1,70 @@
+"""What went wrong between the plugin and the agent, in words that tell an operator what to do. Pure.
+
+Loaded when something has gone wrong.
+"""
+
+from cni.errors import ALLOCATION_REFUSED, BAD_AGENT_ANSWER, TRY_AGAIN_LATER, CNIError
+from cni.plugin.http1 import ProtocolError
+from cni.plugin.validation import Invalid, validate
+
+_WORDS_LIMIT = 65536  # characters of the agent's words that go into a log line
+
+# What the agent's words hold (upstream pkg/constant/errors.go, pkg/ipam) -> what to do about it; the first that fits.
+_HINTS = (
+    ("all IP addresses used out", "the SpiderIPPool is exhausted: add addresses to it, or delete pods"),
+    ("cluster-network multus", "the agent lacks its Multus cluster network: set MULTUS_CLUSTER_NETWORK in its chart"),
+    ("dead Pod", "the pod is terminating and gets no address any more"),
+    ("failed to get Pod", "the agent does not find this pod: was it deleted meanwhile?"),
+    ("no IPPool available", "no SpiderIPPool matches this pod: see its annotations and the pools' affinities"),
+    ("filtered out", "no SpiderIPPool matches this pod: see its annotations and the pools' affinities"),
+    ("is being recycled", "an earlier pod of this name still holds its address: it comes free shortly"),
+)
+
+
+def of_exchange(error: Exception, operation: str, socket_path: str, seconds: float) -> CNIError:
+    """Return the error for a request that got no proper answer within `seconds` (codes 11, 105)."""
+    elapsed = f"{round(seconds, 1):g} s"
+    if isinstance(error, ProtocolError):
+        return senseless(operation, str(error))
+    details = socket_path
+    if isinstance(error, TimeoutError):
+        text = f"the spiderpool-agent did not answer {operation} within {elapsed}: is it overloaded?"
+    elif isinstance(error, EOFError):
+        text = f"the spiderpool-agent closed the connection without an answer to {operation}: is it restarting?"
+    else:
+        text = f"cannot reach the spiderpool-agent on this node for {operation}, tried for {elapsed}"
+        text += ": is its pod running?"
+        details += f": {getattr(error, 'strerror', error)}"
+    return CNIError(TRY_AGAIN_LATER, text, details)
+
+
+def senseless(operation: str, details: str) -> CNIError:
+    """Return the error for an answer that breaks HTTP or the agent's contract (code 105)."""
+    return CNIError(BAD_AGENT_ANSWER, f"the agent's answer to {operation} makes no sense: see the agent's log", details)
+
+
+def unexpected(command: str, status: int, answer: bytes) -> CNIError:
+    """Return the error for an HTTP status that no agent gives (code 105)."""
+    text = f"the agent answered {command} with HTTP status {status}: is it a spiderpool-agent?"
+    return CNIError(BAD_AGENT_ANSWER, text, words(answer))
+
+
+def failed(text: str, answer: bytes) -> CNIError:
+    """Return the error for an agent that says that it failed (code 11)."""
+    return CNIError(TRY_AGAIN_LATER, text, words(answer))
+
+
+def refusal(answer: bytes) -> CNIError:
+    """Return the error for an agent that gives no address (code 100), with a hint where its words are known."""
+    said = words(answer)
+    hints = [hint for sign, hint in _HINTS if sign in said]
+    return CNIError(ALLOCATION_REFUSED, [*hints, "the spiderpool-agent refused to allocate an address"][0], said)
+
+
+def words(answer: bytes) -> str:
+    """Return the agent's words: the text of a JSON string, anything else as it stands, cut to fit into a log line."""
+    try:
+        said: str = validate({"type": "str"}, answer)
+    except Invalid:
+        said = answer.decode("utf-8", "replace")
+    return said[:_WORDS_LIMIT]
