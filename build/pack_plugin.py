@@ -2,10 +2,11 @@
 
 Importing them from PyInstaller's archive would need PyInstaller's own import machinery first: five modules, 3 ms. So
 they are compiled here and lie in the script as one marshalled list, in the order in which they import each other, and a
-short loop runs them. A module that is imported inside functions only is not for every call: it lies there as bytes, and
-is unmarshalled and run when something of it is asked for. What is of no use in a process of 10 ms is left out:
-docstrings, assertions, annotations, garbage collection. Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs
-this must be the bundle's).
+short loop runs them. A module that only functions import is not needed by every call: it lies there as bytes, and is
+unmarshalled and run when the first of its names is used. An import of one packed module by another becomes a look-up in
+sys.modules: an import statement takes 15,000 to 30,000 instructions, as much as a hundred lines of such a module. What
+is of no use in a process of 10 ms is left out: docstrings, assertions, annotations, garbage collection.
+Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs this must be the bundle's).
 """
 
 import ast
@@ -29,11 +30,13 @@ def defer(module, code):
         return getattr(module, name)
     module.__getattr__ = load
 for name, code in {deferred!r}:
-    sys.modules[name] = type(sys)(name)
-    defer(sys.modules[name], code)
+    sys.modules[name] = module = type(sys)(name)
+    module.packed = sys.modules
+    defer(module, code)
 for name, code in marshal.loads({modules!r}):
     module = type(sys)(name) if name != "__main__" else sys.modules[name]
     sys.modules[name] = module
+    module.packed = sys.modules
     exec(code, module.__dict__)
 """
 
@@ -108,9 +111,29 @@ class Bare(ast.NodeTransformer):
         return ast.Pass() if is_for_types else self.generic_visit(node)
 
 
-def compiled(path: Path, module: str) -> CodeType:
-    """Compile as `python -OO` does, without docstrings and assertions, and bare."""
-    tree = ast.fix_missing_locations(Bare().visit(ast.parse(path.read_text())))
+class Linked(ast.NodeTransformer):
+    """Makes `from cni.… import name` a look-up in `packed`, which the loader puts into each module."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt | list[ast.stmt]:
+        """Assign each imported name: a module, or what a module holds under that name."""
+        if not node.module or node.module.split(".")[0] != "cni":
+            return node
+        return [self._assignment(node.module, alias) for alias in node.names]
+
+    def _assignment(self, module: str, alias: ast.alias) -> ast.stmt:
+        submodule = f"{module}.{alias.name}"
+        is_module = source_path(self._root, submodule)
+        value = f"packed[{submodule!r}]" if is_module else f"packed[{module!r}].{alias.name}"
+        return ast.parse(f"{alias.asname or alias.name} = {value}").body[0]
+
+
+def compiled(root: Path, path: Path, module: str) -> CodeType:
+    """Compile as `python -OO` does, without docstrings and assertions, bare and linked."""
+    tree = Linked(root).visit(Bare().visit(ast.parse(path.read_text())))
+    tree = ast.fix_missing_locations(tree)
     return compile(tree, f"{module.replace('.', '/')}.py", "exec", optimize=2)
 
 
@@ -131,8 +154,8 @@ def main(root: Path, output: Path) -> None:
     """Write the script."""
     files = in_import_order(root, ENTRY, {})
     # In one piece, names that several modules use are read once.
-    modules = [("__main__" if name == ENTRY else name, compiled(path, name)) for name, path in files.items()]
-    deferred = [(name, marshal.dumps(compiled(path, name))) for name, path in deferred_files(root, files).items()]
+    modules = [("__main__" if name == ENTRY else name, compiled(root, path, name)) for name, path in files.items()]
+    deferred = [(name, marshal.dumps(compiled(root, path, name))) for name, path in deferred_files(root, files).items()]
     output.write_text(LOADER.format(modules=marshal.dumps(modules), deferred=tuple(deferred)))
 
 

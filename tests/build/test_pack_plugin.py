@@ -1,5 +1,9 @@
 """The packed modules: what is left out of their code, and what is not."""
 
+import dis
+import importlib
+import os
+import sys
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -37,8 +41,8 @@ class Thing:
 
 def _run(source: str, path: Path) -> dict[str, Any]:
     path.write_text(source)
-    names: dict[str, Any] = {"__name__": "module"}
-    exec(pack_plugin.compiled(path, "module"), names)
+    names: dict[str, Any] = {"__name__": "module", "packed": sys.modules}
+    exec(pack_plugin.compiled(ROOT, path, "module"), names)
     return names
 
 
@@ -48,6 +52,19 @@ def test_a_module_runs_as_before_without_annotations_and_what_they_name(tmp_path
     assert module["function"].__annotations__ == {} and module["function"].__doc__ is None
     assert (module["limit"], module["Thing"].x) == (2, 3)
     assert "__annotations__" not in module and "__annotations__" not in vars(module["Thing"])
+
+
+def test_an_import_of_a_packed_module_is_a_look_up(tmp_path: Path) -> None:
+    source = (
+        "from cni import errors as codes\nfrom cni.errors import CNIError as Error, INTERNAL\nfrom posix import stat\n"
+    )
+    source += "def late():\n    from cni.plugin import http1\n    return http1\n"
+    errors, http1 = importlib.import_module("cni.errors"), importlib.import_module("cni.plugin.http1")
+    module = _run(source, tmp_path / "module.py")
+    assert (module["codes"], module["Error"], module["INTERNAL"]) == (errors, errors.CNIError, errors.INTERNAL)
+    assert (module["late"](), module["stat"]) == (http1, os.stat)
+    code = pack_plugin.compiled(ROOT, tmp_path / "module.py", "module")
+    assert [step.argval for step in dis.get_instructions(code) if step.opname == "IMPORT_NAME"] == ["posix"]
 
 
 def test_the_other_branch_of_a_type_check_stays(tmp_path: Path) -> None:
@@ -67,5 +84,5 @@ def test_the_plugins_code_holds_no_type_checking_imports() -> None:
     def names(code: CodeType) -> set[str]:
         return {*code.co_names}.union(*[names(part) for part in code.co_consts if isinstance(part, CodeType)])
 
-    imported = set().union(*[names(pack_plugin.compiled(path, module)) for module, path in files.items()])
+    imported = set().union(*[names(pack_plugin.compiled(ROOT, path, module)) for module, path in files.items()])
     assert "collections.abc" not in imported and "posix" in imported
