@@ -1,6 +1,7 @@
-"""What the release is made of: Python distributions, Debian packages, CPython, and files that nobody knows.
+"""Find the components of the release: Python distributions, Debian packages, CPython, and files of unknown origin.
 
-Found from the files that went into it. Reads the metadata of the environment that builds, and dpkg's database.
+The search starts from the files that went into the bundle. It reads the metadata of the environment that builds, and
+dpkg's database.
 """
 
 import functools
@@ -19,45 +20,46 @@ from packageurl import PackageURL
 
 ROOT = Path(__file__).resolve().parents[1]
 LICENCE_TEXT = re.compile(r"(licen[sc]e|copying|notice|authors)", re.IGNORECASE)
-# Where files of the bundle came from, links resolved -> their place in the bundle; "" for modules, which are packed.
-Files = Mapping[Path, str]
+# Each file that went into the bundle, with links resolved, and its path in the bundle. The path is "" for a Python
+# module, because modules are packed into an archive.
+BundledFiles = Mapping[Path, str]
 
 
 @dataclass
 class Component:
-    """One part of the release."""
+    """One component of the release."""
 
     name: str
     version: str
-    purl: PackageURL | None = None  # None: a file that nobody knows
-    licence: str = ""  # as its metadata says, an SPDX expression as a rule; "" where only the texts say
-    texts: dict[str, Path] = field(default_factory=dict)  # its licence texts by name
-    sboms: list[Path] = field(default_factory=list)  # its own lists of what is linked into it
-    places: list[str] = field(default_factory=list)  # of its libraries in the bundle
+    purl: PackageURL | None = None  # None for a file of unknown origin
+    licence: str = ""  # from its metadata, mostly an SPDX expression; "" where only the licence texts say it
+    texts: dict[str, Path] = field(default_factory=dict)  # its licence texts, by file name
+    sboms: list[Path] = field(default_factory=list)  # the SBOMs that it ships of what is linked into it
+    places: list[str] = field(default_factory=list)  # the paths of its libraries in the bundle
 
 
-def find(files: Files, bundle: Path) -> list[Component]:
-    """Return the components that the files came from, by name; `bundle` is where the files are now."""
-    distributions, packages = distribution_files(), debian_packages.owners(files)
-    found = {"CPython": cpython()}
+def find_components(files: BundledFiles, bundle: Path) -> list[Component]:
+    """Return the components that the files came from, sorted by name; `bundle` is the folder that holds the files."""
+    distributions, packages = distribution_files(), debian_packages.find_owners(files)
+    found = {"CPython": cpython_component()}
     for source, place in files.items():
         if source in distributions:
-            component = of_distribution(distributions[source])
+            component = distribution_component(distributions[source])
         elif source in packages:
-            component = of_package(packages[source])
-        elif is_cpython(source):
+            component = package_component(packages[source])
+        elif belongs_to_cpython(source):
             component = found["CPython"]
-        elif is_ours(source):
+        elif belongs_to_project(source):
             continue
         else:
-            component = of_file(bundle, place or source.name)
+            component = file_component(bundle, place or source.name)
         found.setdefault(component.name, component)
         component.places += [place] if place else []
     return sorted(found.values(), key=lambda component: component.name.lower())
 
 
 def distribution_files() -> dict[Path, metadata.Distribution]:
-    """Return which installed Python distribution each file belongs to."""
+    """Return the installed Python distribution that each file belongs to."""
     return {
         Path(os.path.realpath(str(distribution.locate_file(file)))): distribution
         for distribution in metadata.distributions()
@@ -66,7 +68,7 @@ def distribution_files() -> dict[Path, metadata.Distribution]:
 
 
 @functools.cache
-def of_distribution(distribution: metadata.Distribution) -> Component:
+def distribution_component(distribution: metadata.Distribution) -> Component:
     """Return an installed Python distribution as a component."""
     name, version = distribution.metadata["Name"], distribution.version
     component = Component(name, version, PackageURL("pypi", name=name, version=version), licence_of(distribution))
@@ -82,7 +84,7 @@ def of_distribution(distribution: metadata.Distribution) -> Component:
 
 
 def licence_of(distribution: metadata.Distribution) -> str:
-    """Return what the metadata says: the SPDX expression, else the older free text, else the classifiers' names."""
+    """Return the licence that the metadata names: as SPDX expression, else as free text, else by its classifiers."""
     for key in ("License-Expression", "License"):
         text = " ".join(distribution.metadata.get_all(key) or ())
         if text and "\n" not in text:
@@ -93,31 +95,31 @@ def licence_of(distribution: metadata.Distribution) -> str:
 
 
 @functools.cache
-def of_package(owner: str) -> Component:
+def package_component(owner: str) -> Component:
     """Return an installed Debian package as a component."""
     package = debian_packages.describe(owner)
     return Component(package.name, package.version, package.purl, texts={"copyright": package.copyright})
 
 
-def cpython() -> Component:
-    """Return the interpreter, whose standard library and libpython may be packages of their own besides."""
+def cpython_component() -> Component:
+    """Return the interpreter as a component; its standard library and libpython may be Debian packages as well."""
     text = Path(sysconfig.get_path("stdlib"), "LICENSE.txt")
     purl = PackageURL("generic", name="cpython", version=python_version())
     return Component("CPython", python_version(), purl, "Python-2.0.1", {"LICENSE.txt": text})
 
 
-def is_cpython(source: Path) -> bool:
-    """Tell whether a file is of the interpreter's standard library, or libpython."""
+def belongs_to_cpython(source: Path) -> bool:
+    """Tell whether a file is part of the interpreter's standard library, or is libpython."""
     stdlib = Path(sysconfig.get_path("stdlib")).resolve()
     return source.is_relative_to(stdlib) or source.name == sysconfig.get_config_var("INSTSONAME")
 
 
-def is_ours(source: Path) -> bool:
-    """Tell whether a file belongs to this project, or is made by its build."""
+def belongs_to_project(source: Path) -> bool:
+    """Tell whether a file belongs to this project, or was made by its build."""
     return source.is_relative_to(ROOT / "cni") or source.is_relative_to(ROOT / "dist")
 
 
-def of_file(bundle: Path, place: str) -> Component:
-    """Return a file that no distribution and no package owns as a component: its version is its SHA-256."""
+def file_component(bundle: Path, place: str) -> Component:
+    """Return a file that no distribution and no package owns as a component, with its SHA-256 as version."""
     digest = hashlib.sha256((bundle / place).read_bytes()).hexdigest()
     return Component(Path(place).name, f"sha256:{digest}")

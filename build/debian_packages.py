@@ -1,7 +1,7 @@
-"""Which Debian packages files came with, by dpkg's database. Reads it through dpkg-query; without that, none did.
+"""Find the Debian packages that files came with. Reads dpkg's database through dpkg-query; without it, finds none.
 
-purl: https://github.com/package-url/purl-spec, type "deb"; `upstream` names the source package, which security trackers
-go by.
+The package URLs follow https://github.com/package-url/purl-spec, type "deb". Their `upstream` names the source package,
+because security trackers list source packages.
 """
 
 import platform
@@ -24,7 +24,7 @@ class Package(NamedTuple):
 
     @property
     def copyright(self) -> Path:
-        """Where its licence texts are, as Debian's policy (12.5) wants it."""
+        """The file with its licence texts, where Debian's policy (12.5) puts it."""
         return Path("/usr/share/doc", self.name, "copyright")
 
     @property
@@ -37,17 +37,17 @@ class Package(NamedTuple):
         return PackageURL("deb", system["ID"], self.name, self.version, qualifiers)
 
 
-def owners(paths: Iterable[Path]) -> dict[Path, str]:
-    """Return the package that each file came with, as dpkg-query takes it; files that are no package's are left out."""
-    asked = {spelling: path for path in paths for spelling in spellings(path)}
-    if not asked or not shutil.which("dpkg-query"):
+def find_owners(paths: Iterable[Path]) -> dict[Path, str]:
+    """Return the name of the package that each file belongs to; files that belong to none are left out."""
+    path_of = {spelling: path for path in paths for spelling in spellings(path)}
+    if not path_of or not shutil.which("dpkg-query"):
         return {}
-    lines = [line.rpartition(": ") for line in query("--search", *asked) if not line.startswith("diversion ")]
-    return {asked[path]: packages.split(", ")[0] for packages, _, path in lines if path in asked}
+    lines = [line.rpartition(": ") for line in query("--search", *path_of) if not line.startswith("diversion ")]
+    return {path_of[path]: packages.split(", ")[0] for packages, _, path in lines if path in path_of}
 
 
 def spellings(path: Path) -> list[str]:
-    """Return how dpkg may know a file: where /lib is a link to /usr/lib, packages may still name it by /lib."""
+    """Return the paths under which dpkg may know a file: some packages say /lib where /lib is a link to /usr/lib."""
     return [str(path), str(path).removeprefix("/usr")]
 
 
@@ -59,6 +59,6 @@ def describe(package: str) -> Package:
 
 
 def query(*arguments: str) -> list[str]:
-    """Run dpkg-query and return its lines. Its status is 1 where a single file of many is no package's."""
+    """Run dpkg-query and return its lines; the exit status is ignored, as it is 1 if any one file has no package."""
     command = ["dpkg-query", *arguments]
     return subprocess.run(command, check=False, capture_output=True, text=True).stdout.splitlines()  # noqa: S603

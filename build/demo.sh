@@ -1,6 +1,6 @@
 #!/bin/bash
-# Show the plugin at work, without Kubernetes and without root: demo.sh TREE. Run by `make demo`.
-# Everything it makes lies in one temporary folder, which goes when it ends.
+# Show the plugin at work, without Kubernetes and without root. Usage: demo.sh TREE. `make demo` runs this.
+# Everything that it writes is in one temporary folder, which it removes at the end.
 set -euo pipefail
 
 tree=$(cd "$1" && pwd)
@@ -17,9 +17,9 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 if [ -t 1 ]; then bold=$'\e[1m' plain=$'\e[0m'; else bold='' plain=''; fi
-say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+print_title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 
-say "The guide's pool, 10.244.100.10-10.244.100.200, served by the embedded agent"
+print_title "The embedded agent serves a pool of addresses, 10.244.100.10-10.244.100.200"
 cat >"$work/pool.yaml" <<'YAML'
 apiVersion: spiderpool.spidernet.io/v1
 kind: SpiderIPPool
@@ -39,7 +39,7 @@ agent=$!
 read -r line <"$work/ready" || { cat "$work/agent.log" >&2; exit 1; }
 echo "${line//$work/…}"
 
-say "Calico's conflist, its ipam swapped from calico-ipam to spiderpool"
+print_title "Calico's configuration names spiderpool as its IPAM plugin"
 cat >"$work/10-calico.conflist" <<JSON
 {
   "name": "k8s-pod-network",
@@ -65,7 +65,7 @@ sed -n '8,12p' "$work/10-calico.conflist" | sed "s|$work|…|"
 attach() {
     "$tree/spiderpool-ipam" attach "$@" --conf "$work/10-calico.conflist" --cni-path "$tree" --state "$work/results"
 }
-say "Two pods: what Calico's plugin would be given for them (ADD), whether it still holds (CHECK), and back (DEL)"
+print_title "Two pods each get an address (ADD), have it checked (CHECK), and release it (DEL)"
 for pod in default/spiderpool-deploy-1 default/spiderpool-deploy-2; do
     attach add --pod "$pod"
 done
@@ -74,7 +74,7 @@ for pod in default/spiderpool-deploy-1 default/spiderpool-deploy-2; do
     attach del --pod "$pod"
 done
 
-say "What the plugin logged"
+print_title "The plugin's log has one line for each call"
 sed -E 's/("containerID":"[0-9a-f]{8})[0-9a-f]+/\1…/; s/,"podUID":""//' "$work/spiderpool.log"
 
-say "Done: nothing is left behind"
+print_title "Done. The agent is stopped, and all files are removed"

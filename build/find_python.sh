@@ -1,6 +1,6 @@
 #!/bin/sh
-# Print the Python to build with: $1 if given, else the distribution's if it will do, else python3.
-# It will do when it is new enough, has venv, and a shared libpython, which PyInstaller bundles.
+# Print the Python to build with: $1 if it is given, else the distribution's python3, else the python3 in PATH.
+# It must be usable: new enough, with venv, and with a shared libpython, which PyInstaller bundles.
 set -eu
 
 usable='
@@ -17,6 +17,9 @@ for python in ${1:-/usr/bin/python3 python3}; do
         exit 0
     fi
 done
-echo "no usable Python (${1:-/usr/bin/python3, python3}): it takes 3.11 or later with venv and a shared libpython." >&2
-echo "On Debian: apt-get install python3 python3-venv libpython3-dev. Or name another: make PYTHON=/path/to/python3" >&2
+cat >&2 <<EOF_MESSAGE
+No usable Python (tried ${1:-/usr/bin/python3, python3}). The build needs 3.11 or later, venv, and a shared libpython.
+On Debian, run: apt-get install python3 python3-venv libpython3-dev
+Or name another interpreter: make PYTHON=/path/to/python3
+EOF_MESSAGE
 exit 1

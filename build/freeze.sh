@@ -1,21 +1,22 @@
 #!/bin/bash
-# Freeze plugin and operator program: dist/spiderpool-ipam/ and the release tarball beside it. Run by `make build`.
-# The same sources and the same tools give the same bytes, wherever, whenever and by whomever it is run.
+# Freeze the plugin and the operator program into dist/spiderpool-ipam/, and pack the release tarball beside it.
+# `make build` runs this. The same sources and tools give the same bytes in any folder, at any time, for any user.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The release's date: SOURCE_DATE_EPOCH, else that of the last commit to what goes into it, else (sources without git)
-# 1980-01-01.
+# The release's date is SOURCE_DATE_EPOCH, else that of the last commit to what goes into the release, else (where the
+# sources are no git checkout) 1980-01-01.
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
-    # A checkout may be another user's, as in a container that mounts it.
-    SOURCE_DATE_EPOCH=$(git -c safe.directory="$PWD" log -1 --format=%ct -- build cni pyproject.toml constraints.txt LICENSE ||
-        true)
+    # git refuses a checkout that belongs to another user, as in a container that mounts it, unless it is called safe.
+    SOURCE_DATE_EPOCH=$(
+        git -c safe.directory="$PWD" log -1 --format=%ct -- build cni pyproject.toml constraints.txt LICENSE || true
+    )
     if [ -z "$SOURCE_DATE_EPOCH" ]; then
-        echo "warning: git tells no date of these sources, so the files' is 1980-01-01: set SOURCE_DATE_EPOCH" >&2
+        echo "warning: git has no date for these sources, so the files get 1980-01-01: set SOURCE_DATE_EPOCH" >&2
         SOURCE_DATE_EPOCH=315532800
     fi
 fi
-# What else of the caller's surroundings would show in the result.
+# The rest of the caller's environment that would change the result.
 unset ${!PYTHON*} ${!LD_*} CPATH C_INCLUDE_PATH LIBRARY_PATH COMPILER_PATH GZIP TAR_OPTIONS
 export SOURCE_DATE_EPOCH PYTHONHASHSEED=0 LC_ALL=C.UTF-8 TZ=UTC
 umask 022
@@ -24,7 +25,7 @@ tree=dist/spiderpool-ipam
 work=dist/.work
 rm -rf "$tree" "$work" dist/spiderpool-ipam-*.tar.gz*
 mkdir -p "$work"
-# PyInstaller's cache stays here too: nothing outside of the project is written.
+# PyInstaller's cache goes here too, so that nothing is written outside of the project.
 export PYINSTALLER_CONFIG_DIR=$PWD/$work
 .venv/bin/python build/pack_plugin.py . "$work/spiderpool.py"
 if ! .venv/bin/python -P -m PyInstaller --noconfirm --log-level ERROR --workpath "$work" --distpath "$tree" \

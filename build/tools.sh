@@ -1,6 +1,6 @@
 #!/bin/bash
-# Build the tests' Go peers into .tools/bin, at pinned versions: cnitool and the reference plugins, upstream's plugin, and
-# kustomize.
+# Build the Go programs that the tests run into .tools/bin, at pinned versions: cnitool, the reference plugins,
+# upstream's plugin, and kustomize.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,5 +12,5 @@ for plugin in main/ptp main/bridge main/macvlan meta/portmap meta/tuning ipam/ho
     go install "github.com/containernetworking/plugins/plugins/$plugin@v1.9.1"
 done
 go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.0
-# Upstream's plugin by way of a module of ours, whose go.sum holds its dependencies to their checksums.
+# Upstream's plugin is built from a module of our own, whose go.sum pins the checksums of its dependencies.
 (cd tests/go/peer && go build -o "$GOBIN/spiderpool-go" github.com/spidernet-io/spiderpool/cmd/spiderpool)

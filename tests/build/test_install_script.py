@@ -68,7 +68,7 @@ def test_its_exit_status_is_that_of_the_program(node: Node) -> None:
 def test_an_option_without_its_value_is_wrong_usage() -> None:
     script = requirements.need_frozen("install.sh")
     done = subprocess.run(["sh", script, "--as"], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (2, "install.sh: --as wants a value; --help tells more\n")
+    assert (done.returncode, done.stderr) == (2, "install.sh: --as needs a value; see --help\n")
 
 
 @pytest.mark.parametrize("machine", ["aarch64", "x86_64", "riscv64"])

@@ -120,9 +120,9 @@ def test_a_joining_node_is_waited_for_and_not_started_again_all_the_time() -> No
 
 
 def test_a_kustomization_of_ones_own_holds_for_the_way_back(tmp_path: Path) -> None:
-    """README's, for k3s; with an image of its own."""
-    readme = (ROOT / "README.md").read_text()
-    (own,) = [text for text in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "rancher/k3s" in text]
+    """The one in docs/install.md, for k3s; with an image of its own."""
+    page = (ROOT / "docs/install.md").read_text()
+    (own,) = [text for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "rancher/k3s" in text]
     kustomize = requirements.need_tool("kustomize")
     specs = []
     shutil.copytree(ROOT / "build/kubernetes", tmp_path / "build/kubernetes")
