@@ -1,12 +1,11 @@
 """The one error type and the table of codes. Imports nothing.
 
 Codes 1 to 99 are the CNI specification's ("Error": well-known error codes), 8 and 999 are libcni's,
-from 100 on they are ours. What an operator does about each stands in README.md.
+from 100 on they are ours. docs/errors.md says what to do about each.
 """
 
 INCOMPATIBLE_VERSION = 1
 UNSUPPORTED_FIELD = 2
-UNKNOWN_CONTAINER = 3
 INVALID_ENVIRONMENT = 4
 IO_FAILURE = 5
 DECODING_FAILURE = 6
@@ -14,7 +13,6 @@ INVALID_NETWORK_CONFIG = 7
 INVALID_NETNS = 8
 TRY_AGAIN_LATER = 11  # the agent cannot be reached, or did not answer in time
 NOT_AVAILABLE = 50  # STATUS: no ADD can be served now
-NOT_AVAILABLE_LIMITED = 51
 INTERNAL = 999
 
 ALLOCATION_REFUSED = 100  # the agent said no; its words are in details

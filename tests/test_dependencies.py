@@ -21,7 +21,8 @@ ARROWS = {
 }
 # What the plugin may import of others: built-in modules. Anything else costs milliseconds at each start.
 PLUGIN_MAY = {
-    "_datetime", "_frozen_importlib", "_frozen_importlib_external", "_imp", "_signal", "_socket", "posix", "sys", "time",
+    "_datetime", "_frozen_importlib", "_frozen_importlib_external", "_imp", "_signal", "_socket",
+    "posix", "sys", "time",
 }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
-"""HTTP/1.1 (RFC 9112) as a client of one request per connection needs it. Pure: bytes in, bytes out.
+"""HTTP/1.1 (RFC 9112) for a client that makes one request per connection. Pure: bytes in, bytes out.
 
-httptools would cost 13 to 20 ms and does not tell a whole answer from a cut one; http.client 25. Not supported, on
-purpose: keep-alive, redirects, compressed or stacked transfer codings, trailers (skipped), upgrades.
+To import httptools would take 13 to 20 ms, and it does not tell a complete answer from one that is cut; http.client
+would take 25 ms. Not supported, on purpose: keep-alive, redirects, compressed or stacked transfer codings, trailers
+(skipped), upgrades.
 """
 
 TYPE_CHECKING = False

@@ -1,18 +1,18 @@
-"""SIGTERM and SIGINT: they interrupt a call where it waits, and nowhere else. Side effect: the process's signals.
+"""SIGTERM and SIGINT interrupt a call while it waits, and at no other time. Side effect: the process's signals.
 
-An exception that comes while pydantic-core works is swallowed there with words on stderr, or comes out as another one.
-So the signals are blocked, and let in while the call waits for somebody.
+If Python raised an exception while pydantic-core works, pydantic-core would print it on stderr and go on, or turn it
+into another one. So both signals are blocked, and let in only while the call waits for somebody.
 """
 
 import posix
 from _signal import SIG_BLOCK, SIG_UNBLOCK, SIGINT, SIGTERM, pthread_sigmask, signal
 
-_signals: tuple[int, ...] = ()  # none where the plugin is no process of its own, as in tests
+_signals: tuple[int, ...] = ()  # none unless take_over was called: tests run the plugin in their own process
 _is_over = False
 
 
 def take_over() -> None:
-    """Have SIGTERM and SIGINT interrupt what waits."""
+    """From now on, let SIGTERM and SIGINT interrupt the call while it waits."""
     global _signals  # noqa: PLW0603  (one process is one call)
     _signals = (SIGTERM, SIGINT)
     pthread_sigmask(SIG_BLOCK, _signals)
@@ -21,7 +21,7 @@ def take_over() -> None:
 
 
 def finish() -> None:
-    """Let nothing interrupt what gives back and prints: the call has come to an end."""
+    """Let nothing interrupt the call any more: from here on it only gives back, prints and logs."""
     global _is_over  # noqa: PLW0603
     _is_over = True
 
@@ -42,7 +42,7 @@ def _stop(number: int, _frame: object) -> None:
         _is_over = True
         raise KeyboardInterrupt(number)
     try:
-        # A pipe that nobody reads must not hold what was told to end.
+        # The call is over and only has to print: a stdout that nobody reads must not hold the process.
         posix.set_blocking(1, False)
     except OSError:
         pass  # there is no stdout

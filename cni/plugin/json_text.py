@@ -1,4 +1,4 @@
-"""JSON out (RFC 8259). Pure. Stands in for `json`, whose import costs 6 ms."""
+"""Writes JSON (RFC 8259). Pure. Takes the place of `json`, whose import costs 6 ms."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ _ESCAPES.update({ord('"'): '\\"', ord("\\"): "\\\\", ord("\n"): "\\n", ord("\r")
 
 def encode(value: "Any") -> bytes:
     """Encode dicts with string keys, lists, tuples, strings, ints, booleans and None as UTF-8."""
-    # A lone surrogate has no UTF-8 form; "?" is what a reader can bear.
+    # A lone surrogate has no UTF-8 form and becomes "?".
     return _text(value).encode("utf-8", "replace")
 
 

@@ -1,9 +1,9 @@
-"""Set a log file aside that is too long, and remove old ones. Side effects: files in the log's folder.
+"""Sets a log file aside that has become too long, and removes old ones. Side effects: files in the log's folder.
 
-Done by the call whose line made it too long: upstream leaves the removal to a thread that dies with its process, and
-hundreds of files stay. The lock is the file's own and moves aside with it: a call that wrote to the old file a moment
-later finds that the name leads to another one. Lines are neither torn nor lost, as a rename takes no file away from
-those that have it open. The names are those that upstream's logger gives (lumberjack): time in UTC.
+The call whose line made the file too long does both. (Upstream leaves the removal to a thread that ends with its
+process, so hundreds of files stay.) The lock is on the file itself and moves aside with it, so a call that wrote to the
+old file a moment later finds that the name leads to another file. No line is torn or lost, because a renamed file stays
+with those that have it open. The names are those that upstream's logger gives (lumberjack), with the time in UTC.
 """
 
 import posix
@@ -22,7 +22,7 @@ def rotate(log: int, folder: int, name: str, max_age: int, max_count: int) -> No
     try:
         posix.lockf(log, posix.F_TLOCK, 0)
     except OSError:
-        return  # another call is at it
+        return  # another call is doing it
     here, there = posix.fstat(log), posix.stat(name, dir_fd=folder, follow_symlinks=False)
     if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
         return
@@ -30,7 +30,7 @@ def rotate(log: int, folder: int, name: str, max_age: int, max_count: int) -> No
     prefix, suffix = (f"{stem}-", dot + suffix) if stem else (f"{name}-", "")
     now = time.time()
     kept = _remove_old(folder, prefix, suffix, now - max_age * _DAY if max_age else 0, max_count)
-    # Milliseconds may repeat, and clocks may be set back: no file takes the place of another.
+    # Two files may be set aside in one millisecond, and a clock may be set back: none may take another's name.
     milliseconds = int(now * 1000)
     while (stamp := _stamp(milliseconds)) in kept:
         milliseconds += 1
@@ -51,7 +51,7 @@ def _remove_old(folder: int, prefix: str, suffix: str, oldest: float, max_count:
             try:
                 posix.unlink(prefix + stamp + suffix, dir_fd=folder)
             except OSError:
-                pass  # a folder, say, is none of ours; or another call was faster
+                pass  # a folder of that name is not ours to remove; or another call has removed the file
     return keep
 
 

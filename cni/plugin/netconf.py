@@ -1,7 +1,7 @@
 """The network configuration on stdin. Pure.
 
-CNI specification sections 1 and 2. What is legal stands in cni/contracts/netconf.py; here it becomes one object with
-the defaults filled in.
+CNI specification sections 1 and 2. cni/contracts/netconf.py says what is legal; here it becomes one object, with the
+defaults filled in.
 """
 
 from cni import defaults

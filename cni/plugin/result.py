@@ -1,4 +1,4 @@
-"""The agent's response becomes the IPAM result of a CNI version. Pure.
+"""Turns the agent's response into the IPAM result of a CNI version. Pure.
 
 CNI specification section 5 ("Success", "Delegated plugins (IPAM)"); forms: containernetworking/cni pkg/types/020, 040,
 100. A delegated plugin's result has no `interfaces` and no `ips[].interface`.
@@ -47,11 +47,11 @@ def select(response: "dict[str, Any]", ifname: str) -> list[Address]:
 def refuse_static(requested: list[tuple[str, str]], addresses: list[Address]) -> None:
     """Raise code 2 for a static address asked for that the agent did not give.
 
-    # DEPARTS: upstream reads IP= and ignores it silently; a pod would run under another address than its owner thinks.
+    # DEPARTS: upstream reads IP= and ignores it silently, so a pod runs under another address than its owner expects.
     """
     given = [address.packed for address in addresses]
     for key, value in requested:
-        # What is no address is not shown: it may be anything, a secret in the wrong place among others.
+        # What is no address is not shown: it may be a secret that stands in the wrong place.
         shown = "(no address)"
         try:
             address = ip_address.parse(value.partition("/")[0])

@@ -54,7 +54,7 @@ def test_a_fifo_does_not_hold_the_call(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "log")
     started = time.monotonic()
     log.write({"log_file_path": str(tmp_path / "log")}, "info", {})
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
 
 
 DISK_OF_300_BYTES = """
