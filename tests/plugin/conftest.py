@@ -1,8 +1,11 @@
 """The plugin in process writes nothing on the machine: its pending releases go to a folder of the test."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.agent.agent_process import Agent, pool, running_agent, write_pools
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +14,11 @@ def pending_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     folder = tmp_path / "state/pending"
     monkeypatch.setattr("cni.defaults.PENDING_FOLDER", str(folder))
     return folder
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    """A running embedded agent, unless a module has an agent of its own."""
+    pools = write_pools(tmp_path / "pools", pool("a", "10.244.0.1-10.244.0.250", default=True))
+    with running_agent(tmp_path, pools) as agent:
+        yield agent

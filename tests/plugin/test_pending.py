@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from cni.deadline import Deadline
 from cni.plugin import pending
 from cni.plugin import replay as replaying
-from tests.agent.agent_process import Agent, add_args, pool, running_agent, write_pools
+from tests.agent.agent_process import Agent, add_args
 from tests.plugin.pending_releases import (
     EMBEDDED,
     answer,
@@ -21,14 +20,6 @@ from tests.plugin.pending_releases import (
     scripted_agent,
     write,
 )
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
-    with running_agent(
-        tmp_path, write_pools(tmp_path / "pools", pool("a", "10.244.0.1-10.244.0.250", default=True))
-    ) as agent:
-        yield agent
 
 
 def test_two_releases_of_one_attachment_are_one_line_of_one_file_that_only_its_owner_reads(tmp_path: Path) -> None:

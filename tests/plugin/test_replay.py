@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pytest
 from cni.deadline import Deadline
 from cni.plugin import pending
 from cni.plugin import replay as replaying
-from tests.agent.agent_process import ROOT, Agent, add_args, pool, running_agent, write_pools
+from tests.agent.agent_process import ROOT, Agent, add_args
 from tests.plugin.pending_releases import (
     EMBEDDED,
     UNKNOWN_PATH,
@@ -26,14 +26,6 @@ from tests.plugin.pending_releases import (
     scripted_agent,
     write,
 )
-
-
-@pytest.fixture
-def agent(tmp_path: Path) -> Iterator[Agent]:
-    with running_agent(
-        tmp_path, write_pools(tmp_path / "pools", pool("a", "10.244.0.1-10.244.0.250", default=True))
-    ) as agent:
-        yield agent
 
 
 def test_the_embedded_agent_is_sent_what_is_pending_and_frees_it(agent: Agent, tmp_path: Path) -> None:
@@ -198,7 +190,7 @@ def test_a_limit_ends_after_so_many_and_the_rest_follows(agent: Agent, tmp_path:
 def test_a_limit_counts_the_releases_in_a_file_and_time_ends_between_two_of_them(tmp_path: Path) -> None:
     for number in range(6):
         path = write(tmp_path / "pending", tmp_path / "s", "u1", f"c{number}")
-    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=0.3) as heard:
+    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=0.3):
         assert replay(tmp_path / "pending", limit=1)[0] == {"released": 1}
         assert len(path.read_text().splitlines()) == 5
         started = time.monotonic()
