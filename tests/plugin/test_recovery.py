@@ -1,69 +1,22 @@
 """Calls around releases that were not taken: the plugin in process, the embedded agent and agents that fail."""
 
 import fcntl
-import json
 import multiprocessing
 import multiprocessing.synchronize
-import socket
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from cni.plugin import __main__ as plugin
 from cni.plugin import operations, pending
 from cni.plugin import replay as replaying
 from tests.agent.agent_process import Agent, pool, running_agent, write_pools
+from tests.plugin.node import Node
 from tests.plugin.pending_releases import EMBEDDED, UNKNOWN_PATH, answer, scripted_agent
 
 ADDED = answer(200, b'{"ips":[{"version":4,"address":"10.244.0.1/16","nic":"eth0"}]}')
-
-
-class Node:
-    """Calls the plugin in process as a runtime would, and tells what it left behind."""
-
-    def __init__(self, folder: Path, pending_folder: Path) -> None:
-        self.socket = folder / "agent.sock"
-        self.log = folder / "log"
-        self.folder = pending_folder
-
-    def call(self, command: str, container: str = "c1", uid: str = "u1", **ipam: Any) -> dict[str, Any]:
-        """Run a call; return what it printed, {} for silence."""
-        ipam = {"ipam_unix_socket_path": str(self.socket), "log_file_path": str(self.log), **ipam}
-        document = {"cniVersion": "1.1.0", "name": "net", "ipam": ipam, "cni.dev/valid-attachments": []}
-        args = f"K8S_POD_NAMESPACE=default;K8S_POD_NAME=pod-{uid};K8S_POD_UID={uid}"
-        environ = {"CNI_COMMAND": command, "CNI_CONTAINERID": container, "CNI_NETNS": "/n", "CNI_IFNAME": "eth0"}
-        environ |= {"CNI_PATH": "/", "CNI_ARGS": args}
-        with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as out:
-            source.write(json.dumps(document).encode())
-            source.seek(0)
-            encoded = {key.encode(): value.encode() for key, value in environ.items()}
-            status = plugin.main(encoded, source.fileno(), out.fileno(), out.fileno())
-            out.seek(0)
-            printed: dict[str, Any] = json.loads(out.read() or b"{}")
-        assert status == ("code" in printed)
-        return printed
-
-    @property
-    def last_line(self) -> dict[str, Any]:
-        line: dict[str, Any] = json.loads(self.log.read_text().splitlines()[-1])
-        return line
-
-    def containers(self) -> list[str]:
-        """Return the containers whose release is pending."""
-        lines = [line for path in self.folder.glob("*.release") for line in path.read_text().splitlines()]
-        return [json.loads(line)["release"]["containerID"] for line in lines]
-
-
-@pytest.fixture
-def node(tmp_path: Path, pending_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
-    monkeypatch.setattr(operations, "LIMITS", {"ADD": (100, 100, 0.2), "DEL": (30, 2, 0.2), "GC": (100, 100, 0)})
-    return Node(tmp_path, pending_folder)
 
 
 @contextmanager
@@ -268,86 +221,3 @@ def test_other_releases_that_cannot_be_looked_at_fail_no_del(node: Node, monkeyp
     with scripted_agent(node.socket, {b"DELETE": answer(200)}):
         assert node.call("DEL", "c2", "u2") == {}
     assert node.last_line["warning"] == "other releases stay pending: by hand"
-
-
-Conversation = Callable[[socket.socket], None]
-
-
-@contextmanager
-def agent_of(path: Path, *conversations: Conversation) -> Iterator[list[bytes]]:
-    """Serve one connection after the other as told; yields what each sent first."""
-    heard: list[bytes] = []
-
-    def work(listener: socket.socket) -> None:
-        for conversation in conversations:
-            connection, _ = listener.accept()
-            with connection:
-                heard.append(connection.recv(65536))
-                conversation(connection)
-
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
-        listener.listen()
-        thread = threading.Thread(target=work, args=(listener,), daemon=True)
-        thread.start()
-        yield heard
-        thread.join()
-    path.unlink()
-
-
-def wait_for_the_end(connection: socket.socket) -> None:
-    assert connection.recv(1) == b"", "the connection is closed at the deadline"
-
-
-def test_an_add_that_the_agent_never_answers_ends_at_the_deadline_and_is_released_later(node: Node) -> None:
-    with agent_of(node.socket, wait_for_the_end):
-        started = time.monotonic()
-        printed = node.call("ADD", request_timeout=1)
-        assert 1 <= time.monotonic() - started < 1 + 5
-    assert printed["code"] == 11
-    assert "did not answer POST /v1/ipam/ip within 1 s" in printed["msg"]
-    assert node.containers() == ["c1"]
-
-
-def test_an_add_whose_agent_dies_before_it_answers_is_released_later(node: Node) -> None:
-    with agent_of(node.socket, lambda connection: None):
-        started = time.monotonic()
-        printed = node.call("ADD")  # whose release nobody accepts
-        assert time.monotonic() - started < 2 + 5
-    assert printed["code"] == 11
-    assert node.containers() == ["c1"]
-    assert "not given back yet" in node.last_line["warning"]
-
-
-def test_an_add_whose_agent_is_back_in_time_is_released_at_once(node: Node) -> None:
-    with agent_of(node.socket, lambda connection: None, lambda connection: connection.sendall(answer(200))) as heard:
-        printed = node.call("ADD")
-    assert printed["code"] == 11
-    assert [request.split()[0] for request in heard] == [b"POST", b"DELETE"]
-    assert node.containers() == []
-
-
-def test_an_add_that_was_refused_or_not_heard_leaves_nothing_pending(node: Node) -> None:
-    assert node.call("ADD")["code"] == 11
-    with scripted_agent(node.socket, {b"POST": answer(500, b'"all IP addresses used out"')}):
-        assert node.call("ADD")["code"] == 100
-    assert node.containers() == []
-
-
-def test_a_del_gives_up_connecting_long_before_it_gives_up_an_answer(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(operations, "LIMITS", {"DEL": (1, 0.3, 0.2)})
-    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
-        listener.bind(str(node.socket))
-        listener.listen(0)
-        first.connect(str(node.socket))  # no place left in the queue
-        started = time.monotonic()
-        assert node.call("DEL") == {}
-        assert 0.3 <= time.monotonic() - started < 0.3 + 5
-    node.socket.unlink()
-    with agent_of(node.socket, wait_for_the_end):
-        started = time.monotonic()
-        assert node.call("DEL") == {}
-        assert 1 <= time.monotonic() - started < 1 + 5
-    assert node.containers() == ["c1"]
