@@ -14,8 +14,8 @@ from cni.agent.leases import Lease
 from cni.agent.pools import Pool
 from cni.agent.ranges import Range, contains, merge, subtract
 from cni.contracts.agent_api import IpamAddArgs
+from cni.contracts.ippool import Address
 
-Address = IPv4Address | IPv6Address
 FreeByPool = dict[str, "FreeAddresses"]
 
 _DEFAULT_DESTINATION = {4: "0.0.0.0/0", 6: "::/0"}

@@ -1,8 +1,13 @@
 """What the agent holds for pods: the addresses, and the interfaces that they are held for. Pure."""
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
-from cni.contracts.ippool import PoolRoute
+
+class LeaseRoute(TypedDict):
+    """A route that comes with an address."""
+
+    dst: str
+    gw: str
 
 
 class Lease(NamedTuple):
@@ -14,7 +19,7 @@ class Lease(NamedTuple):
     pool: str
     gateway: str | None
     vlan: int
-    routes: list[PoolRoute]
+    routes: list[LeaseRoute]
 
 
 class HeldInterface(NamedTuple):

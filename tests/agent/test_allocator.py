@@ -7,7 +7,6 @@ from typing import Any, cast
 import pytest
 
 from cni.agent.allocator import (
-    Address,
     AllocationError,
     FreeByPool,
     choose_leases,
@@ -17,6 +16,7 @@ from cni.agent.allocator import (
 from cni.agent.leases import Lease
 from cni.agent.pools import Pool, read_pools
 from cni.contracts.agent_api import IpamAddArgs
+from cni.contracts.ippool import Address
 from tests.agent.agent_process import add_args, pool, write_pools
 
 SIX = {"subnet": "fd00:244::/64"}
