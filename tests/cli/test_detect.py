@@ -1,8 +1,10 @@
-"""`spiderpool-ipam detect`: there for the plugin, not for people. What it finds: tests/test_detection.py."""
+"""`spiderpool-ipam detect`, which the plugin runs. What the probes find is in tests/detection/test_probe.py."""
 
 import json
 import subprocess
 import sys
+
+import pytest
 
 from tests.requirements import ROOT
 
@@ -29,7 +31,16 @@ def test_an_error_is_an_answer_with_status_0() -> None:
     }
 
 
-def test_what_is_no_request_ends_with_a_traceback_and_no_answer() -> None:
-    done = run("detect", stdin="{}")
+@pytest.mark.parametrize(
+    ("stdin", "problem"),
+    [
+        ("{}", "netns: Field required"),
+        ('{"netns": "/n", "ifname": "eth0", "addresses": [{}]}', "addresses.0.address: Field required"),
+        ('{"netns": 1, "ifname": "eth0", "addresses": []}', "netns: Input should be a valid string"),
+        ("{", "JSON: Invalid JSON: EOF while parsing an object at line 1 column 1"),
+    ],
+)
+def test_what_is_no_request_is_one_line_and_no_answer(stdin: str, problem: str) -> None:
+    done = run("detect", stdin=stdin)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.splitlines()[-1] == "KeyError: 'netns'"
+    assert done.stderr == f"Error: stdin is not a detection request: {problem}\n"
