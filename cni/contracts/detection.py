@@ -3,25 +3,22 @@
 The plugin (cni/plugin/detection.py) writes the request and reads the answer.
 """
 
-from typing import Annotated
-
-from pydantic import Field
 from typing_extensions import TypedDict
 
 
 class ProbedAddress(TypedDict):
-    """An address without its prefix length, and the probes that the agent asks for."""
+    """An address without its prefix length, its gateway ("" if it has none), and the probes that the agent asks for."""
 
     address: str
-    gateway: Annotated[str, Field(description="Empty where the pool has none.")]
+    gateway: str
     detectConflict: bool
     detectGateway: bool
 
 
 class DetectionRequest(TypedDict):
-    """The addresses of one interface in a pod's network namespace."""
+    """The addresses of one interface in the network namespace at the path `netns`."""
 
-    netns: Annotated[str, Field(description="The path of the network namespace.")]
+    netns: str
     ifname: str
     addresses: list[ProbedAddress]
 

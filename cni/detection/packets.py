@@ -46,7 +46,7 @@ class Arp:
 
     @staticmethod
     def announcement(mac: bytes, address: bytes) -> bytes:
-        """Tell everybody that `mac` has `address`.
+        """Tell all machines that `mac` has `address`.
 
         RFC 5227 2.3: "identical to the ARP Probe …, except that now the sender and target IP addresses are both set".
         """
@@ -89,7 +89,7 @@ class Ndp:
 
     @staticmethod
     def announcement(mac: bytes, address: bytes) -> bytes:
-        """Tell everybody that `mac` has `address`: an unsolicited advertisement (RFC 4861 7.2.6)."""
+        """Tell all machines that `mac` has `address`: an unsolicited advertisement (RFC 4861 7.2.6)."""
         option = _option(_TARGET_LINK_LAYER, mac)
         return _icmpv6(_ADVERTISEMENT, _OVERRIDE, address, _ALL_NODES, address + option)
 

@@ -49,9 +49,9 @@ def detect(request: DetectionRequest, is_caller_there: Callable[[], bool]) -> st
     """
     _enter(request["netns"])
     try:
-        link, why_not = _ready_link(request["ifname"])
+        link, reason = _ready_link(request["ifname"])
         if link is None:
-            return f"skipped: {request['ifname']} {why_not}"
+            return f"skipped: {request['ifname']} {reason}"
         _probe_all(link, request["addresses"], is_caller_there)
     except (OSError, NetlinkError) as error:
         text = "the address could not be probed, as the agent asks for: see the details and the node's network"
