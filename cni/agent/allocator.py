@@ -1,87 +1,75 @@
-"""Which pools a request draws on, and which address comes next. Pure.
+"""Selects the pools for a request and the next address of each. Pure.
 
-Of a pool, the addresses that were never handed out come first, in ascending order; then those that were given back,
-the longest unused first: a peer may still have an old owner's address in its ARP cache or its connection table.
+A pool first hands out the addresses that were never used, in ascending order. After them come the freed ones, the
+longest unused first, because a peer may still have the former owner in its ARP cache or its connection table.
 """
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from cni.agent.leases import Lease
 from cni.agent.pools import Pool
 from cni.agent.ranges import Range, contains, merge, subtract
 from cni.contracts.agent_api import IpamAddArgs
-from cni.contracts.ippool import PoolRoute
+from cni.contracts.ippool import Address
 
-Address = IPv4Address | IPv6Address
 FreeByPool = dict[str, "FreeAddresses"]
 
 _DEFAULT_DESTINATION = {4: "0.0.0.0/0", 6: "::/0"}
 
 
 class AllocationError(Exception):
-    """No address for this request, in the words of upstream's agent (pkg/ipam, pkg/constant/errors.go)."""
-
-
-class Lease(NamedTuple):
-    """One address that an interface holds, and what goes with it as long as it does, whatever becomes of the pool."""
-
-    version: Literal[4, 6]
-    address: str
-    prefix_length: int
-    pool: str
-    gateway: str | None
-    vlan: int
-    routes: list[PoolRoute]
+    """There is no address for this request; the text is that of upstream's agent (pkg/ipam, pkg/constant/errors.go)."""
 
 
 class FreeAddresses:
     """The addresses of one pool that nobody holds, in the order in which they are handed out."""
 
-    def __init__(self, pool: Pool, used: list[Range], returned: Iterable[Address]) -> None:
-        """Start from what was ever used of the pool's IP version, and what of it was given back, oldest first."""
+    def __init__(self, pool: Pool, used: list[Range], freed: Iterable[Address]) -> None:
+        """Start from all addresses of the pool's IP version that were ever used; `freed` ones come oldest first."""
         self._pool = pool
         self._never_used = deque(subtract(pool.ranges, used))
-        self._returned = deque(address for address in returned if self._owns(address))
+        self._freed = deque(address for address in freed if self._owns(address))
 
     def first(self) -> Address | None:
-        """Return the address that comes next; None when all are used out."""
+        """Return the address that comes next, or None when no address is free."""
         if self._never_used:
             number = self._never_used[0][0]
             return IPv4Address(number) if self._pool.version == 4 else IPv6Address(number)
-        return self._returned[0] if self._returned else None
+        return self._freed[0] if self._freed else None
 
     def take_first(self) -> None:
-        """Remove the address that came next."""
+        """Remove the address that comes next."""
         if not self._never_used:
-            self._returned.popleft()
+            self._freed.popleft()
             return
         first, last = self._never_used.popleft()
         if first < last:
             self._never_used.appendleft((first + 1, last))
 
-    def give_back(self, address: Address) -> None:
-        """Put a freed address last. One that the pool's manifest does not list (any more) is left alone."""
+    def append(self, address: Address) -> None:
+        """Add a freed address as the last one, unless the pool's manifest does not list it (any more)."""
         if self._owns(address):
-            self._returned.append(address)
+            self._freed.append(address)
 
     def _owns(self, address: Address) -> bool:
         return address.version == self._pool.version and contains(self._pool.ranges, int(address))
 
 
-def free_addresses(pools: Iterable[Pool], held: Iterable[Address], returned: Sequence[Address]) -> FreeByPool:
-    """Work out what each pool has left; `returned` are the addresses given back, oldest first."""
+def free_addresses(pools: Iterable[Pool], held: Iterable[Address], freed: Sequence[Address]) -> FreeByPool:
+    """Return the free addresses of each pool by its name; `freed` ones come oldest first."""
     numbers: dict[int, list[Range]] = {4: [], 6: []}
-    for address in chain(held, returned):
+    for address in chain(held, freed):
         numbers[address.version].append((int(address), int(address)))
     used = {version: merge(ranges) for version, ranges in numbers.items()}
-    return {pool.name: FreeAddresses(pool, used[pool.version], returned) for pool in pools}
+    return {pool.name: FreeAddresses(pool, used[pool.version], freed) for pool in pools}
 
 
 def select_pools(pools: Mapping[str, Pool], args: IpamAddArgs) -> dict[Literal[4, 6], list[Pool]]:
-    """Return the pools to try for each IP version that the interface gets; raise AllocationError."""
+    """Return the pools to try, in order, for each IP version that the interface gets; raise AllocationError."""
     named: dict[Literal[4, 6], list[str] | None] = {
         4: args.get("defaultIPv4IPPool"),
         6: args.get("defaultIPv6IPPool"),
@@ -111,14 +99,15 @@ def _defaults(pools: Mapping[str, Pool], version: int) -> list[Pool]:
 
 
 def _usable(candidates: list[Pool], version: int, ifname: str) -> list[Pool]:
-    """Leave out disabled pools and those of the other version, as upstream does; refuse if none remains."""
+    """Return the enabled pools of this IP version, as upstream does; raise AllocationError if there are none."""
     usable, reasons = [], []
     for pool in candidates:
         if pool.disabled:
             reasons.append(f"disabled IPPool {pool.name}")
         elif pool.version != version:
-            is_version = f"the version of the IPPool {pool.name} is IPv{pool.version}"
-            reasons.append(f"expect an IPv{version} IPPool, but {is_version}")
+            reasons.append(
+                f"expect an IPv{version} IPPool, but the version of the IPPool {pool.name} is IPv{pool.version}"
+            )
         else:
             usable.append(pool)
     if not usable:
@@ -128,7 +117,7 @@ def _usable(candidates: list[Pool], version: int, ifname: str) -> list[Pool]:
 
 
 def choose_leases(selected: Mapping[Literal[4, 6], list[Pool]], free: FreeByPool, args: IpamAddArgs) -> list[Lease]:
-    """Choose the next address of each IP version, without taking it; raise AllocationError unless all have one."""
+    """Choose the next address of each IP version, without taking it; raise AllocationError if one version has none."""
     return [_choose(version, candidates, free, args) for version, candidates in selected.items()]
 
 

@@ -1,9 +1,9 @@
-"""What the agent answers about the addresses that it holds for somebody, in the forms of contracts.agent_api. Pure."""
+"""Makes the responses of contracts.agent_api out of held interfaces. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cni.agent.allocator import Lease
+from cni.agent.leases import HeldInterface, Lease
 from cni.contracts.agent_api import (
     Allocation,
     InterfaceDetail,
@@ -14,30 +14,17 @@ from cni.contracts.agent_api import (
 )
 
 
-class HeldInterface(NamedTuple):
-    """One interface's addresses and who holds them, as the lease store keeps it."""
-
-    owner: str
-    network: str
-    ifname: str
-    pod_namespace: str
-    pod_name: str
-    pod_uid: str
-    container_ids: list[str]
-    leases: list[Lease]
-
-
 class Detection(NamedTuple):
-    """What the plugin is asked to find out about each address before it uses it."""
+    """Which probes the responses ask the plugin to make before it uses an address."""
 
     conflicts: bool = False
     gateway: bool = False
 
 
 def add_response(of_pod: Sequence[HeldInterface], network: str, ifname: str, detection: Detection) -> IpamAddResponse:
-    """Answer an ADD: this interface first, then the pod's others, as a real agent does.
+    """Answer an ADD with this interface first and then the pod's other ones, as a real agent does.
 
-    Another network's interface of the same name is left out: nothing in the answer could tell the two apart.
+    An interface of the same name in another network is left out, because the response could not tell the two apart.
     """
     shown = [held for held in of_pod if held.ifname != ifname or held.network == network]
     shown.sort(key=lambda held: held.ifname != ifname)
@@ -48,7 +35,7 @@ def add_response(of_pod: Sequence[HeldInterface], network: str, ifname: str, det
 
 
 def endpoint_status(of_pod: Sequence[HeldInterface], node: str) -> WorkloadEndpointStatus:
-    """Answer what a pod holds; at least one interface."""
+    """Describe what one pod holds; `of_pod` has at least one interface."""
     pod = of_pod[0]
     return {
         "podNamespace": pod.pod_namespace,
@@ -60,7 +47,7 @@ def endpoint_status(of_pod: Sequence[HeldInterface], node: str) -> WorkloadEndpo
 
 
 def allocation(held: HeldInterface) -> Allocation:
-    """Describe one interface's addresses and who holds them."""
+    """Describe the addresses of one interface and who holds them."""
     row: Allocation = {
         "network": held.network,
         "podNamespace": held.pod_namespace,

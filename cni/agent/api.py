@@ -1,11 +1,13 @@
-"""The spiderpool-agent's HTTP API over a lease store: the operations of contracts.agent_api. Side effect: the log.
+"""Serves the operations of contracts.agent_api, the spiderpool-agent's HTTP API, out of a lease store.
 
-Works as upstream's agent does, with these differences. There are no pod objects: what counts is what the request says,
-and a release frees a live pod's address, too. `matchMasterSubnet` is ignored. `network` belongs to an allocation's
-key; upstream's plugin sends none, which is the network "".
+Side effects: the lease store and the log.
 
-The table of operations is all the routing there is: a framework's forms of errors are not upstream's, and its routes
-and dependencies made an ADD wait 0.3 ms longer.
+It works as upstream's agent does, with these differences. It knows no pod objects, so it believes what the request
+says, and a release also frees the address of a live pod. It ignores `matchMasterSubnet`. The `network` is part of an
+allocation's key; upstream's plugin sends none, which is the network "".
+
+The table of operations does all the routing. A web framework would send errors in other forms than upstream, and its
+routes and dependencies made each ADD wait 0.3 ms longer.
 """
 
 import asyncio
@@ -34,18 +36,18 @@ from cni.contracts.agent_api import (
     Operation,
 )
 
-_LONGEST_IN_ONE = 2048  # bytes: what is longer goes out in chunks, as Go's HTTP server does it
+_CHUNKED_ABOVE = 2048  # bytes; Go's HTTP server sends a longer body in chunks
 
 
 class _Agent(NamedTuple):
-    """What the operations answer out of."""
+    """What every operation is given."""
 
     store: LeaseStore
     detection: answers.Detection
 
 
 def create_app(store: LeaseStore, detection: answers.Detection) -> ASGIApp:
-    """Make the ASGI application that answers out of a lease store, asking the plugin for `detection`."""
+    """Make the ASGI application; its responses to ADD ask the plugin for the probes of `detection`."""
     agent = _Agent(store, detection)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,12 +58,12 @@ def create_app(store: LeaseStore, detection: answers.Detection) -> ASGIApp:
             return
         except asyncio.CancelledError:
             response = bodies.json_line(503, "the agent is being stopped")
-        except bodies.Refusal as refusal:
-            response = bodies.error_object(refusal)
+        except bodies.RequestError as error:
+            response = bodies.error_object(error)
         except Exception as error:
             response = bodies.json_line(500, _logged(request, error))
-        if len(response.body) > _LONGEST_IN_ONE and not _is_http_1_0(request):
-            del response.headers["content-length"]  # so uvicorn sends it in chunks
+        if len(response.body) > _CHUNKED_ABOVE and not _is_http_1_0(request):
+            del response.headers["content-length"]  # which makes uvicorn send it in chunks
         await response(scope, receive, send)
 
     return app
@@ -72,14 +74,18 @@ async def _respond(agent: _Agent, request: Request) -> Response:
     if len(hosts) > 1 or "/" in "".join(hosts) or not (hosts or _is_http_1_0(request)):
         return PlainTextResponse("400 Bad Request: missing or malformed Host header", 400)
     if "upgrade" in request.headers:
-        # httptools takes the body for the next request then: nothing more may be read from this connection.
-        raise bodies.Refusal(400, "an upgrade to another protocol is not supported", headers={"Connection": "close"})
+        # httptools would take the body for the next request, so nothing more may be read from this connection.
+        raise bodies.RequestError(
+            400, "an upgrade to another protocol is not supported", headers={"Connection": "close"}
+        )
     operation = _operation(request.method, request.scope["path"])
-    asked = await _asked(operation, request)
-    answer = _ANSWERS[operation.method, operation.path]
-    # All that changes something runs on the event loop, in the order in which it came: of a release whose plugin has
-    # given up and the pod's next ADD, a thread could do the release last, and free what the ADD was given.
-    return await asyncio.to_thread(answer, agent, asked) if answer is _allocations else answer(agent, asked)
+    arguments = await _arguments(operation, request)
+    respond = _RESPONDERS[operation.method, operation.path]
+    if respond is _allocations:
+        return await asyncio.to_thread(respond, agent, arguments)
+    # What changes something runs on the event loop, in the order in which the requests came. Threads could swap a
+    # release whose plugin has given up and the pod's next ADD, and so free the address that this ADD was given.
+    return respond(agent, arguments)
 
 
 def _is_http_1_0(request: Request) -> bool:
@@ -87,7 +93,7 @@ def _is_http_1_0(request: Request) -> bool:
 
 
 def _logged(request: Request, error: Exception) -> str:
-    """Log why a request failed, with the traceback where nobody expects it; return the text for the caller."""
+    """Log why a request failed, with the traceback of an unexpected error; return the text for the caller."""
     text = str(error) if isinstance(error, AllocationError) else f"{type(error).__name__}: {error}"
     log(f"refused {request.method} {request.scope['path']}: {text}")
     if not isinstance(error, (AllocationError, sqlite3.Error)):
@@ -99,24 +105,26 @@ def _logged(request: Request, error: Exception) -> str:
 def _operation(method: str, path: str) -> Operation:
     operations = _BY_PATH.get(path)
     if not operations:
-        raise bodies.Refusal(404, f"path {path} was not found")
+        raise bodies.RequestError(404, f"path {path} was not found")
     if method not in operations:
         allowed = ",".join(sorted(operations))
-        raise bodies.Refusal(405, f"method {method} is not allowed, but [{allowed}] are", headers={"Allow": allowed})
+        raise bodies.RequestError(
+            405, f"method {method} is not allowed, but [{allowed}] are", headers={"Allow": allowed}
+        )
     return operations[method]
 
 
-async def _asked(operation: Operation, request: Request) -> Any:
-    """Return the request's body, or the parameters of its query."""
+async def _arguments(operation: Operation, request: Request) -> Any:
+    """Return the request's body, or the parameters of its query; raise RequestError."""
     if operation.request:
         body = await request.body()
-        return bodies.parse(_CONTRACTS[operation.request], request.headers.get("content-type", ""), body)
+        return bodies.read(_CONTRACTS[operation.request], request.headers.get("content-type", ""), body)
     accepted = request.headers.get("accept", "*/*")
     if not any(media_type in accepted for media_type in (bodies.JSON, "application/*", "*/*")):
-        raise bodies.Refusal(406, f"unsupported media type requested, only [{bodies.JSON}] are available")
+        raise bodies.RequestError(406, f"unsupported media type requested, only [{bodies.JSON}] are available")
     for name, required in operation.query:
         if required and name not in request.query_params:
-            raise bodies.Refusal(422, f"{name} in query is required", bodies.MISSING)
+            raise bodies.RequestError(422, f"{name} in query is required", bodies.MISSING)
     return {name: request.query_params.get(name, "") for name, _ in operation.query}
 
 
@@ -172,7 +180,7 @@ def _log_freed(freed: list[str], whose: str) -> None:
         log(f"freed {' '.join(freed)} of {whose}")
 
 
-_ANSWERS: dict[tuple[str, str], Callable[[_Agent, Any], Response]] = {
+_RESPONDERS: dict[tuple[str, str], Callable[[_Agent, Any], Response]] = {
     ("GET", "/ipam/healthy"): _healthy,
     ("POST", "/ipam/ip"): _allocate,
     ("DELETE", "/ipam/ip"): _release,

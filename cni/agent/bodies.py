@@ -1,7 +1,8 @@
-"""Request bodies and answers in the forms of upstream's agent and its HTTP layer, go-openapi. Pure.
+"""Reads request bodies and makes responses as upstream's agent and its HTTP layer, go-openapi, do. Pure.
 
-500 is one JSON string with a newline; 4xx is an object `{"code", "message"}` without; success without content has
-neither body nor Content-Type. Whoever reads this agent's answers can read those of a real one.
+The body of a 500 is one JSON string with a newline. The body of a 4xx is an object `{"code", "message"}` without a
+newline. A success without content has neither a body nor a Content-Type. So a client that reads the responses of this
+agent can read those of a real one.
 """
 
 import json
@@ -15,8 +16,8 @@ JSON = "application/json"
 MISSING = 602  # go-openapi's code for a required field that is missing or null
 
 
-class Refusal(Exception):  # noqa: N818  (what the caller is told)
-    """What is answered with an ErrorObject: status, message, the code in it where it is not the status."""
+class RequestError(Exception):
+    """A request that is answered with an ErrorObject; its code is the status where no other one is given."""
 
     def __init__(self, status: int, message: str, code: int = 0, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -26,23 +27,23 @@ class Refusal(Exception):  # noqa: N818  (what the caller is told)
         self.headers = headers
 
 
-def parse(contract: TypeAdapter[Any], content_type: str, body: bytes) -> Any:
-    """Return a request's body as its contract's type; raise Refusal."""
+def read(contract: TypeAdapter[Any], content_type: str, body: bytes) -> Any:
+    """Return a request's body as its contract's type; raise RequestError."""
     media_type = content_type.partition(";")[0].strip().lower() or "application/octet-stream"
     if media_type != JSON:
-        raise Refusal(415, f'unsupported media type "{media_type}", only [{JSON}] are allowed')
+        raise RequestError(415, f'unsupported media type "{media_type}", only [{JSON}] are allowed')
     if not body:
-        raise Refusal(422, "body in body is required", MISSING)
+        raise RequestError(422, "body in body is required", MISSING)
     try:
         fields = from_json(body, allow_inf_nan=False)
     except ValueError as error:
-        raise Refusal(400, f'parsing body body from "" failed, because {error}') from None
+        raise RequestError(400, f'parsing body body from "" failed, because {error}') from None
     return _validated(contract, fields)
 
 
 def _validated(contract: TypeAdapter[Any], fields: Any) -> Any:
     if isinstance(fields, dict):
-        # To Go, null is the same as absence.
+        # In Go, null means the same as absence.
         fields = {name: value for name, value in fields.items() if value is not None}
     try:
         return contract.validate_python({} if fields is None else fields, strict=True)
@@ -51,21 +52,21 @@ def _validated(contract: TypeAdapter[Any], fields: Any) -> Any:
     for problem in problems:
         if problem["type"] != "missing" or len(problem["loc"]) != 1:
             field = ".".join(map(str, problem["loc"])) or "body"
-            raise Refusal(400, f'parsing body body from "" failed, because {field}: {problem["msg"]}')
-    raise Refusal(422, f"{problems[0]['loc'][0]} in body is required", MISSING)
+            raise RequestError(400, f'parsing body body from "" failed, because {field}: {problem["msg"]}')
+    raise RequestError(422, f"{problems[0]['loc'][0]} in body is required", MISSING)
 
 
-def error_object(refusal: Refusal) -> Response:
-    """Answer with an ErrorObject."""
-    body = json.dumps({"code": refusal.code, "message": refusal.message}, separators=(",", ":"))
-    return Response(body, refusal.status, refusal.headers, JSON)
+def error_object(error: RequestError) -> Response:
+    """Make a response with an ErrorObject."""
+    body = json.dumps({"code": error.code, "message": error.message}, separators=(",", ":"))
+    return Response(body, error.status, error.headers, JSON)
 
 
 def json_line(status: int, value: Any) -> Response:
-    """Answer with JSON and a newline."""
+    """Make a response with JSON and a newline."""
     return Response(json.dumps(value, separators=(",", ":")).encode() + b"\n", status, media_type=JSON)
 
 
 def empty() -> Response:
-    """Answer 200 with nothing."""
+    """Make a response with status 200 and nothing in it."""
     return Response()

@@ -1,4 +1,4 @@
-"""One line on stderr for each change and each refusal. Never raises, never waits."""
+"""Writes one line to stderr for each change and each refused request. Never raises and never waits."""
 
 import os
 import select
@@ -6,12 +6,12 @@ import sys
 import threading
 import time
 
-_LINE_LIMIT = 1000  # bytes; less than a pipe takes at once when it says that it is writable (PIPE_BUF)
+_LINE_LIMIT = 1000  # bytes; a pipe that polls as writable takes as much at once (PIPE_BUF is 4096)
 _LOCK = threading.Lock()
 
 
 def log(text: str) -> None:
-    """Write a line with its time; drop it when whoever reads stderr has stopped: the agent goes on."""
+    """Write a line with the time. It is dropped where stderr is not read any more, so that the agent goes on."""
     printable = "".join(character if character.isprintable() else "?" for character in text)
     line = time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()) + printable
     with _LOCK:

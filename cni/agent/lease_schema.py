@@ -1,4 +1,4 @@
-"""The lease database's tables and how it is opened. Side effect: the database file."""
+"""The tables of the lease database, and how to open it. Side effect: the database file."""
 
 import os
 import sqlite3
@@ -10,7 +10,7 @@ _SCHEMA = f"""
 BEGIN;
 CREATE TABLE allocation (
     id INTEGER PRIMARY KEY,
-    owner TEXT NOT NULL,  -- the pod, or the container where there is none
+    owner TEXT NOT NULL,  -- the pod, or the container where the request named no pod
     network TEXT NOT NULL,
     ifname TEXT NOT NULL,
     pod_namespace TEXT NOT NULL,
@@ -46,8 +46,8 @@ COMMIT;
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """Open or create the database, durable from one commit to the next; raise sqlite3.Error and OSError."""
-    # SQLite gives its other files the mode of this one.
+    """Open or create the database so that each commit is durable; raise sqlite3.Error and OSError."""
+    # SQLite gives the files that it creates beside this one the same mode.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:

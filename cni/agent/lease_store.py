@@ -1,11 +1,14 @@
-"""Who holds which address, kept in SQLite. Side effect: the database, and its lock while a call lasts.
+"""Keeps who holds which address in SQLite. Side effects: the database, and its lock while a call lasts.
 
-Two tables are the whole truth: `lease`, the addresses that are held, and `freed`, those that were and are not any
-more, in the order of their release. What is free follows from them and the pools' present ranges. It is worked out at
-the start and kept in memory, so that an ADD looks at one address and scans nothing; memory follows only after a
-commit. So a manifest may change between two starts in any way: an address outside the new ranges stays held as long
-as it is, one that was freed keeps its place in the queue, and a range that is new counts as never used.
-`lease.address` is the primary key: no address twice, whatever the rest does.
+Two tables decide everything: `lease` has the addresses that are held, and `freed` has those that were held once, in
+the order of their release. Which addresses are free follows from both and from the pools' present ranges. This is
+computed at the start and kept in memory, so that an ADD looks at one address and scans no table; the memory changes
+only after a commit.
+
+So a manifest may change between two starts in any way. A held address outside of the new ranges stays held until it is
+released, a freed address keeps its place in the queue, and a new range counts as never used.
+
+`lease.address` is the primary key, so that the database itself refuses to hold an address twice.
 """
 
 import json
@@ -18,9 +21,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from cni.agent.allocator import FreeByPool, Lease, choose_leases, free_addresses, select_pools
-from cni.agent.answers import HeldInterface
+from cni.agent.allocator import FreeByPool, choose_leases, free_addresses, select_pools
 from cni.agent.lease_schema import open_database
+from cni.agent.leases import HeldInterface, Lease
 from cni.agent.pools import Pool
 from cni.contracts.agent_api import IpamAddArgs, IpamBatchDelArgs, IpamDelArgs, IpamGcArgs
 
@@ -36,7 +39,7 @@ _HELD_BY_CONTAINER = _HELD + "JOIN holder USING (allocation) WHERE container_id 
 _HELD_BY_ANYBODY = _HELD + "ORDER BY allocation.id, version"
 
 _HOLDERS = "SELECT container_id, ifname, id FROM holder JOIN allocation ON id = allocation "
-# The UIDs must not contradict each other; where one side does not know it, the container ID says enough.
+# Two pod UIDs must not contradict each other. Where one side does not know it, the container ID is enough.
 _HOLDERS_BY_CONTAINER = _HOLDERS + (
     "WHERE container_id = :containerID AND network = :network AND ifname = :ifName"
     " AND (pod_uid IN ('', :podUID) OR :podUID = '')"
@@ -51,14 +54,14 @@ _HOLDERS_BY_NETWORK = _HOLDERS + "WHERE network = :network"
 
 
 class LeaseStore:
-    """The leases of one agent. Each change is one transaction, on disk when the method returns."""
+    """The leases of one agent. Each change is one transaction, which is on disk when the method returns."""
 
     def __init__(self, path: Path, pools: Iterable[Pool]) -> None:
         """Open or create the database; raise sqlite3.Error."""
         self._pools = {pool.name: pool for pool in pools}
         self._lock = threading.Lock()
         self._db = open_database(path)
-        self._free = self._work_out_free()
+        self._free = self._read_free()
 
     def close(self) -> None:
         """Close the database."""
@@ -66,18 +69,18 @@ class LeaseStore:
             self._db.close()
 
     def allocate(self, args: IpamAddArgs) -> tuple[list[HeldInterface], list[str]]:
-        """Hold addresses for an interface; return all that its pod holds, and the addresses that are new.
+        """Hold addresses for an interface; return all that its pod holds, and the newly allocated addresses.
 
-        Raise AllocationError and sqlite3.Error; nothing is held then.
+        Raise AllocationError and sqlite3.Error; the interface then holds nothing new.
         """
         owner = _owner(args["podUID"], args["containerID"])
         leases: list[Lease] = []
         with self._lock:
             with self._transaction():
-                allocation = self._find(owner, args)
+                allocation = self._allocation_id(owner, args)
                 if allocation is None:
                     leases = choose_leases(select_pools(self._pools, args), self._free, args)
-                    allocation = self._insert(owner, args, leases)
+                    allocation = self._insert_allocation(owner, args, leases)
                 self._db.execute("INSERT OR IGNORE INTO holder VALUES (?, ?)", (args["containerID"], allocation))
                 held = self._held(_HELD_BY_OWNER, owner)
             for lease in leases:
@@ -85,24 +88,24 @@ class LeaseStore:
         return held, [lease.address for lease in leases]
 
     def release(self, args: IpamDelArgs) -> list[str]:
-        """Let a container go from its interface; return the addresses that are free then."""
-        return self._let_go(_HOLDERS_BY_CONTAINER, {"network": "", **args})
+        """Remove a container from the holders of its interface; return the addresses that this frees."""
+        return self._release(_HOLDERS_BY_CONTAINER, {"network": "", **args})
 
     def release_pod(self, args: IpamBatchDelArgs) -> list[str]:
-        """Free all that a pod holds, in one network if one is named; return the addresses."""
+        """Free what a pod holds, in all networks unless the request names one; return the freed addresses."""
         sql = _HOLDERS_BY_OWNER if args["podUID"] else _HOLDERS_BY_OWNER_OF_CONTAINER
         owner = _owner(args["podUID"], args["containerID"])
-        return self._let_go(sql, {"network": None, **args, "owner": owner})
+        return self._release(sql, {"network": None, **args, "owner": owner})
 
     def collect_garbage(self, args: IpamGcArgs) -> list[str]:
-        """Let go every attachment of a network that is not among the valid ones; return the addresses freed."""
+        """Release every attachment of a network that is not among the valid ones; return the freed addresses."""
         valid = {(attachment["containerID"], attachment["ifname"]) for attachment in args["validAttachments"]}
-        return self._let_go(_HOLDERS_BY_NETWORK, {"network": args["network"]}, valid)
+        return self._release(_HOLDERS_BY_NETWORK, {"network": args["network"]}, valid)
 
     def held_by_pod(self, pod_namespace: str, pod_name: str, container_id: str) -> list[HeldInterface]:
-        """Return what a pod holds, or a container where there is no pod name.
+        """Return what a pod holds; without a pod name, what the container holds.
 
-        Of several pods with this name it is the container's, else the newest.
+        Where several pods of this name hold addresses, it is the one of the container, else the newest one.
         """
         with self._lock:
             if pod_name:
@@ -114,13 +117,13 @@ class LeaseStore:
         return [interface for interface in held if interface.owner == owners[-1]]
 
     def all_held(self) -> list[HeldInterface]:
-        """Return everything that is held."""
+        """Return every interface that holds addresses."""
         with self._lock:
             return self._held(_HELD_BY_ANYBODY)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Commit what happens inside, to the disk, or nothing of it."""
+        """Commit all changes that are made inside, or none of them."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -130,7 +133,7 @@ class LeaseStore:
                 self._db.execute("ROLLBACK")
             raise
 
-    def _work_out_free(self) -> FreeByPool:
+    def _read_free(self) -> FreeByPool:
         held = self._db.execute("SELECT address FROM lease")
         freed = self._db.execute("SELECT address FROM freed ORDER BY turn")
         return free_addresses(
@@ -139,13 +142,13 @@ class LeaseStore:
             [ip_address(address) for (address,) in freed],
         )
 
-    def _find(self, owner: str, args: IpamAddArgs) -> int | None:
+    def _allocation_id(self, owner: str, args: IpamAddArgs) -> int | None:
         key = (owner, args.get("network", ""), args["ifName"])
         sql = "SELECT id FROM allocation WHERE owner = ? AND network = ? AND ifname = ?"
         row = self._db.execute(sql, key).fetchone()
         return row[0] if row else None
 
-    def _insert(self, owner: str, args: IpamAddArgs, leases: list[Lease]) -> int:
+    def _insert_allocation(self, owner: str, args: IpamAddArgs, leases: list[Lease]) -> int:
         pod = (args["podNamespace"], args["podName"], args["podUID"])
         allocation = self._db.execute(
             "INSERT INTO allocation (owner, network, ifname, pod_namespace, pod_name, pod_uid)"
@@ -161,8 +164,8 @@ class LeaseStore:
             )
         return int(allocation)
 
-    def _let_go(self, sql: str, parameters: dict[str, Any], valid: Collection[tuple[str, str]] = ()) -> list[str]:
-        """Remove the holders that the query finds; return the addresses that are free then."""
+    def _release(self, sql: str, parameters: dict[str, Any], valid: Collection[tuple[str, str]] = ()) -> list[str]:
+        """Remove the holders that the query finds and `valid` does not list; return the addresses that this frees."""
         with self._lock:
             with self._transaction():
                 rows = self._db.execute(sql, parameters)
@@ -174,11 +177,11 @@ class LeaseStore:
                 freed = self._remove_holders(gone)
             for address in freed:
                 for free in self._free.values():
-                    free.give_back(ip_address(address))
+                    free.append(ip_address(address))
         return freed
 
     def _remove_holders(self, gone: list[tuple[str, int]]) -> list[str]:
-        """Remove (container ID, allocation) pairs; return the addresses of the allocations that nobody holds then."""
+        """Remove (container ID, allocation) pairs; return the addresses of allocations left without a holder."""
         freed: list[str] = []
         self._db.executemany("DELETE FROM holder WHERE container_id = ? AND allocation = ?", gone)
         for allocation in sorted({allocation for _, allocation in gone}):

@@ -1,6 +1,7 @@
-"""Arithmetic on sets of addresses kept as ranges: an IPv6 pool may have 2**64 addresses. Pure.
+"""Arithmetic on sets of addresses that are kept as ranges, because an IPv6 pool may have 2**64 addresses. Pure.
 
-A range is (first, last) as whole numbers, both included. A list of ranges is sorted and disjoint, as `merge` makes it.
+A range is (first, last) as whole numbers, both included. Lists of ranges are sorted and disjoint, as `merge` returns
+them.
 """
 
 from bisect import bisect_left
@@ -24,7 +25,7 @@ def merge(ranges: Iterable[Range]) -> list[Range]:
 
 
 def subtract(ranges: list[Range], holes: list[Range]) -> list[Range]:
-    """Return what of the ranges lies in none of the holes."""
+    """Return the numbers of the ranges that lie in none of the holes."""
     remaining = []
     for first, last in ranges:
         start = first
@@ -40,12 +41,12 @@ def subtract(ranges: list[Range], holes: list[Range]) -> list[Range]:
 
 
 def intersect(ranges: list[Range], others: list[Range]) -> list[Range]:
-    """Return what lies in both."""
+    """Return the numbers that lie in both."""
     return subtract(ranges, subtract(ranges, others))
 
 
 def contains(ranges: list[Range], number: int) -> bool:
-    """Say whether a number lies in one of the ranges."""
+    """Tell whether a number lies in one of the ranges."""
     at = bisect_left(ranges, number, key=_last)
     return at < len(ranges) and ranges[at][0] <= number
 

@@ -1,6 +1,6 @@
 """Serves the agent on a unix socket. Side effects: the socket, the locks, the state folder, signal handlers.
 
-uvicorn's own `uds=` would make the socket 0666 and take it over from a live agent, so it is bound here.
+The socket is bound here, because uvicorn's own `uds=` would give it the mode 0666 and take it over from a live agent.
 """
 
 import fcntl
@@ -24,16 +24,16 @@ from cni.agent.lease_store import LeaseStore
 from cni.agent.pools import Pool, read_pools
 from cni.agent.ranges import count
 
-_STOP_TIMEOUT = 1  # seconds that requests under way get
-_PROBE_TIMEOUT = 1  # seconds in which a live agent accepts a connection, unless its queue is full
+_STOP_TIMEOUT = 1  # seconds for the requests that are under way when the agent is stopped
+_CONNECT_TIMEOUT = 1  # seconds; only the full queue of a live agent makes a connection wait
 
 
 class ServeError(Exception):
-    """Why the agent cannot serve; one line."""
+    """The agent cannot serve; the text is one line that says why."""
 
 
 def serve(socket_path: Path, pool_paths: Sequence[Path], state: Path, detection: Detection) -> None:
-    """Serve until SIGTERM or SIGINT, which end the process with status 0; raise PoolError and ServeError."""
+    """Serve until SIGTERM or SIGINT ends the process with status 0; raise PoolError and ServeError."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     pools = read_pools(pool_paths, log)
@@ -48,7 +48,7 @@ def serve(socket_path: Path, pool_paths: Sequence[Path], state: Path, detection:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """End the process. While uvicorn serves it has handlers of its own, and raises the signal again when it is done."""
+    """End the process. uvicorn has handlers of its own while it serves, and raises the signal again when it is done."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(0)
@@ -56,7 +56,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def _opened_store(state: Path, pools: list[Pool]) -> Iterator[LeaseStore]:
-    """Open the lease store in the state folder, which no other agent may use, on whatever socket it serves."""
+    """Open the lease store in the state folder, which no other agent may use, even one on another socket."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = state / "leases.db"
     with _locked(state / "lock"):
@@ -70,7 +70,7 @@ def _opened_store(state: Path, pools: list[Pool]) -> Iterator[LeaseStore]:
 
 @contextmanager
 def _bound(path: Path) -> Iterator[socket.socket]:
-    """Listen on a unix socket that is ours alone; remove it in the end."""
+    """Listen on a unix socket that belongs to this agent alone; remove it in the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(Path(f"{path}.lock")):
         _remove_stale(path)
@@ -85,14 +85,14 @@ def _bound(path: Path) -> Iterator[socket.socket]:
             try:
                 yield listener
             finally:
-                # A real agent may have put its own socket in its place meanwhile: it asks nobody.
+                # A real agent takes no lock, so it may have put its own socket in this place meanwhile.
                 if path.exists() and os.path.samestat(path.stat(), bound):
                     path.unlink()
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock file. It stays: removing it would let two others each lock a file of this name."""
+    """Hold a lock file. It is never removed, because two other agents could then each lock a file of this name."""
     with path.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,15 +102,15 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket of an agent that was killed; raise ServeError for a live one's, and for any other file."""
+    """Remove the socket of an agent that was killed; raise ServeError for that of a live one and for any other file."""
     if not os.path.lexists(path):
         return
     if not path.is_socket():
         raise ServeError(f"{path} is not a socket: not replaced")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(_PROBE_TIMEOUT)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(_CONNECT_TIMEOUT)
         try:
-            probe.connect(str(path))
+            connection.connect(str(path))
         except ConnectionRefusedError:
             path.unlink()
         except TimeoutError:

@@ -1,16 +1,17 @@
-"""Where `spiderpool-ipam` starts: the table of commands. A command's module is imported only when it is called."""
+"""Starts `spiderpool-ipam`: the table of its commands. The module of a command is imported only when it is called."""
 
 import importlib
 from typing import Any
 
 import click
 
-# name -> (module, what `--help` says; nothing hides it). A frozen start that imports everything takes 400 ms.
+# Name -> (module, the line in `--help`, which does not show a command without one). To import all of them at the start
+# would take 400 ms.
 COMMANDS = {
-    "install": ("cni.cli.install", "Put the plugin on this node and hand it Calico's conflist."),
-    "uninstall": ("cni.cli.uninstall", "Give Calico's conflist back and take the plugin away."),
-    "status": ("cni.cli.status", "Show how this node's installation is."),
-    "watch": ("cni.cli.watch", "Keep what install has done."),
+    "install": ("cni.cli.install", "Put the plugin on this node and into Calico's conflist."),
+    "uninstall": ("cni.cli.uninstall", "Restore Calico's conflist and remove the plugin."),
+    "status": ("cni.cli.status", "Show the state of this node's installation."),
+    "watch": ("cni.cli.watch", "Keep this node as install has set it up."),
     "attach": ("cni.cli.attach", "Run a conflist's IPAM plugin by hand, as Calico does."),
     "agent": ("cni.cli.agent", "Serve the embedded agent where there is no Kubernetes."),
     "detect": ("cni.cli.detect", ""),
@@ -19,14 +20,14 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A click group that looks its commands up in COMMANDS."""
+    """A click group whose commands are in COMMANDS."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the names of the commands that people run."""
+        """List the names of the commands that `--help` shows."""
         return [name for name, (_, text) in COMMANDS.items() if text]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command's module and return the click command of the same name in it."""
+        """Import the module of a command and return its click command, which has the same name."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(COMMANDS[cmd_name][0])
@@ -34,7 +35,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands' one-line helps without importing them."""
+        """Write one line for each command, without importing the modules."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items() if text])
 
@@ -45,7 +46,7 @@ def spiderpool_ipam() -> None:
 
 
 def main() -> Any:
-    """Run the command line; exits with the command's status (2 for wrong usage)."""
+    """Run the command line and exit with the status of the command, or with 2 for wrong usage."""
     return spiderpool_ipam(prog_name="spiderpool-ipam")
 
 

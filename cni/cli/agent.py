@@ -1,8 +1,10 @@
-"""`spiderpool-ipam agent`: serve the embedded agent."""
+"""`spiderpool-ipam agent`: serve the embedded agent (cni/agent)."""
 
 from pathlib import Path
 
 import click
+
+from cni.defaults import AGENT_SOCKET, EMBEDDED_AGENT_FOLDER
 
 
 @click.command()
@@ -10,7 +12,7 @@ import click
     "--socket",
     "socket_path",
     type=click.Path(path_type=Path),
-    default=Path("/var/run/spidernet/spiderpool.sock"),
+    default=AGENT_SOCKET,
     show_default=True,
     help="The unix socket to serve on.",
 )
@@ -25,20 +27,20 @@ import click
 @click.option(
     "--state",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("/var/lib/spiderpool-ipam/agent"),
+    default=EMBEDDED_AGENT_FOLDER,
     show_default=True,
-    help="The folder in which it keeps who holds which address.",
+    help="The folder in which the agent keeps who holds which address.",
 )
-@click.option("--detect-conflicts", is_flag=True, help="Have the plugin look whether somebody else has the address.")
-@click.option("--detect-gateway", is_flag=True, help="Have the plugin look whether the gateway answers.")
+@click.option("--detect-conflicts", is_flag=True, help="Have the plugin probe whether another machine has the address.")
+@click.option("--detect-gateway", is_flag=True, help="Have the plugin probe whether the gateway answers.")
 def agent(
     socket_path: Path, pool_paths: tuple[Path, ...], state: Path, detect_conflicts: bool, detect_gateway: bool
 ) -> None:
     """Serve the embedded agent where there is no Kubernetes.
 
-    It answers as a spiderpool-agent does, out of SpiderIPPool manifests and a folder of its own. Edited manifests are
-    read at the next start. One line on stdout says that it serves; changes and refusals are logged on stderr. SIGTERM
-    stops it.
+    It answers as a spiderpool-agent does, out of SpiderIPPool manifests and a folder of its own. Changes to the
+    manifests take effect at the next start. One line on stdout says that it serves; changes and refused requests are
+    logged on stderr. SIGTERM stops it.
     """
     from cni.agent.answers import Detection
     from cni.agent.pools import PoolError

@@ -1,8 +1,8 @@
-"""The spiderpool-agent's HTTP API on its unix socket: what is sent, what comes back, under which status.
+"""The spiderpool-agent's HTTP API on its unix socket: the operations, their requests, and their responses by status.
 
-Upstream's api/v1/agent/openapi.yaml with what real agents were seen to do where the two differ, and our two
-extensions. Bodies of 500 and 501 are one JSON string; those of 400, 404 (unknown path), 405, 406, 415 and 422 are an
-ErrorObject; 200 of healthy and of the releases has no body at all.
+It is upstream's api/v1/agent/openapi.yaml, corrected where real agents were seen to do something else, and our
+extensions. The bodies of 500 and 501 are one JSON string; those of 400, 404 (unknown path), 405, 406, 415 and 422 are
+an ErrorObject; a 200 of healthy and of the releases has no body.
 """
 
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired
@@ -34,7 +34,7 @@ class IpConfig(TypedDict):
 
     version: Literal[4, 6]
     address: Annotated[str, Field(description="With prefix length.")]
-    nic: Annotated[str, Field(description="The interface that it is for.")]
+    nic: Annotated[str, Field(description="The name of the interface that the address is for.")]
     gateway: NotRequired[str | None]
     ipPool: NotRequired[str | None]
     vlan: NotRequired[int | None]
@@ -69,7 +69,7 @@ class IpamAddResponse(TypedDict):
 
 
 class IpamDelArgs(TypedDict):
-    """DELETE /ipam/ip, with a body."""
+    """DELETE /ipam/ip; the request has a body."""
 
     containerID: str
     ifName: str
@@ -81,7 +81,7 @@ class IpamDelArgs(TypedDict):
 
 
 class IpamBatchDelArgs(TypedDict):
-    """DELETE /ipam/ips: frees every interface of the pod, alive or not."""
+    """DELETE /ipam/ips: free the addresses of every interface of a pod, even of a live one."""
 
     containerID: str
     netNamespace: NotRequired[str]
@@ -125,7 +125,7 @@ class GcAttachment(TypedDict):
 
 
 class IpamGcArgs(TypedDict):
-    """Extension. POST /ipam/gc: free what `network` holds for any other attachment."""
+    """Extension. POST /ipam/gc: free what `network` holds for attachments that are not listed."""
 
     network: str
     validAttachments: list[GcAttachment]
@@ -138,7 +138,7 @@ class IpamGcResponse(TypedDict):
 
 
 class Allocation(TypedDict):
-    """Extension: one interface's addresses and who holds them."""
+    """Extension: the addresses of one interface and who holds them."""
 
     network: str
     podNamespace: str
@@ -159,14 +159,14 @@ class Allocations(TypedDict):
 
 
 class ErrorObject(TypedDict):
-    """The agent's own HTTP layer speaking: unknown path, missing field, wrong content type."""
+    """An error of the agent's HTTP layer: an unknown path, a missing field, a wrong content type."""
 
     code: int
     message: str
 
 
 class Operation(NamedTuple):
-    """One row of the API: the request's and the responses' types by status; None is an empty body."""
+    """One operation: the type of its request, and the types of its responses by status; None is an empty body."""
 
     method: str
     path: str
@@ -182,14 +182,14 @@ OPERATIONS = (
     Operation(
         "POST",
         "/ipam/ip",
-        "Allocate addresses to a pod's interface; the same ones when asked again.",
+        "Allocate addresses to a pod's interface; a repeated request gets the same ones.",
         IpamAddArgs,
         {200: IpamAddResponse, 400: ErrorObject, 415: ErrorObject, 422: ErrorObject, 500: str},
     ),
     Operation(
         "DELETE",
         "/ipam/ip",
-        "Release them. Nothing known is success; a live pod keeps its own.",
+        "Release them. It succeeds where nothing is held; a live pod keeps its addresses.",
         IpamDelArgs,
         {200: None, 400: ErrorObject, 415: ErrorObject, 422: ErrorObject, 500: str},
     ),
@@ -212,7 +212,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/ipam/gc",
-        "Free what a network holds for attachments that are gone.",
+        "Free what a network holds for attachments that are not listed.",
         IpamGcArgs,
         {200: IpamGcResponse, 400: ErrorObject, 415: ErrorObject, 422: ErrorObject, 500: str},
         extension=True,

@@ -1,4 +1,4 @@
-"""The agent's API as an OpenAPI 3.1 document, from the table of operations. Pure."""
+"""Builds the OpenAPI 3.1 document of the agent's API from the table of operations. Pure."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from cni.contracts import agent_api
 
 
 def document() -> dict[str, Any]:
-    """Build the OpenAPI document; our own operations carry `x-extension: true`."""
+    """Build the document; our own operations have `x-extension: true`."""
     schemas: dict[str, Any] = {}
     paths: dict[str, Any] = {}
     for operation in agent_api.OPERATIONS:
@@ -18,8 +18,8 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "spiderpool-agent API",
             "version": "v1",
-            "description": "HTTP/1.1 on a unix socket. Upstream's api/v1/agent/openapi.yaml, as real agents answer, "
-            "with the extensions of spiderpool-ipam's embedded agent (x-extension).",
+            "description": "HTTP/1.1 on a unix socket. Upstream's api/v1/agent/openapi.yaml, corrected where real "
+            "agents answer otherwise, with the extensions of spiderpool-ipam's embedded agent (x-extension).",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": agent_api.BASE_PATH}],

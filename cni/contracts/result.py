@@ -1,7 +1,7 @@
 """What the plugin prints: the IPAM result of each CNI version, and the error object.
 
-CNI specification section 5; forms as in FACTS of containernetworking's pkg/types/{020,040,100}. A delegated (IPAM)
-plugin's result has no `interfaces` and no `ips[].interface`, so nothing but these keys is legal.
+CNI specification section 5; the forms are those of containernetworking's pkg/types/{020,040,100}. The result of a
+delegated (IPAM) plugin has no `interfaces` and no `ips[].interface`, so no other keys than these are legal.
 """
 
 from typing import Annotated, Literal, NotRequired
@@ -17,7 +17,7 @@ Address = Annotated[str, Field(pattern=r"^[0-9a-f.:]+$")]
 
 @with_config(_CLOSED)
 class Dns(TypedDict):
-    """Resolver settings; absent rather than empty."""
+    """Resolver settings. A setting without a value is absent."""
 
     nameservers: NotRequired[list[str]]
     domain: NotRequired[str]
@@ -35,7 +35,7 @@ class Route(TypedDict):
 
 @with_config(_CLOSED)
 class FamilyResult(TypedDict):
-    """One family's address up to 0.2.0."""
+    """The address of one family, up to 0.2.0."""
 
     ip: Cidr
     gateway: NotRequired[Address]
@@ -44,7 +44,7 @@ class FamilyResult(TypedDict):
 
 @with_config(_CLOSED)
 class Result020(TypedDict):
-    """0.1.0 and 0.2.0."""
+    """The result of 0.1.0 and 0.2.0."""
 
     cniVersion: Literal["0.1.0", "0.2.0"]
     ip4: NotRequired[FamilyResult]
@@ -54,7 +54,7 @@ class Result020(TypedDict):
 
 @with_config(_CLOSED)
 class Ip040(TypedDict):
-    """An address up to 0.4.0, with its family."""
+    """An address with its family, up to 0.4.0."""
 
     version: Literal["4", "6"]
     address: Cidr
@@ -63,7 +63,7 @@ class Ip040(TypedDict):
 
 @with_config(_CLOSED)
 class Result040(TypedDict):
-    """0.3.0, 0.3.1 and 0.4.0."""
+    """The result of 0.3.0, 0.3.1 and 0.4.0."""
 
     cniVersion: Literal["0.3.0", "0.3.1", "0.4.0"]
     ips: Annotated[list[Ip040], Field(min_length=1)]
@@ -81,7 +81,7 @@ class Ip(TypedDict):
 
 @with_config(_CLOSED)
 class Result100(TypedDict):
-    """1.0.0 and 1.1.0. (1.1.0 allows more in a route; the agent has nothing to put there.)"""
+    """The result of 1.0.0 and 1.1.0. A route of 1.1.0 may hold more, but the agent gives nothing to put there."""
 
     cniVersion: Literal["1.0.0", "1.1.0"]
     ips: Annotated[list[Ip], Field(min_length=1)]
@@ -91,7 +91,7 @@ class Result100(TypedDict):
 
 @with_config(_CLOSED)
 class Error(TypedDict):
-    """The error object, exit status 1."""
+    """The error object. The exit status is then 1."""
 
     cniVersion: Literal["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]
     code: Annotated[int, Field(ge=1)]
@@ -108,7 +108,7 @@ class VersionResult(TypedDict):
 
 
 class PrevIp(TypedDict):
-    """An address of prevResult; what else it holds is the main plugin's business."""
+    """An address of prevResult. Its further keys come from the main plugin and are not read."""
 
     address: str
 

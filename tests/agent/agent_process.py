@@ -1,4 +1,4 @@
-"""Runs a real agent in a process of its own and talks to it over its socket. For the tests of cni/agent."""
+"""Runs a real agent in a process of its own, and talks to it over its socket, for the tests of cni/agent."""
 
 import json
 import signal
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Answer(NamedTuple):
-    """What came back: the status, the headers with lower case names, the body as it stood on the wire."""
+    """A response: the status, the headers with lower-case names, the body as it was on the wire."""
 
     status: int
     headers: dict[str, str]
@@ -44,7 +44,7 @@ def write_pools(file: Path, *manifests: dict[str, Any]) -> Path:
 
 
 def add_args(uid: str, container: str = "", ifname: str = "eth0", network: str = "net", **more: Any) -> dict[str, Any]:
-    """Make an ADD's body, which a DEL takes as well; the container's name follows from the pod's UID."""
+    """Make the body of an ADD, which DEL takes as well; the container ID is made from the pod's UID."""
     return {
         "containerID": container or f"c-{uid}",
         "ifName": ifname,
@@ -67,7 +67,7 @@ class Agent(NamedTuple):
     def exchange(self, request: bytes) -> bytes:
         """Send bytes on a new connection and return all that comes back."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(10)
+            connection.settimeout(30)
             connection.connect(str(self.socket_path))
             connection.sendall(request)
             return b"".join(iter(lambda: connection.recv(65536), b""))
@@ -93,7 +93,7 @@ class Agent(NamedTuple):
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(5)
+        return self.process.wait(30)
 
 
 def _parsed(response: bytes) -> Answer:

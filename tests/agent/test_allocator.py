@@ -7,16 +7,16 @@ from typing import Any, cast
 import pytest
 
 from cni.agent.allocator import (
-    Address,
     AllocationError,
     FreeByPool,
-    Lease,
     choose_leases,
     free_addresses,
     select_pools,
 )
+from cni.agent.leases import Lease
 from cni.agent.pools import Pool, read_pools
 from cni.contracts.agent_api import IpamAddArgs
+from cni.contracts.ippool import Address
 from tests.agent.agent_process import add_args, pool, write_pools
 
 SIX = {"subnet": "fd00:244::/64"}
@@ -56,14 +56,14 @@ def _addresses(*texts: str) -> list[Address]:
 def test_never_used_addresses_come_first_in_order_then_freed_ones_oldest_first(tmp_path: Path) -> None:
     pools = _pools(tmp_path, pool("a", "10.244.0.1-10.244.0.4", "10.244.0.9"))
     free = free_addresses(pools.values(), _addresses("10.244.0.2"), _addresses("10.244.0.9", "10.244.0.1"))
-    free["a"].give_back(ip_address("10.244.0.2"))
+    free["a"].append(ip_address("10.244.0.2"))
     assert _drain(free, "a") == ["10.244.0.3", "10.244.0.4", "10.244.0.9", "10.244.0.1", "10.244.0.2"]
 
 
 def test_an_address_that_no_pool_lists_any_more_is_not_handed_out_again(tmp_path: Path) -> None:
     pools = _pools(tmp_path, pool("a", "10.244.0.1-10.244.0.9", excludeIPs=["10.244.0.2-10.244.0.8"]))
     free = free_addresses(pools.values(), [], _addresses("10.244.0.3", "10.245.0.1", "fd00::1"))
-    free["a"].give_back(ip_address("10.244.0.4"))
+    free["a"].append(ip_address("10.244.0.4"))
     assert _drain(free, "a") == ["10.244.0.1", "10.244.0.9"]
 
 
@@ -71,7 +71,7 @@ def test_an_ipv6_address_is_not_taken_for_the_ipv4_address_of_the_same_number(tm
     pools = _pools(tmp_path, pool("a", "10.244.0.1-10.244.0.2"), pool("b", "::10.244.0.1", subnet="::/64"))
     free = free_addresses(pools.values(), _addresses("::10.244.0.1"), [])
     for one in free.values():
-        one.give_back(ip_address("::10.244.0.1"))
+        one.append(ip_address("::10.244.0.1"))
     assert (_drain(free, "a"), _drain(free, "b")) == (["10.244.0.1", "10.244.0.2"], ["::af4:1"])
 
 

@@ -1,7 +1,7 @@
-"""What the agent says about the addresses that it holds for somebody."""
+"""The responses that are made out of held interfaces."""
 
-from cni.agent.allocator import Lease
-from cni.agent.answers import Detection, HeldInterface, add_response, allocation, endpoint_status
+from cni.agent.answers import Detection, add_response, allocation, endpoint_status
+from cni.agent.leases import HeldInterface, Lease
 
 FOUR = Lease(4, "10.244.0.9", 16, "four", "10.244.0.1", 7, [{"dst": "0.0.0.0/0", "gw": "10.244.0.1"}])
 SIX = Lease(6, "fd00::9", 64, "six", None, 0, [])

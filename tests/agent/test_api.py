@@ -1,4 +1,4 @@
-"""The agent's answers on the wire: statuses, headers and bodies as real agents were seen to send them."""
+"""The responses on the wire: statuses, headers and bodies as real agents were seen to send them."""
 
 import asyncio
 import json
@@ -222,20 +222,10 @@ def test_a_body_that_is_not_declared_json_is_415(agent: Agent, method: str, cont
     assert message.startswith("unsupported media type ")
 
 
-def test_json_may_be_declared_with_a_charset(agent: Agent) -> None:
-    assert agent.ask("POST", "/ipam/ip", ADD, Content_Type="application/json; charset=utf-8").status == 200
-
-
-@pytest.mark.parametrize("field", ["containerID", "ifName", "netNamespace", "podNamespace", "podName", "podUID"])
-def test_a_required_field_that_is_missing_or_null_is_422_with_code_602(agent: Agent, field: str) -> None:
-    expected = (422, 602, f"{field} in body is required")
-    assert _error_object(agent.add(_without(field))) == expected
-    assert _error_object(agent.add({**ADD, field: None})) == expected
-
-
-def test_an_empty_body_and_an_empty_object_are_422_with_code_602(agent: Agent) -> None:
-    for body in (b"", b"{}", b"null"):
-        assert _error_object(agent.ask("POST", "/ipam/ip", body))[:2] == (422, 602)
+def test_a_required_field_that_is_missing_or_null_is_422_with_code_602(agent: Agent) -> None:
+    expected = (422, 602, "podUID in body is required")
+    assert _error_object(agent.add(_without("podUID"))) == expected
+    assert _error_object(agent.add({**ADD, "podUID": None})) == expected
 
 
 def test_empty_strings_pass(agent: Agent) -> None:
@@ -243,25 +233,9 @@ def test_empty_strings_pass(agent: Agent) -> None:
     assert agent.add({**empty, "ifName": "eth0", "containerID": "c"}).status == 200
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"{",
-        b"[]",
-        b'"text"',
-        b"\xff",
-        b'{"podName": "\\ud800"}',
-        b"[" * 10000,
-        json.dumps({**ADD, "podName": 7}).encode(),
-        json.dumps({**ADD, "cleanGateway": "true"}).encode(),
-        json.dumps({**ADD, "defaultIPv4IPPool": "four"}).encode(),
-        json.dumps({**ADD, "defaultIPv4IPPool": [1]}).encode(),
-        json.dumps({**_without("podUID"), "podName": 7}).encode(),
-    ],
-)
+@pytest.mark.parametrize("body", [b"{", b"\xff", json.dumps({**ADD, "podName": 7}).encode()])
 def test_broken_json_and_wrong_types_are_400(agent: Agent, body: bytes) -> None:
-    status, code, _ = _error_object(agent.ask("POST", "/ipam/ip", body))
-    assert (status, code) == (400, 400)
+    assert _error_object(agent.ask("POST", "/ipam/ip", body))[:2] == (400, 400)
 
 
 @pytest.mark.parametrize("path", ["/ipam/nope", "/coordinator/config", "/ipam/healthy/", "/docs", "/openapi.json"])

@@ -1,4 +1,4 @@
-"""`spiderpool-ipam detect`: there for the plugin, not for people. What it finds: tests/test_detection.py."""
+"""`spiderpool-ipam detect`, which the plugin runs. What the probes find is in tests/detection/test_probe.py."""
 
 import json
 import subprocess
@@ -33,3 +33,9 @@ def test_what_is_no_request_ends_with_a_traceback_and_no_answer() -> None:
     done = run("detect", stdin="{}")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1] == "KeyError: 'netns'"
+
+
+def test_it_starts_without_pydantic() -> None:
+    program = "import sys, cni.cli.detect; print('pydantic' in sys.modules, 'pyroute2' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False True\n"

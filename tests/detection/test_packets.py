@@ -1,9 +1,9 @@
-"""What ARP and Neighbour Discovery packets say. That the kernel understands ours, and we its: test_detection.py."""
+"""What ARP and Neighbour Discovery packets claim. test_probe.py shows that the kernel reads ours, and we its."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cni.detection.packets import Arp, Heard, Ndp, protocol_of
+from cni.detection.packets import Arp, Claim, Ndp, protocol_of
 
 MAC = st.binary(min_size=6, max_size=6)
 ADDRESS = st.sampled_from((4, 16)).flatmap(lambda size: st.binary(min_size=size, max_size=size).filter(any))
@@ -21,40 +21,40 @@ ADVERTISEMENT = bytes.fromhex(
 @given(MAC, ADDRESS)
 def test_a_probe_names_who_asks_and_what_for(mac: bytes, address: bytes) -> None:
     protocol = protocol_of(address)
-    packet = protocol.question(mac, protocol.NOBODY, address)
-    assert protocol.hear(packet, mac) == Heard(address, mac, is_probe=True)
+    packet = protocol.question(mac, protocol.UNSPECIFIED, address)
+    assert protocol.read_claim(packet, mac) == Claim(address, mac, is_probe=True)
 
 
 @given(MAC, ADDRESS)
 def test_an_announcement_says_who_has_the_address(mac: bytes, address: bytes) -> None:
     protocol = protocol_of(address)
-    assert protocol.hear(protocol.announcement(mac, address), b"") == Heard(address, mac, is_probe=False)
+    assert protocol.read_claim(protocol.announcement(mac, address), b"") == Claim(address, mac, is_probe=False)
 
 
 def test_a_kernels_answers_say_who_has_the_address() -> None:
-    assert Arp.hear(ARP_REPLY, OTHERS) == Heard(bytes((10, 0, 0, 9)), OTHERS, is_probe=False)
-    assert Ndp.hear(ADVERTISEMENT, OTHERS) == Heard(FD00_9, OTHERS, is_probe=False)
+    assert Arp.read_claim(ARP_REPLY, OTHERS) == Claim(bytes((10, 0, 0, 9)), OTHERS, is_probe=False)
+    assert Ndp.read_claim(ADVERTISEMENT, OTHERS) == Claim(FD00_9, OTHERS, is_probe=False)
 
 
 def test_an_ordinary_question_claims_the_senders_address_in_arp_and_says_nothing_in_ndp() -> None:
     sender, target = bytes((10, 0, 0, 1)), bytes((10, 0, 0, 2))
-    assert Arp.hear(Arp.question(OURS, sender, target), OURS) == Heard(sender, OURS, is_probe=False)
-    assert Ndp.hear(Ndp.question(OURS, FD00_9, FD00_9[::-1]), OURS) is None
+    assert Arp.read_claim(Arp.question(OURS, sender, target), OURS) == Claim(sender, OURS, is_probe=False)
+    assert Ndp.read_claim(Ndp.question(OURS, FD00_9, FD00_9[::-1]), OURS) is None
 
 
 @given(st.integers(0, 8 * len(ADVERTISEMENT) - 1))
 def test_an_advertisement_with_any_bit_flipped_does_not_claim_the_address(bit: int) -> None:
     flipped = bytearray(ADVERTISEMENT)
     flipped[bit // 8] ^= 1 << bit % 8
-    heard = Ndp.hear(bytes(flipped), OTHERS)
+    claim = Ndp.read_claim(bytes(flipped), OTHERS)
     # Traffic class and flow label are not covered by the checksum, and say nothing here.
-    assert heard is None or bit // 8 < 4
+    assert claim is None or bit // 8 < 4
 
 
 @given(st.integers(0, len(ADVERTISEMENT) - 1))
 def test_a_cut_packet_says_nothing(length: int) -> None:
-    assert Ndp.hear(ADVERTISEMENT[:length], OTHERS) is None
-    assert Arp.hear(ARP_REPLY[: min(length, len(ARP_REPLY) - 1)], OTHERS) is None
+    assert Ndp.read_claim(ADVERTISEMENT[:length], OTHERS) is None
+    assert Arp.read_claim(ARP_REPLY[: min(length, len(ARP_REPLY) - 1)], OTHERS) is None
 
 
 @given(st.binary(max_size=200), st.booleans())
@@ -62,4 +62,4 @@ def test_no_packet_is_an_error(data: bytes, as_neighbour_discovery: bool) -> Non
     if as_neighbour_discovery:
         data = ADVERTISEMENT[:6] + b"\x3a\xff" + data
     for protocol in (Arp, Ndp):
-        protocol.hear(data, OTHERS)
+        protocol.read_claim(data, OTHERS)

@@ -1,0 +1,110 @@
+"""Runs the IPAM plugin that a network configuration delegates to, as its main plugin (Calico) does.
+
+CNI specification section 2 ("Parameters"), 3 ("Deriving execution configuration from plugin configuration") and 4
+("Delegated plugins"). Side effects: reads the configuration, runs the plugin, and keeps what ADD printed.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+
+class DelegateError(Exception):
+    """There is no plugin to run, or it cannot be run; the text is one line."""
+
+
+class Attachment(NamedTuple):
+    """A pod's interface, as a runtime would name it."""
+
+    pod_namespace: str
+    pod_name: str
+    pod_uid: str
+    container_id: str
+    ifname: str
+    netns: str
+
+    def environ(self) -> dict[str, str]:
+        """Return the CNI parameters of the attachment."""
+        args = {
+            "IgnoreUnknown": "1",
+            "K8S_POD_NAMESPACE": self.pod_namespace,
+            "K8S_POD_NAME": self.pod_name,
+            "K8S_POD_INFRA_CONTAINER_ID": self.container_id,
+            "K8S_POD_UID": self.pod_uid,
+        }
+        return {
+            "CNI_CONTAINERID": self.container_id,
+            "CNI_NETNS": self.netns,
+            "CNI_IFNAME": self.ifname,
+            "CNI_ARGS": ";".join(f"{key}={value}" for key, value in args.items() if value),
+        }
+
+
+def container_id_of(namespace: str, name: str) -> str:
+    """Return a container ID for a pod. It is the same each time, so that DEL finds what ADD was given."""
+    return hashlib.sha256(f"{namespace}/{name}".encode()).hexdigest()
+
+
+class Delegate:
+    """The IPAM plugin of a network configuration or conflist, and what it is given on stdin."""
+
+    def __init__(self, conf: Path, cni_path: str) -> None:
+        """Find the plugin; raise DelegateError."""
+        self._cni_path = cni_path
+        self._netconf = _execution_configuration(conf)
+        self._executable = _find_executable(self._netconf["ipam"]["type"], cni_path)
+
+    def run(self, command: str, attachment: Attachment | None, **keys: Any) -> subprocess.CompletedProcess[str]:
+        """Run one CNI command with `keys` added to the configuration on stdin; raise DelegateError."""
+        environ = {"CNI_COMMAND": command, "CNI_PATH": self._cni_path, "PATH": os.environ.get("PATH", "")}
+        environ |= attachment.environ() if attachment else {}
+        stdin = json.dumps({**self._netconf, **keys})
+        try:
+            # S603: the operator asked for this plugin to be run.
+            return subprocess.run(  # noqa: S603
+                [self._executable], input=stdin, env=environ, capture_output=True, text=True, check=False
+            )
+        except OSError as error:
+            raise DelegateError(f"cannot run {self._executable}: {error.strerror}") from None
+
+    def result_file(self, folder: Path, attachment: Attachment) -> Path:
+        """Return where the result of ADD is kept for CHECK, under the name that libcni gives it."""
+        name = f"{self._netconf.get('name', '')}-{attachment.container_id}-{attachment.ifname}"
+        return folder / f"{name}.json"
+
+
+def _execution_configuration(conf: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(conf.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DelegateError(f"{conf}: {error}") from None
+    plugins = document.get("plugins", [document]) if isinstance(document, dict) else []
+    delegating = [plugin for plugin in plugins if _delegates(plugin)] if isinstance(plugins, list) else []
+    if not delegating:
+        raise DelegateError(f"{conf}: no plugin with an ipam.type in it")
+    # SPEC 3: "cniVersion" and "name" are those of the list.
+    return {**delegating[0], **{key: document[key] for key in ("cniVersion", "name") if key in document}}
+
+
+def _delegates(plugin: Any) -> bool:
+    ipam = plugin.get("ipam") if isinstance(plugin, dict) else None
+    return isinstance(ipam, dict) and isinstance(ipam.get("type"), str)
+
+
+def _find_executable(name: str, cni_path: str) -> Path:
+    paths = [Path(folder) / name for folder in cni_path.split(":") if "/" not in name]
+    for path in paths:
+        if path.is_file():
+            return path
+    raise DelegateError(f"no plugin {name!r} in {cni_path}: install it, or name its folder with --cni-path")
+
+
+def keep_result(file: Path, result: dict[str, Any]) -> None:
+    """Write the result of ADD; raise OSError."""
+    partial = file.with_suffix(".partial")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial.write_text(json.dumps(result))
+    partial.replace(file)
