@@ -17,7 +17,7 @@ ARROWS = {
     "detection": {"contracts"},
     "agent": {"contracts"},
     "installer": {"contracts", "plugin"},
-    "cli": {"contracts", "detection", "agent", "installer", "delegation"},
+    "cli": {"contracts", "detection", "agent", "installer", "delegate"},
 }
 # What the plugin may import of others: built-in modules. Anything else costs milliseconds at each start.
 PLUGIN_MAY = {

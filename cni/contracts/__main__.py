@@ -12,7 +12,7 @@ from typing import Any, Union
 import yaml
 from pydantic import TypeAdapter
 
-from cni.contracts import agent_api, core_schemas, netconf, openapi, pending, result
+from cni.contracts import agent_api, core_schemas, detection, netconf, openapi, pending, result
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -24,6 +24,7 @@ VALIDATORS = {
 RARE_VALIDATORS = {
     "WORKLOAD_ENDPOINT": agent_api.WorkloadEndpointStatus,
     "PREV_RESULT": result.PrevResult,
+    "DETECTION_ANSWER": detection.DetectionAnswer,
     "PENDING_RELEASE": pending.PendingRelease,
     "ALLOCATIONS_PROBE": pending.AllocationsProbe,
 }

@@ -118,6 +118,15 @@ PREV_RESULT = {
     },
 }
 
+DETECTION_ANSWER = {
+    "type": "typed-dict",
+    "fields": {
+        "code": {"type": "typed-dict-field", "schema": {"type": "int"}, "required": True},
+        "msg": {"type": "typed-dict-field", "schema": {"type": "str"}, "required": True},
+        "details": {"type": "typed-dict-field", "schema": {"type": "str"}, "required": True},
+    },
+}
+
 PENDING_RELEASE = {
     "type": "typed-dict",
     "fields": {

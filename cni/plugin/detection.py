@@ -13,6 +13,7 @@ from _socket import AF_UNIX, SHUT_WR, SOCK_STREAM, socket, socketpair
 
 from cni.errors import ADDRESS_CONFLICT, GATEWAY_UNREACHABLE, INTERNAL, TRY_AGAIN_LATER, CNIError
 from cni.plugin import ip_address
+from cni.plugin._rare_validators import DETECTION_ANSWER
 from cni.plugin.interrupts import Waiting
 from cni.plugin.json_text import encode
 from cni.plugin.netlink import lacks_link
@@ -136,10 +137,7 @@ def _end(pid: int) -> None:
 def _parsed(output: bytes) -> "dict[str, Any]":
     """Return the answer: the last line, as a warning may stand before it. Code 999."""
     last = output.rstrip().rpartition(b"\n")[2]
-    field = "typed-dict-field"
-    fields = {"code": {"type": "int"}, "msg": {"type": "str"}, "details": {"type": "str"}}
-    schema = {"type": "typed-dict", "fields": {key: {"type": field, "schema": fields[key]} for key in fields}}
     try:
-        return validate(schema, last)  # type: ignore[no-any-return]
+        return validate(DETECTION_ANSWER, last)  # type: ignore[no-any-return]
     except Invalid:
         raise CNIError(INTERNAL, NOT_PROBED, last.decode("utf-8", "replace") or "no answer") from None
