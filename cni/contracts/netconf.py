@@ -1,8 +1,8 @@
 """The network configuration that a CNI plugin gets on stdin, as far as this plugin reads it.
 
-CNI specification section 1 ("Plugin configuration objects") and 2; the `ipam` object has upstream's keys
-(spiderpool cmd/spiderpool/cmd/cni_types.go) and our two. Unknown keys are legal everywhere: Calico's own
-configuration arrives whole. `null` means the same as absence, as in Go.
+CNI specification section 1 ("Plugin configuration objects") and 2. The `ipam` object has upstream's keys (spiderpool
+cmd/spiderpool/cmd/cni_types.go) and two of ours. Unknown keys are legal everywhere, because Calico's own configuration
+arrives here as well. `null` means the same as absence, as in Go.
 """
 
 from typing import Annotated, Any, Literal, NotRequired
@@ -10,9 +10,13 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
-from cni import syntax
+from cni import defaults, syntax
 from cni.cni_versions import SUPPORTED
 
+_SHAPE = (
+    "calico: addresses as /32 and /128 and nothing else; subnet: prefix, gateway and routes. "
+    "Default: calico where the main plugin's type is calico, else subnet."
+)
 _COUNT_SCHEMA = {"type": "integer", "minimum": 0, "maximum": syntax.WHOLE_NUMBER_MAX}
 
 # Binding the subscript to a name keeps mypy from reading SUPPORTED as part of a type.
@@ -51,15 +55,18 @@ class Ipam(TypedDict):
 
     type: NotRequired[Annotated[str | None, Field(description="The IPAM plugin's name; the caller looks it up.")]]
     ipam_unix_socket_path: NotRequired[
-        Annotated[SocketPath | None, Field(description="The agent's socket; /var/run/spidernet/spiderpool.sock.")]
+        Annotated[SocketPath | None, Field(description=f"The agent's socket. Default: {defaults.AGENT_SOCKET}.")]
     ]
     request_timeout: NotRequired[
-        Annotated[Seconds | None, Field(description="Seconds for one whole exchange with the agent; 100.")]
+        Annotated[
+            Seconds | None,
+            Field(description=f"Seconds for all that one call asks of the agent. Default: {defaults.REQUEST_TIMEOUT}."),
+        ]
     ]
     result_shape: NotRequired[
         Annotated[
             Literal["calico", "subnet"] | None,
-            Field(description="calico: /32 and /128 alone; subnet: prefix, gateway, routes. By the plugin's type."),
+            Field(description=_SHAPE),
         ]
     ]
     default_ipv4_ippool: NotRequired[Annotated[list[str] | None, Field(description="SpiderIPPools to try first.")]]
@@ -68,16 +75,29 @@ class Ipam(TypedDict):
     match_master_subnet: NotRequired[
         Annotated[bool | None, Field(description="Ask for an address in the master interface's subnet.")]
     ]
-    log_level: NotRequired[Annotated[LogLevel | None, Field(description="The least level that is logged; debug.")]]
-    log_file_path: NotRequired[Annotated[str | None, Field(description="/var/log/spidernet/spiderpool.log")]]
+    log_level: NotRequired[
+        Annotated[
+            LogLevel | None, Field(description=f"The lowest level that is logged. Default: {defaults.LOG_LEVEL}.")
+        ]
+    ]
+    log_file_path: NotRequired[Annotated[str | None, Field(description=f"Default: {defaults.LOG_PATH}.")]]
     log_file_max_size: NotRequired[
-        Annotated[WholeNumber | None, Field(description="MB at which the file is set aside; 100.")]
+        Annotated[
+            WholeNumber | None,
+            Field(description=f"MB at which the log file is set aside. Default: {defaults.LOG_MAX_SIZE}."),
+        ]
     ]
     log_file_max_age: NotRequired[
-        Annotated[WholeNumber | None, Field(description="Days that it is kept then; 30, 0: any.")]
+        Annotated[
+            WholeNumber | None,
+            Field(description=f"Days that it is kept then; 0: no limit. Default: {defaults.LOG_MAX_AGE}."),
+        ]
     ]
     log_file_max_count: NotRequired[
-        Annotated[WholeNumber | None, Field(description="Files set aside that are kept; 10, 0: all.")]
+        Annotated[
+            WholeNumber | None,
+            Field(description=f"Files set aside that are kept; 0: all. Default: {defaults.LOG_MAX_COUNT}."),
+        ]
     ]
 
 

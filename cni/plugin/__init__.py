@@ -1,1 +1,1 @@
-"""The hot path: what runs at each CNI call. May import only builtins, cni.errors, cni.cni_versions, cni.syntax."""
+"""The hot path: what runs at each CNI call. It imports built-in modules, the leaves (cni.errors, …) and itself only."""
