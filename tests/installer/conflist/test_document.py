@@ -5,23 +5,21 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cni.installer.conflist.document import ConflistError, UnfinishedError, find, ipam_text, ipam_types, put_back, swap
+from cni.installer.conflist.document import ConflistError, Delegation, Document, UnfinishedError, read_document
+from cni.installer.conflist.ipam import our_ipam, require_replaceable
+from tests.installer.sample_conflists import CALICO
 
-CALICO = """{
-  "name": "k8s-pod-network",
-  "cniVersion": "0.3.1",
-  "plugins": [
-    {"type":"calico", "mtu": 0,   "ipam": { "type": "calico-ipam" },
-     "kubernetes": {"kubeconfig": "/etc/cni/net.d/calico-kubeconfig"}},
-    {"type": "portmap", "snat": true, "capabilities": {"portMappings": true}}
-  ]
-}
-"""
+
+def delegating(text: str) -> tuple[Document, Delegation]:
+    document = read_document(text)
+    (delegation,) = document.delegations("calico")
+    return document, delegation
 
 
 def swapped(text: str, **settings: Any) -> str:
-    (delegation,) = find(text, "calico")
-    return swap(text, delegation, settings)
+    document, delegation = delegating(text)
+    require_replaceable(delegation)
+    return document.with_ipam(delegation, our_ipam(delegation.ipam, delegation.ipam, settings))
 
 
 def test_only_the_ipam_value_changes() -> None:
@@ -82,14 +80,12 @@ def test_the_keys_of_one_that_was_spiderpools_already_stay(ipam: str, settings: 
     ],
 )
 def test_ipam_types_are_found_wherever_they_stand(text: str, of: str | None, expected: set[str]) -> None:
-    assert ipam_types(text, of) == expected
+    assert read_document(text).ipam_types(of) == expected
 
 
 def test_what_is_half_written_is_told_apart() -> None:
     with pytest.raises(UnfinishedError):
-        find(CALICO[:100], "calico")
-    with pytest.raises(UnfinishedError):
-        ipam_types(CALICO[:100])
+        read_document(CALICO[:100])
 
 
 @pytest.mark.parametrize(
@@ -119,12 +115,14 @@ def test_what_is_not_swapped_is_refused_with_what_was_found(text: str, words: st
 
 def test_another_ipam_is_replaced_by_force() -> None:
     text = '{"type": "calico", "ipam": {"type": "dhcp"}}'
-    (delegation,) = find(text, "calico")
-    assert '"spiderpool"' in swap(text, delegation, {}, force=True)
+    _, delegation = delegating(text)
+    with pytest.raises(ConflistError, match="--force replaces it"):
+        require_replaceable(delegation)
+    assert our_ipam(delegation.ipam, delegation.ipam, {}) == '{"type": "spiderpool"}'
 
 
 def test_files_of_others_hold_nothing_to_swap() -> None:
-    assert not find('{"type": "multus", "clusterNetwork": "k8s-pod-network"}', "calico")
+    assert not read_document('{"type": "multus", "clusterNetwork": "k8s-pod-network"}').delegations("calico")
 
 
 # Conflists as people and programs write them: unknown keys, escapes, odd blanks, huge numbers, deep nesting.
@@ -166,17 +164,15 @@ def test_swapping_twice_is_swapping_once(text: str, settings: dict[str, str]) ->
 
 @given(conflists(), SETTINGS)
 def test_putting_back_restores_every_byte(text: str, settings: dict[str, str]) -> None:
-    (before,) = find(text, "calico")
-    after = swapped(text, **settings)
-    (delegation,) = find(after, "calico")
-    assert put_back(after, delegation, ipam_text(text, before)) == text
+    _, before = delegating(text)
+    document, delegation = delegating(swapped(text, **settings))
+    assert document.with_ipam(delegation, before.ipam) == text
 
 
 @given(conflists())
 def test_nothing_else_is_touched(text: str) -> None:
-    (before,) = find(text, "calico")
-    after = swapped(text)
-    (delegation,) = find(after, "calico")
-    assert after[: delegation.ipam.start] == text[: before.ipam.start]
-    assert after[delegation.ipam.end :] == text[before.ipam.end :]
+    _, before = delegating(text)
+    document, delegation = delegating(swapped(text))
+    assert document.text[: delegation.start] == text[: before.start]
+    assert document.text[delegation.end :] == text[before.end :]
     assert delegation.ipam_type == "spiderpool"
