@@ -10,7 +10,7 @@ from cni.installer.conflist.apply import apply
 from cni.installer.conflist.document import ConflistError
 from cni.installer.node.atomic_file import ChangedError
 from tests.installer.conflist.writes import planned, reconciled, refusing, restored
-from tests.installer.sample_conflists import CALICO, SWAPPED
+from tests.installer.sample_conflists import CALICO, NEWER, SWAPPED
 from tests.installer.sample_node import COPY, Node
 
 
