@@ -17,6 +17,7 @@ from cni.installer.node import atomic_file, lock
 from cni.installer.reconciler import Reconciler, UninstalledError
 from tests.installer.sample_conflists import CALICO, GO, SWAPPED
 from tests.installer.sample_node import COPY, Node
+from tests.installer.test_watch import SLACK
 
 Watching = Callable[..., Reconciler]
 
@@ -47,16 +48,16 @@ def overwritten(copy: Path) -> None:
     copy.write_text(CALICO)
 
 
-def fight(watch: Reconciler, undo: Callable[[], None]) -> None:
+def conflict(watch: Reconciler, undo: Callable[[], None]) -> None:
     for _ in range(CONFLICT_DRIFTS + 1):
         undo()
         watch.check()
         assert watch.state.fault == ""
 
 
-def test_in_a_fight_a_plugin_that_is_missing_is_mended_at_once(node: Node, watch: Watching) -> None:
+def test_during_a_conflict_a_plugin_that_is_missing_is_repaired_at_once(node: Node, watch: Watching) -> None:
     made = watch()
-    fight(made, lambda: replaced(node))
+    conflict(made, lambda: replaced(node))
     replaced(node)
     made.check()
     assert "repaired once in 60 s" in made.state.fault
@@ -66,9 +67,9 @@ def test_in_a_fight_a_plugin_that_is_missing_is_mended_at_once(node: Node, watch
     assert (made.state.fault, node.answers()) == ("", True)
 
 
-def test_a_fight_for_the_plugin_is_none_for_the_conflist(node: Node, watch: Watching) -> None:
+def test_a_conflict_about_the_plugin_is_none_about_the_conflist(node: Node, watch: Watching) -> None:
     made = watch()
-    fight(made, lambda: replaced(node))
+    conflict(made, lambda: replaced(node))
     replaced(node)
     node.write()
     made.check()
@@ -77,9 +78,9 @@ def test_a_fight_for_the_plugin_is_none_for_the_conflist(node: Node, watch: Watc
     assert made.next_check.left() <= BACK_OFF
 
 
-def test_a_copy_that_others_overwrite_all_the_time_is_a_fight(node: Node, watch: Watching) -> None:
+def test_a_copy_that_others_overwrite_all_the_time_is_a_conflict(node: Node, watch: Watching) -> None:
     made = watch(COPY)
-    fight(made, lambda: overwritten(node.copy))
+    conflict(made, lambda: overwritten(node.copy))
     node.copy.write_text(CALICO)
     made.check()
     assert (node.copy.read_text(), made.state.drift.total()) == (CALICO, CONFLICT_DRIFTS + 1)
@@ -149,7 +150,7 @@ def test_a_file_of_others_is_not_removed_with_its_source(
     assert len([line for line in said if "no longer ours" in line]) == 1
 
 
-def test_a_launcher_that_is_missing_is_mended_from_its_twin(node: Node, watch: Watching, said: list[str]) -> None:
+def test_a_launcher_that_is_missing_is_made_from_the_other_one(node: Node, watch: Watching, said: list[str]) -> None:
     made = watch()
     before = bundle.versions(node.bin)
     node.plugin.resolve().unlink()
@@ -158,7 +159,7 @@ def test_a_launcher_that_is_missing_is_mended_from_its_twin(node: Node, watch: W
     assert [line for line in said if "its launcher was overwritten" in line]
 
 
-def test_from_a_bundle_that_is_itself_the_damaged_one_nothing_is_brought(
+def test_from_a_bundle_that_is_itself_the_damaged_one_nothing_is_installed(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the unit's watch is run."""
@@ -174,7 +175,7 @@ def test_from_a_bundle_that_is_itself_the_damaged_one_nothing_is_brought(
     assert bundle.versions(node.bin) == before
 
 
-def test_only_pods_of_the_network_went_astray(node: Node, watch: Watching, said: list[str]) -> None:
+def test_only_pods_of_the_network_are_on_another_ipam(node: Node, watch: Watching, said: list[str]) -> None:
     made = watch()
     node.write()
     node.cache_result("one", {"type": "calico", "ipam": {"type": "calico-ipam"}})
@@ -196,10 +197,10 @@ def test_another_installer_is_waited_for_shorter_than_sigterm_may_take(node: Nod
     with lock.held(node.folders.state):
         started = time.monotonic()
         made.check()
-        assert time.monotonic() - started < 0.8
+        assert time.monotonic() - started < 1 + SLACK
 
 
-def test_mending_that_fails_is_not_counted(node: Node, watch: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repair_that_fails_is_not_counted(node: Node, watch: Watching, monkeypatch: pytest.MonkeyPatch) -> None:
     made = watch()
     node.write()
     replace = atomic_file.replace
@@ -223,7 +224,7 @@ def test_the_agent_that_the_conflist_names_is_the_one_that_is_asked(node: Node) 
     assert made.agent_socket == node.root / "other.sock"
 
 
-def test_a_bundle_that_vanished_is_brought_from_elsewhere(node: Node, watch: Watching) -> None:
+def test_a_bundle_that_was_removed_is_installed_from_elsewhere(node: Node, watch: Watching) -> None:
     made = watch()
     shutil.rmtree(node.bin / ".spiderpool")
     made.check()

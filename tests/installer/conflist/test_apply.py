@@ -97,7 +97,7 @@ def test_a_first_swap_that_fails_leaves_no_record_of_one(node: Node, monkeypatch
     assert node.record.drift_count == 0
 
 
-def test_mending_that_fails_is_not_counted(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repair_that_fails_is_not_counted(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     reconciled(node)
     before = node.record
     node.write()
