@@ -53,7 +53,7 @@ class Duration(click.ParamType[float]):
 @click.option("--dry-run", is_flag=True, help="Only show what would change in the conflist.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object (spec/report/install.schema.json).")
 def install(
-    find: "Callable[[], Folders]",
+    find_folders: "Callable[[], Folders]",
     conf: str,
     as_name: str,
     plugin_type: str,
@@ -75,11 +75,11 @@ def install(
     if dry_run:
         from cni.installer.install import dry_run as run_dry
 
-        report = run_dry(find(), desired)
+        report = run_dry(find_folders(), desired)
         text = report.diff or f"nothing would change in {report.conf_dir}\n"
         click.echo(f"{report.to_json()}\n" if as_json else text, nl=False)
         return
-    report = _install(find, desired, wait_agent)
+    report = _install(find_folders, desired, wait_agent)
     if as_json:
         click.echo(report.to_json())
     else:
@@ -95,7 +95,7 @@ def _settings(texts: tuple[str, ...]) -> dict[str, Any]:
         raise click.BadParameter(str(error), param_hint="--set") from None
 
 
-def _install(find: "Callable[[], Folders]", desired: "Desired", wait_agent: float) -> "InstallReport":
+def _install(find_folders: "Callable[[], Folders]", desired: "Desired", wait_agent: float) -> "InstallReport":
     from cni.installer import install as installer
     from cni.installer.bundle import own
 
@@ -104,13 +104,15 @@ def _install(find: "Callable[[], Folders]", desired: "Desired", wait_agent: floa
         raise click.ClickException(
             "this runs from a source tree: `make build`, then run dist/spiderpool-ipam/spiderpool-ipam"
         )
-    return installer.install(tree, own.version(), find, desired, wait_agent, lambda line: click.echo(line, err=True))
+    return installer.install(
+        tree, own.version(), find_folders, desired, wait_agent, lambda line: click.echo(line, err=True)
+    )
 
 
 def _show(report: "InstallReport") -> None:
     plugin = f"{report.bin_dir}/spiderpool: {report.bundle}, {'put there' if report.bundle_changed else 'as before'}"
     kept = ", what was there of others is kept for uninstall" if report.foreign_kept else ""
-    conflist = f"{report.conflist}: {f'swapped ({report.reason})' if report.conflist_changed else 'as before'}"
+    conflist = f"{report.conflist}: {f'swapped ({report.message})' if report.conflist_changed else 'as before'}"
     print_rows({"plugin": plugin + kept, "conflist": conflist})
     if report.loaded_first:
         click.secho(f"warning: runtimes load {report.loaded_first} before it", fg="yellow", err=True)

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     help="Only tell, by the exit status, whether watch keeps its readiness file up to date: for an exec probe.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object (spec/report/status.schema.json).")
-def status(find: "Callable[[], Folders]", readiness_file: Path | None, as_json: bool) -> None:
+def status(find_folders: "Callable[[], Folders]", readiness_file: Path | None, as_json: bool) -> None:
     """Show how this node's installation is. The exit status is 0 only if all is well."""
     if readiness_file:
         raise SystemExit(not readiness.is_ready(readiness_file))
     from cni.installer import status as installer
     from cni.installer.node import pending as releases
 
-    folders = find()
+    folders = find_folders()
     report = installer.gather(folders, releases.count(folders))
     if as_json:
         click.echo(report.to_json())

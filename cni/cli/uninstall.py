@@ -19,7 +19,7 @@ PLUGIN_STAYS = 3
 @click.option("--force", is_flag=True, help="Take the plugin away although it is needed, and forget pending releases.")
 @click.option("--stay", is_flag=True, help="When all is gone, wait for SIGTERM: a DaemonSet's container must not end.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object (spec/report/uninstall.schema.json).")
-def uninstall(find: "Callable[[], Folders]", force: bool, stay: bool, as_json: bool) -> None:
+def uninstall(find_folders: "Callable[[], Folders]", force: bool, stay: bool, as_json: bool) -> None:
     """Give Calico's conflist its ipam back and take the plugin away.
 
     The plugin stays while a conflist names it, while pods that were started with it are there (CRI-O deletes a pod
@@ -28,7 +28,7 @@ def uninstall(find: "Callable[[], Folders]", force: bool, stay: bool, as_json: b
     """
     from cni.installer import uninstall as installer
 
-    folders = find()
+    folders = find_folders()
     report = installer.uninstall(folders, lambda: _send_pending(folders), force=force)
     if as_json:
         click.echo(report.to_json())

@@ -33,10 +33,12 @@ class HostPort(click.ParamType[tuple[str, int]]):
 @click.option(
     "--readiness-file",
     type=click.Path(path_type=Path),
-    help="A file that is there as long as plugin and conflist are as they were asked for.",
+    help="A file that is there as long as plugin and conflist are as install was asked to have them.",
 )
 @click.option("--metrics-addr", type=HostPort(), metavar="HOST:PORT", help="Serve metrics there, in Prometheus' form.")
-def watch(find: "Callable[[], Folders]", readiness_file: Path | None, metrics_addr: tuple[str, int] | None) -> None:
+def watch(
+    find_folders: "Callable[[], Folders]", readiness_file: Path | None, metrics_addr: tuple[str, int] | None
+) -> None:
     """Keep plugin and conflist as install was asked to have them, until SIGTERM.
 
     calico-node writes its conflist at each start, and spiderpool-agent copies its own plugin over ours. What others
@@ -48,7 +50,7 @@ def watch(find: "Callable[[], Folders]", readiness_file: Path | None, metrics_ad
     from cni.installer.reconciler import Reconciler
     from cni.installer.watch import Watch
 
-    folders = find()
+    folders = find_folders()
     if not records.read(folders.conf):
         raise click.ClickException(f"nothing is installed in {folders.conf_name}: run install first")
     stop = threading.Event()

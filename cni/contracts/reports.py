@@ -33,7 +33,7 @@ class InstallReport(_Report):
     foreign_kept: Annotated[bool, Field(description="Another plugin of that name is kept for uninstall.")]
     conflist: Annotated[str, Field(description="The file that names the plugin, as the node calls it.")]
     conflist_changed: bool
-    reason: Annotated[str, Field(description="Why the conflist was written; empty where it was as desired.")]
+    message: Annotated[str, Field(description="Why the conflist was written; empty where it was as desired.")]
     loaded_first: Annotated[str | None, Field(description="A file that runtimes take before the conflist.")]
 
 

@@ -96,12 +96,12 @@ def _conf_folder(root: HostRoot, plugin_type: str) -> str:
     if recorded:
         return recorded[0]
     candidates = {root.resolve(name): resolve_folders(root, "/", name) for name in names}  # two names may be one folder
-    held = [folders.conf_name for folders in candidates.values() if delegates(folders, plugin_type)]
-    if len(held) > 1:
-        text = f"several folders hold a plugin of type {plugin_type}: {', '.join(held)}"
+    with_conflist = [folders.conf_name for folders in candidates.values() if delegates(folders, plugin_type)]
+    if len(with_conflist) > 1:
+        text = f"several folders hold a plugin of type {plugin_type}: {', '.join(with_conflist)}"
         raise ConflistError(f"{text}: choose one with --cni-conf-dir")
     present = [name for name in names if root.resolve(name).is_dir()]
-    return [*held, *present, CONF_FOLDER][0]
+    return [*with_conflist, *present, CONF_FOLDER][0]
 
 
 def _bin_folder(root: HostRoot, conf: str, plugin_type: str) -> str:

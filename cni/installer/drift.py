@@ -1,6 +1,6 @@
-"""Drift: somebody else has changed what install made. The words for it, and how long to back off from repairing it.
+"""Drift is what others have changed of what install made: the words for it, and how long to back off from repairing it.
 
-Side effect: reads the monotonic clock.
+bundle/plugin_links.py and conflist/plan.py detect it, reconciler.py repairs it. Side effect: reads the monotonic clock.
 """
 
 import time

@@ -25,18 +25,21 @@ from cni.installer.node.folders import Folders
 
 _PAUSE = 0.2  # seconds between two looks for the conflist
 
-Report = Callable[[str], None]
-
 
 def install(
-    tree: Path, version: str, find: Callable[[], Folders], desired: Desired, wait_agent: float, report: Report
+    tree: Path,
+    version: str,
+    find_folders: Callable[[], Folders],
+    desired: Desired,
+    wait_agent: float,
+    report: Callable[[str], None],
 ) -> InstallReport:
     """Install or upgrade; a second run changes nothing.
 
     `report` gets a line when something is waited for. InstallerError, OSError: the conflist is as it was.
     """
     deadline = Deadline(wait_agent)
-    folders = _await_conflist(find, desired, deadline, report)
+    folders = _await_conflist(find_folders, desired, deadline, report)
     _require_writable(folders)
     with lock.held(folders.state):
         discovery.require_not_elsewhere(folders)
@@ -48,7 +51,7 @@ def install(
             # Once a node is swapped, waiting would only give pods addresses of the other IPAM.
             socket = agent_health.socket_path(folders, planned.settings)
             agent_health.wait(socket, folders.name_of(socket), deadline, report)
-        return _report(reconcile(planned), bundle)
+        return _install_report(reconcile(planned), bundle)
 
 
 def dry_run(folders: Folders, desired: Desired) -> DryRunReport:
@@ -63,7 +66,9 @@ def look(folders: Folders, desired: Desired) -> Plan:
     return plan(folders, desired, records.read(folders.conf))
 
 
-def _await_conflist(find: Callable[[], Folders], desired: Desired, deadline: Deadline, report: Report) -> Folders:
+def _await_conflist(
+    find_folders: Callable[[], Folders], desired: Desired, deadline: Deadline, report: Callable[[str], None]
+) -> Folders:
     """Wait until Calico has written its conflist, to the end; return the folders, which are found by it.
 
     On a node that joins the cluster, calico-node may start later than this.
@@ -71,7 +76,7 @@ def _await_conflist(find: Callable[[], Folders], desired: Desired, deadline: Dea
     reported = False
     while True:
         try:
-            folders = find()
+            folders = find_folders()
             look(folders, desired)
         except (NoneFoundError, UnfinishedError) as error:
             if not deadline.left():
@@ -94,7 +99,7 @@ def _require_writable(folders: Folders) -> None:
             raise FoldersError(f"{name} cannot be written: run as root, on a file system that is mounted writable")
 
 
-def _report(planned: Plan, bundle: plugin_links.Installed) -> InstallReport:
+def _install_report(planned: Plan, bundle: plugin_links.Installed) -> InstallReport:
     folders = planned.folders
     removed = {change.path for change in planned.leftovers if change.after is None}
     files = [file for file in planned.files if file.path not in removed]
@@ -106,8 +111,8 @@ def _report(planned: Plan, bundle: plugin_links.Installed) -> InstallReport:
         bundle_changed=bundle.changed,
         foreign_kept=bundle.kept_foreign,
         conflist=planned.target.name,
-        conflist_changed=bool(planned.reason),
-        reason=planned.reason,
+        conflist_changed=bool(planned.message),
+        message=planned.message,
         loaded_first=folders.name_of(first) if first else None,
     )
 

@@ -1,7 +1,8 @@
 """Look whether plugin and conflist are as install was asked to have them, and repair them where they are not.
 
 calico-node writes its conflist at each start, in place; spiderpool-agent copies its own plugin over ours. What others
-have changed is drift. Side effects: those of plugin_links.reconcile and conflist/apply.py; reports on what was done.
+have changed is drift: `plugin_links.drift` and `Plan.drift` tell it. Side effects: those of `plugin_links.reconcile`
+and of conflist/apply.py.
 """
 
 import random
@@ -142,9 +143,9 @@ class Reconciler:
             pods = self._pods_on_other_ipam(written, applied.source.delegation.network)
             more = f"; {pods} pods got another IPAM's address meanwhile" if pods else ""
             self.state = self.state._replace(pods_on_other_ipam=self.state.pods_on_other_ipam + pods)
-            self._count("conflist", applied.drift, f"swapped {applied.target.name} again: {applied.reason}{more}")
-        elif applied.reason:
-            self._report(f"wrote {applied.target.name}: {applied.reason}")
+            self._count("conflist", applied.drift, f"swapped {applied.target.name} again: {applied.message}{more}")
+        elif applied.message:
+            self._report(f"wrote {applied.target.name}: {applied.message}")
 
     def _remove_copies(self, record: Record) -> None:
         for line in remove_copies(self.folders, record):

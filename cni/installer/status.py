@@ -68,8 +68,8 @@ def _plan(folders: Folders, desired: Desired, record: Record | None, problems: l
     except ConflistError as error:
         problems.append(str(error))
         return None
-    if planned.reason:
-        problems.append(f"{planned.target.name}: {planned.reason}")
+    if planned.message:
+        problems.append(f"{planned.target.name}: {planned.message}")
     if first := loaded_before(planned.files, Path(planned.target.name).name, desired.plugin_type):
         problems.append(f"runtimes load {folders.name_of(first)} before {planned.target.name}")
     return planned

@@ -52,7 +52,7 @@ def test_the_json_reports_hold_what_the_texts_do(node: Node) -> None:
         "foreignKept": False,
         "conflist": "/etc/cni/net.d/10-calico.conflist",
         "conflistChanged": True,
-        "reason": "ipam.type is calico-ipam",
+        "message": "ipam.type is calico-ipam",
         "loadedFirst": None,
     }
     status = json.loads(node.run("status", "--json").stdout)
@@ -153,6 +153,16 @@ def test_from_sources_there_is_nothing_to_install(node: Node) -> None:
     done = node.run(*SWAP, frozen=False)
     assert done.returncode == 1
     assert "make build" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["version", "status"])
+def test_reports_load_no_server_and_no_client(node: Node, command: str) -> None:
+    line = node.command(command, "--json", frozen=False)
+    line[1:1] = ["-X", "importtime"]
+    done = subprocess.run(line[:-2] if command == "version" else line, capture_output=True, text=True)
+    assert json.loads(done.stdout)
+    loaded = ("starlette", "uvicorn", "httpx", "pyroute2", "watchfiles", "prometheus_client", "rich")
+    assert not [name for name in loaded if f" {name}\n" in done.stderr]
 
 
 def test_helps_import_neither_server_nor_client(node: Node) -> None:

@@ -22,10 +22,10 @@ from tests.installer.sample_node import COPY, PLUGIN, Node, make_tree
 
 def test_a_second_run_changes_nothing(node: Node) -> None:
     first = node.install()
-    assert (first.bundle_changed, first.reason, node.answers()) == (True, "ipam.type is calico-ipam", True)
+    assert (first.bundle_changed, first.message, node.answers()) == (True, "ipam.type is calico-ipam", True)
     before = {path: path.lstat().st_mtime_ns for path in node.root.rglob("*")}
     again = node.install()
-    assert (again.bundle_changed, again.reason) == (False, "")
+    assert (again.bundle_changed, again.message) == (False, "")
     assert {path: path.lstat().st_mtime_ns for path in node.root.rglob("*")} == before
 
 
@@ -74,7 +74,7 @@ def test_a_node_that_is_swapped_is_repaired_without_waiting(node: Node) -> None:
     node.install()
     node.write()
     started = time.monotonic()
-    assert node.install(wait_agent=60).reason == "ipam.type is calico-ipam"
+    assert node.install(wait_agent=60).message == "ipam.type is calico-ipam"
     assert time.monotonic() - started < 60
     assert node.ipam() == {"type": "spiderpool"}
 
@@ -95,7 +95,7 @@ def assert_waited_for(node: Node, calico_writes: Callable[[], None]) -> None:
     later = threading.Timer(1, calico_writes)
     later.start()
     try:
-        assert node.install(wait_agent=20).reason == "ipam.type is calico-ipam"
+        assert node.install(wait_agent=20).message == "ipam.type is calico-ipam"
     finally:
         later.join()
         agent.close()
@@ -191,7 +191,7 @@ def test_an_upgrade_keeps_one_version_back_and_the_conflist_as_it_is(node: Node)
     before = node.conflist.stat().st_ino
     node.tree = make_tree(node.root / "second", "second", PLUGIN)
     done = node.install()
-    assert (done.bundle_changed, done.reason) == (True, "")
+    assert (done.bundle_changed, done.message) == (True, "")
     assert node.conflist.stat().st_ino == before
     assert len(bundle.versions(node.bin)) == 2
 
@@ -205,4 +205,4 @@ def test_the_embedded_agent_is_an_agent_to_wait_for(node: Node) -> None:
         assert "serving" in agent.stdout.readline()
         done = node.run("install", "--json")
         agent.terminate()
-    assert json.loads(done.stdout)["reason"] == "ipam.type is calico-ipam"
+    assert json.loads(done.stdout)["message"] == "ipam.type is calico-ipam"

@@ -77,7 +77,7 @@ class Scenario:
         assert (node.bin / ".spiderpool/foreign").read_text() == FOREIGN
         assert set(bundle.versions(node.bin)) >= self._versions(node)
         again = node.install(**self.asked)
-        assert (again.bundle_changed, again.reason) == (False, "")
+        assert (again.bundle_changed, again.message) == (False, "")
         assert os.getxattr(node.conflist, LABEL) == b"x"
         node.uninstall()
         assert node.conflist.read_text() == self.before  # nothing was forgotten on the way

@@ -190,7 +190,7 @@ def test_the_plugin_stays_while_releases_are_pending(node: Node) -> None:
 def test_a_node_that_was_given_back_can_be_swapped_again(node: Node) -> None:
     node.install()
     node.uninstall(pending=1)
-    assert node.install().reason == "ipam.type is calico-ipam"
+    assert node.install().message == "ipam.type is calico-ipam"
     assert not node.record.restored
     assert node.record.drift_count == 0
 

@@ -37,7 +37,7 @@ def apply(planned: Plan) -> None:
     ChangedError: a file is not any more what was planned from. OSError.
     """
     _require_unchanged(planned)
-    if planned.is_recorded and not planned.reason:
+    if planned.is_recorded and not planned.message:
         return
     folder, before = planned.folders.conf, planned.record_before()
     if before != planned.record:

@@ -64,8 +64,8 @@ class Plan(NamedTuple):
         return "removed" if self.target.before is None else "overwritten"
 
     @property
-    def reason(self) -> str:
-        """Say in a few words why something is to be written; "" where everything is as desired."""
+    def message(self) -> str:
+        """Why something is to be written, in a few words; "" where everything is as desired."""
         if not self.target.is_needed:
             return "what it replaces is still there" if self.leftovers else ""
         if self.target.before is None:

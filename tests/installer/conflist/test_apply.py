@@ -15,7 +15,7 @@ from tests.installer.sample_node import COPY, Node
 
 
 def test_in_place_only_the_value_changes_and_what_it_was_is_kept(node: Node) -> None:
-    assert reconciled(node).reason == "ipam.type is calico-ipam"
+    assert reconciled(node).message == "ipam.type is calico-ipam"
     assert node.conflist.read_text() == SWAPPED
     assert (node.record.original, node.record.file) == (
         '{ "type": "calico-ipam" }',
@@ -26,7 +26,7 @@ def test_in_place_only_the_value_changes_and_what_it_was_is_kept(node: Node) -> 
 def test_a_second_time_nothing_is_written(node: Node) -> None:
     reconciled(node)
     before = {path: path.stat().st_mtime_ns for path in node.conf.iterdir()}
-    assert reconciled(node).reason == ""
+    assert reconciled(node).message == ""
     assert {path: path.stat().st_mtime_ns for path in node.conf.iterdir()} == before
 
 
@@ -46,7 +46,7 @@ def test_from_one_way_to_the_other_and_back_to_the_beginning(node: Node, first: 
     reconciled(node, as_name=then)
     expected = {"10-calico.conflist": CALICO if then else SWAPPED, **({then: SWAPPED} if then else {})}
     assert {name: data.decode() for name, data in node.files().items() if name != record.NAME} == expected
-    assert reconciled(node, as_name=then).reason == ""
+    assert reconciled(node, as_name=then).message == ""
     restored(node)
     assert node.conflist.read_text() == CALICO
     assert {path.name for path in node.conf.iterdir()} == {"10-calico.conflist", record.NAME}
@@ -138,7 +138,7 @@ def test_a_file_of_others_in_the_place_of_a_former_copy_is_left(node: Node, then
     node.copy.write_text('{"name": "admin", "plugins": [{"type": "bridge"}]}')
     reconciled(node, as_name=then)
     assert "admin" in node.copy.read_text()
-    assert reconciled(node, as_name=then).reason == ""
+    assert reconciled(node, as_name=then).message == ""
 
 
 @pytest.mark.parametrize("name", ["10-calico.conflist", "20-new.conflist"])

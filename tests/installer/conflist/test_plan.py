@@ -9,7 +9,7 @@ from tests.installer.sample_node import COPY, Node
 
 def test_other_settings_are_no_drift(node: Node) -> None:
     reconciled(node)
-    assert reconciled(node, settings={"log_level": "info"}).reason == "its settings differ"
+    assert reconciled(node, settings={"log_level": "info"}).message == "its settings differ"
     assert (node.ipam()["log_level"], node.record.drift_count) == ("info", 0)
 
 
@@ -17,7 +17,7 @@ def test_a_copy_follows_its_source(node: Node) -> None:
     reconciled(node, as_name=COPY)
     node.write(CALICO.replace('"mtu": 0', '"mtu": 1450'))
     planned = reconciled(node, as_name=COPY)
-    assert (planned.drift, planned.reason) == (None, "10-calico.conflist has changed, or the settings have")
+    assert (planned.drift, planned.message) == (None, "10-calico.conflist has changed, or the settings have")
     assert node.copy.read_text() == SWAPPED.replace('"mtu": 0', '"mtu": 1450')
 
 
@@ -68,7 +68,7 @@ def test_a_copy_that_others_have_overwritten_is_counted(node: Node, text: str) -
     reconciled(node, as_name=COPY)
     node.copy.write_bytes(text.encode(errors="surrogateescape"))
     planned = reconciled(node, as_name=COPY)
-    assert (planned.drift, planned.reason, node.record.drift_count) == ("overwritten", "it was overwritten", 1)
+    assert (planned.drift, planned.message, node.record.drift_count) == ("overwritten", "it was overwritten", 1)
     assert node.copy.read_text() == SWAPPED
 
 
