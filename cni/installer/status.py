@@ -34,7 +34,7 @@ def gather(folders: Folders, pending_releases: int) -> StatusReport:
     return StatusReport(
         plugin=plugin,
         bundle=plugin_links.current_bundle(folders.bin),
-        bundles=plugin_links.versions(folders.bin),
+        bundles=plugin_links.bundles(folders.bin),
         plugin_type=desired.plugin_type,
         swapped_at=record.since if record else 0,
         written_at=record.applied if record else 0,

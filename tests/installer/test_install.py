@@ -193,7 +193,7 @@ def test_an_upgrade_keeps_one_version_back_and_the_conflist_as_it_is(node: Node)
     done = node.install()
     assert (done.bundle_changed, done.message) == (True, "")
     assert node.conflist.stat().st_ino == before
-    assert len(bundle.versions(node.bin)) == 2
+    assert len(bundle.bundles(node.bin)) == 2
 
 
 def test_the_embedded_agent_is_an_agent_to_wait_for(node: Node) -> None:

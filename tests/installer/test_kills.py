@@ -75,7 +75,7 @@ class Scenario:
         assert left(node) == {"10-calico.conflist": self.before if copy else self.after, **held}
         assert bundle.current_bundle(node.bin) == bundle.name_of(node.tree, "1.0.0")
         assert (node.bin / ".spiderpool/foreign").read_text() == FOREIGN
-        assert set(bundle.versions(node.bin)) >= self._versions(node)
+        assert set(bundle.bundles(node.bin)) >= self._versions(node)
         again = node.install(**self.asked)
         assert (again.bundle_changed, again.message) == (False, "")
         assert os.getxattr(node.conflist, LABEL) == b"x"

@@ -152,10 +152,10 @@ def test_a_file_of_others_is_not_removed_with_its_source(
 
 def test_a_launcher_that_is_missing_is_made_from_the_other_one(node: Node, watch: Watching, said: list[str]) -> None:
     made = watch()
-    before = bundle.versions(node.bin)
+    before = bundle.bundles(node.bin)
     node.plugin.resolve().unlink()
     made.check()
-    assert (node.answers(), bundle.versions(node.bin)) == (True, before)
+    assert (node.answers(), bundle.bundles(node.bin)) == (True, before)
     assert [line for line in said if "its launcher was overwritten" in line]
 
 
@@ -167,12 +167,12 @@ def test_from_a_bundle_that_is_itself_the_damaged_one_nothing_is_installed(
     node.install()
     folder = node.plugin.resolve().parent
     made = Reconciler(node.folders, folder, "1.0.0", lambda _: None)
-    before = bundle.versions(node.bin)
+    before = bundle.bundles(node.bin)
     for name in ("spiderpool", "spiderpool-ipam"):
         (folder / name).unlink()
     made.check()
     assert "is damaged: install the release again" in made.state.fault
-    assert bundle.versions(node.bin) == before
+    assert bundle.bundles(node.bin) == before
 
 
 def test_only_pods_of_the_network_are_on_another_ipam(node: Node, watch: Watching, said: list[str]) -> None:

@@ -53,8 +53,9 @@ def install(tree: Path, bin_folder: Path, version: str) -> Installed:
         _require_space(tree, bin_folder)
     home.mkdir(mode=0o755, exist_ok=True)
     trees.install_tree(tree, home / name)
-    if fault := _self_test(home / name / PLUGIN):
-        raise BundleError(f"{home / name / PLUGIN} does not answer VERSION on this node, nothing was switched: {fault}")
+    plugin = home / name / PLUGIN
+    if answer := _self_test(plugin):
+        raise BundleError(f"{plugin} does not answer VERSION on this node, nothing was switched: {answer}")
     current = home / CURRENT
     before = current.readlink().name if current.is_symlink() else name
     was_ours = _is_ours(bin_folder / PLUGIN)
@@ -78,7 +79,7 @@ def current_bundle(bin_folder: Path) -> str | None:
     return current.readlink().name
 
 
-def versions(bin_folder: Path) -> list[str]:
+def bundles(bin_folder: Path) -> list[str]:
     """Return the names of the bundles that are there."""
     home = bin_folder / HOME
     folders = [path for path in home.iterdir() if path.is_dir() and not path.is_symlink()] if home.is_dir() else []
@@ -93,8 +94,8 @@ def fault(bin_folder: Path) -> str:
     folder = bin_folder / HOME / name
     if trees.digest(folder)[:8] != name.rpartition("-")[2]:
         return f"is damaged, its files are not those of {name}: install the release again"
-    fault = _self_test(folder / PLUGIN)
-    return f"does not answer VERSION: {fault}" if fault else ""
+    answer = _self_test(folder / PLUGIN)
+    return f"does not answer VERSION: {answer}" if answer else ""
 
 
 def has_launcher(bin_folder: Path) -> bool:

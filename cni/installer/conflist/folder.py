@@ -29,15 +29,15 @@ class ConfFile(NamedTuple):
     path: Path  # in the folder; it may be a link
     data: bytes
     document: Document | None  # None where `fault` says why there is none
-    fault: Exception | None
+    fault: ConflistError | OSError | None
 
     def delegations(self, plugin_type: str) -> list[Delegation]:
         """Return the delegations of the plugins of this type: none of Multus' file. ConflistError, OSError."""
-        if isinstance(self.fault, UnicodeDecodeError):
-            raise ConflistError(str(self.fault))
-        if self.document is None:
-            raise self.fault or AssertionError
-        return [] if self.document.plugin_types() & _MULTUS else self.document.delegations(plugin_type)
+        if self.fault:
+            raise self.fault
+        if self.document is None or self.document.plugin_types() & _MULTUS:
+            return []
+        return self.document.delegations(plugin_type)
 
 
 class Source(NamedTuple):
@@ -115,18 +115,11 @@ def delegates(folders: Folders, plugin_type: str) -> bool:
 
 
 def loaded_before(files: Sequence[ConfFile], name: str, plugin_type: str) -> Path | None:
-    """Return the file that runtimes load in place of the one called `name`, or None.
-
-    Multus' own file leads to it if its delegates name our plugin, or if it has none.
-    """
+    """Return the file that runtimes load in place of the one called `name`, or None."""
     for file in files:
         if file.path.name >= name:
             return None
-        try:
-            is_multus = file.document is not None and bool(file.document.plugin_types() & _MULTUS)
-        except ConflistError:
-            is_multus = False  # runtimes stop at it, or leave it out
-        if not (is_multus and file.document and file.document.ipam_types(plugin_type) <= {IPAM_TYPE}):
+        if not _leads_to_ours(file, plugin_type):
             return file.path
     return None
 
@@ -136,8 +129,21 @@ def _conf_file(path: Path, content: bytes | OSError) -> ConfFile:
         return ConfFile(path, b"", None, content)
     try:
         return ConfFile(path, content, read_document(content.decode()), None)
-    except (ConflistError, UnicodeDecodeError) as error:
+    except ConflistError as error:
         return ConfFile(path, content, None, error)
+    except UnicodeDecodeError as error:
+        return ConfFile(path, content, None, ConflistError(str(error)))
+
+
+def _leads_to_ours(file: ConfFile, plugin_type: str) -> bool:
+    """Tell whether this is Multus' own file, and no delegate in it names another IPAM."""
+    if file.document is None:
+        return False
+    try:
+        is_multus = bool(file.document.plugin_types() & _MULTUS)
+    except ConflistError:
+        return False  # runtimes stop at such a file, or leave it out
+    return is_multus and file.document.ipam_types(plugin_type) <= {IPAM_TYPE}
 
 
 def _sources(files: Sequence[ConfFile], plugin_type: str) -> tuple[list[Source], dict[str, ConflistError]]:

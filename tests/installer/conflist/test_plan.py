@@ -72,7 +72,7 @@ def test_a_copy_that_others_have_overwritten_is_counted(node: Node, text: str) -
     assert node.copy.read_text() == SWAPPED
 
 
-def test_what_was_undone_is_counted_and_its_value_kept_anew(node: Node) -> None:
+def test_drift_is_counted_and_its_value_kept_anew(node: Node) -> None:
     reconciled(node)
     node.write(CALICO.replace('{ "type": "calico-ipam" }', '{"type":"host-local"}'))
     assert reconciled(node).drift == "replaced"
