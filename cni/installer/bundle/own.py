@@ -23,7 +23,7 @@ def sbom() -> dict[str, Any] | None:
     try:
         document: dict[str, Any] = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise InstallerError(f"the bundle is broken, install it again: {path}: {error}") from None
+        raise InstallerError(f"broken bundle, install it again: {path}: {error}") from None
     return document
 
 
