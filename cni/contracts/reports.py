@@ -9,8 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-_Node = Field(description="A path, as the node's own processes call it.")
-NodePath = Annotated[str, _Node]
+NodePath = Annotated[str, Field(description="A path, as the node's own processes call it.")]
 UnixSeconds = Annotated[float, Field(ge=0, description="Unix time; 0: never.")]
 Count = Annotated[int, Field(ge=0)]
 

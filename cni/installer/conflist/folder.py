@@ -101,10 +101,10 @@ def choose(
 
 
 def names_our_plugin(file: ConfFile | None, plugin_type: str) -> bool:
-    """Tell whether a file delegates to our plugin for `plugin_type`, as a copy of ours does."""
+    """Tell whether a file delegates to our plugin for `plugin_type`, as a copy of ours does. OSError."""
     try:
         found = file.delegations(plugin_type) if file else []
-    except (ConflistError, OSError):
+    except ConflistError:
         return False
     return any(delegation.ipam_type == IPAM_TYPE for delegation in found)
 

@@ -10,7 +10,7 @@ from cni.installer.node.host_root import HostRoot
 class Folders(NamedTuple):
     """The folders of a node: what the node calls them, and where this process reaches them, links followed.
 
-    The names last, the paths hold for one look: the links in microk8s' names lead elsewhere after each refresh.
+    The names stay. The paths are right for one look: the links in microk8s' names lead elsewhere after each refresh.
     """
 
     root: HostRoot
