@@ -21,7 +21,7 @@ from cni.installer.node import atomic_file
 from cni.installer.node.folders import Folders, resolve_folders
 from cni.installer.node.host_root import HostRoot
 
-_MEMORY = "folders"
+_NAMES = "folders"
 
 # (network configurations, plugins). What another platform uses may be left over; the folder with the main plugin's
 # configuration in it wins.
@@ -54,7 +54,7 @@ def is_installed(folders: Folders) -> bool:
 def installed_folders(root: HostRoot) -> Folders | None:
     """Return the folders that were installed to, if an installation is still there."""
     try:
-        data = (root.resolve(STATE_FOLDER) / _MEMORY).read_bytes()
+        data = (root.resolve(STATE_FOLDER) / _NAMES).read_bytes()
         names = INSTALLED_FOLDERS.validate_json(data, strict=True)
     except (FileNotFoundError, NotADirectoryError, ValidationError):
         return None  # then they are looked for
@@ -71,14 +71,14 @@ def installed_folders(root: HostRoot) -> Folders | None:
 def write_installed_folders(folders: Folders) -> None:
     """Keep the names of the folders of an installation. OSError."""
     data = json.dumps(asdict(InstalledFolders(folders.bin_name, folders.conf_name))).encode()
-    path = folders.state / _MEMORY
+    path = folders.state / _NAMES
     if not path.exists() or path.read_bytes() != data:
         atomic_file.replace(path, data, mode=0o644)
 
 
 def remove_installed_folders(folders: Folders) -> None:
     """Remove the names: nothing is left of the installation. OSError."""
-    atomic_file.remove(folders.state / _MEMORY)
+    atomic_file.remove(folders.state / _NAMES)
 
 
 def require_not_elsewhere(folders: Folders) -> None:

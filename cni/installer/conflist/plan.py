@@ -139,7 +139,7 @@ def read_source(folders: Folders, desired: Desired, record: Record | None) -> tu
     conf = _conf_path(folders, desired.conf) if desired.conf else None
     files = read_folder(folders, conf)
     copies = set(record.copies if record else ())
-    if names_our_plugin(_file_named(files, desired.as_name), desired.plugin_type):
+    if names_our_plugin(_file_at(files, folders.conf / desired.as_name), desired.plugin_type):
         copies.add(desired.as_name)
     return files, choose(folders, files, desired.plugin_type, conf, copies)
 
@@ -170,8 +170,8 @@ def _conf_path(folders: Folders, conf: str) -> Path:
     return folders.root.resolve(conf)
 
 
-def _file_named(files: Sequence[ConfFile], name: str) -> ConfFile | None:
-    return next((file for file in files if file.path.name == name), None)
+def _file_at(files: Sequence[ConfFile], path: Path) -> ConfFile | None:
+    return next((file for file in files if file.path == path), None)
 
 
 def _copy(
@@ -184,7 +184,7 @@ def _copy(
         raise ConflistError(f"--as {name}: want a file name that ends in {suffix}, as its source does")
     if not name < source.path.name:
         raise ConflistError(f"--as {name}: want a name that sorts before its source, {source.path.name}")
-    file = _file_named(files, name)
+    file = _file_at(files, path)
     is_known = record is not None and name in record.copies
     if path.exists() and not is_known and not names_our_plugin(file, desired.plugin_type):
         raise ConflistError(f"--as {name}: there is such a file, and it is not ours: choose another name")
@@ -196,6 +196,6 @@ def _former_copies(
 ) -> list[Change]:
     """Return the copies of other names that are still ours: they are to be removed."""
     names = sorted(set(record.copies if record else ()) - {desired.as_name})
-    found = [file for name in names if (file := _file_named(files, name))]
+    found = [file for name in names if (file := _file_at(files, folders.conf / name))]
     ours = [file for file in found if names_our_plugin(file, desired.plugin_type)]
     return [Change(file.path, folders.name_of(file.path), file.data, None) for file in ours]

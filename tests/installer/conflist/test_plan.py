@@ -108,3 +108,14 @@ def test_beside_a_copy_the_source_is_calicos_even_if_it_says_spiderpool(node: No
     assert node.copy.read_text() == GO
     assert "removed" in restored(node)[0]
     assert (node.conflist.read_text(), node.copy.exists()) == (GO, False)
+
+
+def test_a_source_elsewhere_is_not_taken_for_a_former_copy_of_the_same_name(node: Node) -> None:
+    reconciled(node, as_name=COPY)
+    elsewhere = node.root / "elsewhere" / COPY
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(SWAPPED)
+    node.copy.unlink()
+    made = reconciled(node, conf=f"/elsewhere/{COPY}")
+    assert (made.target.path, made.leftovers) == (elsewhere, [])
+    assert elsewhere.read_text() == SWAPPED
