@@ -1,18 +1,19 @@
 """`spiderpool-ipam status`: how this node's installation is."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cni.cli.node import takes_folders
-from cni.installer import status as reporter
-from cni.installer.node import pending as releases
-from cni.installer.node.folders import Folders
+from cni.cli.node_options import takes_folders
+from cni.cli.table import print_rows
+from cni.installer import readiness
 
-READY_FOR = 10.0  # seconds
+if TYPE_CHECKING:
+    from cni.contracts.reports import StatusReport
+    from cni.installer.node.folders import Folders
 
 
 @click.command()
@@ -22,55 +23,45 @@ READY_FOR = 10.0  # seconds
     type=click.Path(path_type=Path),
     help="Only tell, by the exit status, whether watch keeps its readiness file up to date: for an exec probe.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-def status(find: Callable[[], Folders], readiness_file: Path | None, as_json: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object (spec/report/status.schema.json).")
+def status(find_folders: "Callable[[], Folders]", readiness_file: Path | None, as_json: bool) -> None:
     """Show how this node's installation is. The exit status is 0 only if all is well."""
     if readiness_file:
-        raise SystemExit(not _is_fresh(readiness_file))
-    folders = find()
-    found = reporter.gather(folders, releases.count(folders))
+        raise SystemExit(not readiness.is_ready(readiness_file))
+    from cni.installer import status as installer
+    from cni.installer.node import pending as releases
+
+    folders = find_folders()
+    report = installer.gather(folders, releases.count(folders))
     if as_json:
-        click.echo(json.dumps({_camel(key): value for key, value in found._asdict().items()}))
+        click.echo(report.to_json())
     else:
-        _show(found)
-    raise SystemExit(bool(found.problems))
+        _show(report)
+    raise SystemExit(bool(report.problems))
 
 
-def _is_fresh(file: Path) -> bool:
-    """Whether watch has touched its file lately: it does so twice a second, unless it hangs."""
-    try:
-        return time.time() - file.stat().st_mtime < READY_FOR
-    except FileNotFoundError:
-        return False
-
-
-def _camel(key: str) -> str:
-    first, *rest = key.split("_")
-    return first + "".join(word.capitalize() for word in rest)
-
-
-def _show(found: reporter.Status) -> None:
-    rows = {
-        "plugin": f"{found.plugin}: {found.current or 'not ours'}",
-        "installed": ", ".join(found.installed) or "none",
-        "conflist": f"{found.conflist}: {found.plugin_type} with ipam {found.ipam_type}" if found.conflist else "none",
-        "swapped": _swapped(found),
-        "agent": f"{found.agent_socket}: {found.agent_fault or 'healthy'}",
-        "pending": f"{found.pending_releases} releases",
-    }
-    for name, text in rows.items():
-        click.echo(f"{name:<11}{text}")
-    for problem in found.problems:
+def _show(report: "StatusReport") -> None:
+    conflist = f"{report.conflist}: {report.plugin_type} with ipam {report.ipam_type}" if report.conflist else "none"
+    print_rows(
+        {
+            "plugin": f"{report.plugin}: {report.bundle or 'not ours'}",
+            "bundles": ", ".join(report.bundles) or "none",
+            "conflist": conflist,
+            "swapped": _swapped(report),
+            "agent": f"{report.agent_socket}: {report.agent_fault or 'healthy'}",
+            "pending": f"{report.pending_releases} releases",
+        }
+    )
+    for problem in report.problems:
         click.secho(f"problem: {problem}", fg="red", err=True)
 
 
-def _swapped(found: reporter.Status) -> str:
-    if not found.since:
+def _swapped(report: "StatusReport") -> str:
+    if not report.swapped_at:
         return "never"
-    times = f"undone {found.reverts} times" if found.reverts else "never undone"
-    return f"since {_time(found.since)}, last written {_time(found.applied)}, {times}" + (
-        ", changed by others since" if found.edited else ""
-    )
+    drift = f"changed by others and swapped again {report.drift_count} times" if report.drift_count else "no drift"
+    modified = ", changed by others since" if report.conflist_modified else ""
+    return f"since {_time(report.swapped_at)}, last written {_time(report.written_at)}, {drift}{modified}"
 
 
 def _time(seconds: float) -> str:

@@ -1,21 +1,28 @@
 """`spiderpool-ipam version`: the version, what the plugin speaks, and what is bundled. Reads the release's SBOM."""
 
-import json
-
 import click
 
+from cni.cli.node_options import failing_in_one_line
 from cni.cni_versions import SUPPORTED
-from cni.installer.bundle import own as own_bundle
+from cni.installer.bundle import own
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object, with the bundled components.")
+@click.option(
+    "--json", "as_json", is_flag=True,
+    help="Print a JSON object (spec/report/version.schema.json), with the bundled components.",
+)  # fmt: skip
 def version(as_json: bool) -> None:
     """Show the version, what the plugin speaks, and what is bundled."""
-    number, sbom = own_bundle.version(), own_bundle.sbom()
-    parts = [{"name": part["name"], "version": part["version"]} for part in sbom["components"]] if sbom else []
+    with failing_in_one_line():
+        number, sbom = own.version(), own.sbom()
+    parts = sbom["components"] if sbom else []
     if as_json:
-        click.echo(json.dumps({"version": number, "cniVersions": list(SUPPORTED), "components": parts}))
+        from cni.contracts.reports import Component, VersionReport
+
+        components = [Component(name=part["name"], version=part["version"]) for part in parts]
+        report = VersionReport(version=number, cni_versions=list(SUPPORTED), components=components)
+        click.echo(report.to_json())
     else:
         bundled = f"with {len(parts)} components (--json lists them)" if sbom else "from a source tree"
         click.echo(f"spiderpool-ipam {number}, CNI {' '.join(SUPPORTED)}, {bundled}")

@@ -1,1 +1,1 @@
-"""Puts the plugin on a node and Calico's conflist in its hands, and takes both back."""
+"""Installs the plugin on a node and swaps Calico's conflist, keeps both so, and takes both back."""

@@ -11,7 +11,7 @@ import pytest
 from tests import requirements
 from tests.agent.agent_process import pool, running_agent, write_pools
 from tests.build import manifests
-from tests.installer.conflist.test_document import CALICO
+from tests.installer.sample_conflists import CALICO
 from tests.installer.sample_node import Node
 from tests.requirements import ROOT
 

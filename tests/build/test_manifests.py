@@ -16,7 +16,7 @@ import yaml
 from kubernetes_validate.utils import all_versions
 
 from cni.cli.__main__ import COMMANDS
-from cni.installer.node import agent_health, folders
+from cni.defaults import AGENT_SOCKET, RESULT_CACHE_FOLDER, STATE_FOLDER
 from tests import requirements
 from tests.build import manifests
 from tests.requirements import ROOT
@@ -26,9 +26,9 @@ VERSIONS = all_versions()
 REACHED = {
     "/opt/cni/bin": True,
     "/etc/cni/net.d": True,
-    folders.STATE: True,
-    folders.RESULTS: False,
-    agent_health.SOCKET: False,
+    STATE_FOLDER: True,
+    RESULT_CACHE_FOLDER: False,
+    AGENT_SOCKET: False,
 }
 
 

@@ -5,19 +5,12 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.installer.sample_node import COPY, Node
-from tests.installer.test_install import cache_result
 
 SWAP = ("install", "--wait-agent", "0")
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Node:
-    return Node(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +36,8 @@ def test_the_report_says_what_was_done_and_then_that_nothing_was(node: Node) -> 
     (node.plugin).write_text("another's")
     first = node.run(*SWAP).stdout.splitlines()
     assert "/opt/cni/bin/spiderpool: 0.1.0-" in first[0]
-    assert first[0].endswith("put there")
-    assert "kept for uninstall" in first[1]
-    assert first[2] == "conflist  /etc/cni/net.d/10-calico.conflist: swapped (ipam.type is calico-ipam)"
+    assert first[0].endswith("put there, what was there of others is kept for uninstall")
+    assert first[1] == "conflist  /etc/cni/net.d/10-calico.conflist: swapped (ipam.type is calico-ipam)"
     again = node.run(*SWAP).stdout.splitlines()
     assert [line.rpartition(" ")[2] for line in again] == ["before", "before"]
 
@@ -60,11 +52,11 @@ def test_the_json_reports_hold_what_the_texts_do(node: Node) -> None:
         "foreignKept": False,
         "conflist": "/etc/cni/net.d/10-calico.conflist",
         "conflistChanged": True,
-        "why": "ipam.type is calico-ipam",
+        "message": "ipam.type is calico-ipam",
         "loadedFirst": None,
     }
     status = json.loads(node.run("status", "--json").stdout)
-    assert (status["ipamType"], status["reverts"], status["edited"]) == ("spiderpool", 0, False)
+    assert (status["ipamType"], status["driftCount"], status["conflistModified"]) == ("spiderpool", 0, False)
     assert status["problems"] == ["the spiderpool-agent on /var/run/spidernet/spiderpool.sock: " + status["agentFault"]]
     dry = json.loads(node.run("install", "--dry-run", "--json", "--as", COPY).stdout)
     assert dry["diff"].startswith(f"--- /etc/cni/net.d/{COPY}\n")
@@ -81,7 +73,7 @@ def test_settings_reach_the_conflist(node: Node) -> None:
 
 def test_where_the_plugin_stays_the_status_is_3_and_the_reason_is_told(node: Node) -> None:
     node.run(*SWAP)
-    cache_result(node, "one", json.loads(node.conflist.read_text()))
+    node.cache_result("one", json.loads(node.conflist.read_text()))
     done = node.run("uninstall")
     assert done.returncode == 3
     assert "the plugin stays: 1 attachments were made with it" in done.stderr
@@ -161,6 +153,16 @@ def test_from_sources_there_is_nothing_to_install(node: Node) -> None:
     done = node.run(*SWAP, frozen=False)
     assert done.returncode == 1
     assert "make build" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["version", "status"])
+def test_reports_load_no_server_and_no_client(node: Node, command: str) -> None:
+    line = node.command(command, "--json", frozen=False)
+    line[1:1] = ["-X", "importtime"]
+    done = subprocess.run(line[:-2] if command == "version" else line, capture_output=True, text=True)
+    assert json.loads(done.stdout)
+    loaded = ("starlette", "uvicorn", "httpx", "pyroute2", "watchfiles", "prometheus_client", "rich")
+    assert not [name for name in loaded if f" {name}\n" in done.stderr]
 
 
 def test_helps_import_neither_server_nor_client(node: Node) -> None:

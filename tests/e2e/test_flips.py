@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cni.cni_versions import SUPPORTED
 from cni.installer.bundle import plugin_links as bundle
-from cni.installer.watch import TOO_OFTEN
+from cni.installer.drift import CONFLICT_DRIFTS
 from tests import requirements
 from tests.installer.sample_node import Node
 from tests.installer.test_watch import Watch, until
@@ -98,9 +98,9 @@ def test_no_run_of_ours_fails_while_the_agents_post_start_fights_with_watch(
             time.sleep(0.7)
             futures = futures or [threads.submit(timed, plugin) for plugin in [node.plugin, in_force] * RUNS]
             started = time.monotonic()
-            for _ in range(TOO_OFTEN[0]):
+            for _ in range(CONFLICT_DRIFTS):
                 post_start(node.bin, go_plugin)
-                took.append(until(lambda: bundle.state(node.bin) is not None, 1.0))
+                took.append(until(lambda: bundle.current_bundle(node.bin) is not None, 1.0))
             fights.append((started, time.monotonic()))
             watch.stop()
         runs = [future.result() for future in futures]

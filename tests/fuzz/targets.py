@@ -13,7 +13,8 @@ from pathlib import Path
 
 from cni.agent.pools import PoolError, read_pools
 from cni.defaults import PENDING_FOLDER
-from cni.installer.conflist.document import ConflistError, find, ipam_text, put_back, swap
+from cni.installer.conflist.document import ConflistError, read_document
+from cni.installer.conflist.ipam import our_ipam
 from cni.plugin import __main__ as plugin
 from cni.plugin import _rare_validators, agent_errors, check, detection, log_rotation, operations, recovery, result
 from cni.plugin.agent_client import NO_LIMIT
@@ -120,17 +121,18 @@ def fuzz_agent(data: bytes, agent: Agent) -> None:
 def fuzz_conflist(data: bytes, _agent: Agent) -> None:
     """A file in the folder of conflists: refused, or swapped and given back byte for byte."""
     try:
-        text = data.decode()
-        found = find(text, "calico")
+        document = read_document(data.decode())
+        found = document.delegations("calico")
     except (UnicodeDecodeError, ConflistError):
         return
     for number, delegation in enumerate(found):
-        swapped = swap(text, delegation, {"log_level": "info"}, force=True)
-        again = find(swapped, "calico")
+        ours = our_ipam(delegation.ipam, delegation.ipam, {"log_level": "info"})
+        swapped = read_document(document.with_ipam(delegation, ours))
+        again = swapped.delegations("calico")
         assert len(again) == len(found)
         assert again[number].ipam_type == "spiderpool"
-        assert swap(swapped, again[number], {"log_level": "info"}) == swapped
-        assert put_back(swapped, again[number], ipam_text(text, delegation)) == text
+        assert our_ipam(again[number].ipam, again[number].ipam, {"log_level": "info"}) == again[number].ipam
+        assert swapped.with_ipam(again[number], delegation.ipam) == document.text
 
 
 def fuzz_pools(data: bytes, _agent: Agent) -> None:

@@ -33,7 +33,7 @@ def test_a_target_that_is_broken_is_found(name: str) -> None:
         "stdin": "cni.plugin.netconf.NetConf.valid_attachments",
         "cni_args": "cni.plugin.parameters.read",
         "agent": "cni.plugin.result.select",
-        "conflist": "cni.installer.conflist.document.put_back",
+        "conflist": "cni.installer.conflist.document.Document.with_ipam",
         "pools": "cni.agent.pools._documents",
     }[name]
     done = fuzz("--runs", "2000", "--break", broken, name)

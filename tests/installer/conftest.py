@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from cni.installer import install as installer
+from cni.installer import uninstall as installer
 from tests.installer.sample_node import Node
 
 

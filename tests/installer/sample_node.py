@@ -1,17 +1,22 @@
 """A node's file system in a folder: Calico's conflist, the folder of plugins, and a bundle to install."""
 
+import base64
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from cni.installer import install as installer
+from cni.contracts.installation import Desired, Record
+from cni.contracts.reports import InstallReport, UninstallReport
 from cni.installer.conflist import record
-from cni.installer.conflist.record import Asked
-from cni.installer.node.folders import Folders, find
+from cni.installer.discovery import find_folders
+from cni.installer.install import install
+from cni.installer.node.folders import Folders
+from cni.installer.node.host_root import HostRoot
+from cni.installer.uninstall import uninstall
 from tests import requirements
-from tests.installer.conflist.test_document import CALICO
+from tests.installer.sample_conflists import CALICO
 
 PLUGIN = """#!/bin/sh
 # {mark}
@@ -52,10 +57,15 @@ class Node:
 
     @property
     def folders(self) -> Folders:
-        return find(self.root, None, None, "calico")
+        return self.find()
+
+    def find(
+        self, bin_folder: str | None = None, conf_folder: str | None = None, plugin_type: str = "calico"
+    ) -> Folders:
+        return find_folders(HostRoot(self.root), bin_folder, conf_folder, plugin_type)
 
     @property
-    def record(self) -> record.Record:
+    def record(self) -> Record:
         found = record.read(self.conf)
         assert found
         return found
@@ -64,18 +74,24 @@ class Node:
         """Write the conflist as Calico's installer does: in place."""
         self.conflist.write_text(text)
 
-    def install_to(self, bin_folder: str, conf_folder: str, **asked: Any) -> installer.Installed:
+    def install_to(self, bin_folder: str, conf_folder: str, plugin_type: str = "calico") -> InstallReport:
         """Install with flags that name the folders."""
-        wanted = Asked(**asked)
-        folders = find(self.root, bin_folder, conf_folder, wanted.plugin_type)
-        return installer.install(self.tree, "1.0.0", lambda: folders, wanted, 0, lambda _: None)
+        folders = self.find(bin_folder, conf_folder, plugin_type)
+        return install(self.tree, "1.0.0", lambda: folders, Desired(plugin_type), 0, lambda _: None)
 
-    def install(self, as_name: str = "", wait_agent: float = 0, **asked: Any) -> installer.Installed:
-        wanted = Asked(as_name=as_name, **asked)
-        return installer.install(self.tree, "1.0.0", lambda: self.folders, wanted, wait_agent, lambda _: None)
+    def install(self, as_name: str = "", wait_agent: float = 0, **desired: Any) -> InstallReport:
+        wanted = Desired(as_name=as_name, **desired)
+        return install(self.tree, "1.0.0", lambda: self.folders, wanted, wait_agent, lambda _: None)
 
-    def uninstall(self, pending: int = 0, *, force: bool = False) -> installer.Uninstalled:
-        return installer.uninstall(self.folders, lambda: pending, force=force)
+    def uninstall(self, pending: int = 0, *, force: bool = False) -> UninstallReport:
+        return uninstall(self.folders, lambda: pending, force=force)
+
+    def cache_result(self, name: str, configuration: Any, network: str = "k8s-pod-network") -> None:
+        """Write what libcni keeps of an ADD."""
+        results = self.root / "var/lib/cni/results"
+        results.mkdir(parents=True, exist_ok=True)
+        config = base64.b64encode(json.dumps(configuration).encode()).decode()
+        (results / name).write_text(json.dumps({"kind": "cniCacheV1", "networkName": network, "config": config}))
 
     def ipam(self, path: Path | None = None) -> Any:
         """Return the ipam object of the conflist, or of another file."""

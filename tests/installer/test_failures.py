@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import requirements
-from tests.installer.conflist.test_document import CALICO
+from tests.installer.sample_conflists import CALICO
 from tests.installer.sample_node import COPY, Node
 
 

@@ -18,10 +18,8 @@ import pytest
 from cni.installer.bundle import plugin_links as bundle
 from cni.installer.conflist.folder import SUFFIXES
 from tests import requirements
-from tests.installer.conflist.test_document import CALICO
-from tests.installer.conflist.test_plan import GO, GO_IPAM, NEWER, SWAPPED
+from tests.installer.sample_conflists import CALICO, GO, GO_IPAM, NEWER, SWAPPED
 from tests.installer.sample_node import COPY, PLUGIN, Node, make_tree
-from tests.installer.test_install import cache_result
 
 CALLS = (
     *("rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "unlink", "unlinkat", "rmdir"),
@@ -31,9 +29,9 @@ CALLS = (
 DRIVER = """
 import json, sys
 from pathlib import Path
-from cni.installer import install as installer
-from tests.installer.node import Node
-installer.SETTLE = 0
+from cni.installer import uninstall
+from tests.installer.sample_node import Node
+uninstall.SETTLE = 0
 node = Node(Path(sys.argv[1]))
 node.tree = Path(sys.argv[2])
 node.uninstall() if sys.argv[3] == "uninstall" else node.install(**json.loads(sys.argv[3]))
@@ -75,11 +73,11 @@ class Scenario:
         copy = self.asked.get("as_name", "")
         held = {copy: self.after} if copy else {}
         assert left(node) == {"10-calico.conflist": self.before if copy else self.after, **held}
-        assert bundle.state(node.bin) == bundle.name_of(node.tree, "1.0.0")
+        assert bundle.current_bundle(node.bin) == bundle.name_of(node.tree, "1.0.0")
         assert (node.bin / ".spiderpool/foreign").read_text() == FOREIGN
-        assert set(bundle.versions(node.bin)) >= self._versions(node)
+        assert set(bundle.bundles(node.bin)) >= self._versions(node)
         again = node.install(**self.asked)
-        assert (again.bundle.changed, again.why) == (False, "")
+        assert (again.bundle_changed, again.message) == (False, "")
         assert os.getxattr(node.conflist, LABEL) == b"x"
         node.uninstall()
         assert node.conflist.read_text() == self.before  # nothing was forgotten on the way
@@ -107,7 +105,7 @@ class Staying(Uninstalling):
     def complete(self, node: Node) -> None:
         assert node.uninstall().plugin_stays
         assert left(node) == {"10-calico.conflist": self.before}
-        assert bundle.state(node.bin)
+        assert bundle.current_bundle(node.bin)
         (node.root / "var/lib/cni/results/one").unlink()
         node.uninstall()
         assert [path.name for path in node.bin.iterdir()] == ["calico"]
@@ -144,7 +142,7 @@ def installed(as_name: str) -> Callable[[Node], None]:
 def with_a_pod(node: Node) -> None:
     node.plugin.unlink()
     node.install()
-    cache_result(node, "one", json.loads(SWAPPED))
+    node.cache_result("one", json.loads(SWAPPED))
 
 
 def with_a_changed_source(node: Node) -> None:
@@ -193,7 +191,7 @@ def assert_safe(node: Node, scenario: Scenario) -> None:
     assert set(files) <= {"10-calico.conflist", COPY}
     assert node.answers()  # ours or another's, but never a name that leads nowhere
     if scenario.before == CALICO and node.ipam(node.conf / min(files))["type"] == "spiderpool":
-        assert bundle.state(node.bin)
+        assert bundle.current_bundle(node.bin)
 
 
 def traced(command: list[str], log: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,7 @@
 """A runtime that loads the folder all the time, as libcni does, while it is swapped and given back a thousand times.
 
-Most swaps are install's and uninstall's own way to the disk (swap.hold, swap.give_back), without the bundle's copying;
-every fiftieth takes the plugin away as well, and brings it again.
+Most swaps are install's and uninstall's own way to the disk (apply.reconcile, restore), without copying the bundle;
+every fiftieth takes the plugin away as well, and installs it again.
 """
 
 import json
@@ -15,11 +15,9 @@ from typing import Any
 
 import pytest
 
-from cni.installer import install as installer
-from cni.installer.conflist import plan as swap
-from cni.installer.conflist import record
+from cni.installer import uninstall as installer
 from cni.installer.conflist.folder import SUFFIXES
-from cni.installer.conflist.record import Asked
+from tests.installer.conflist.writes import reconciled, restored
 from tests.installer.sample_node import COPY, Node
 
 SWAPS = 1000
@@ -64,14 +62,13 @@ def test_no_load_ever_finds_a_missing_or_broken_configuration(
     stop, results = context.Event(), context.SimpleQueue()
     reader = context.Process(target=read_all_the_time, args=(node.conf, node.bin, stop, results))
     reader.start()
-    folders = node.folders
     for number in range(SWAPS):
         if number % WHOLE == 0:
             node.uninstall()
             assert not node.plugin.exists()
             node.install(as_name)
-        swap.give_back(folders, node.record)
-        swap.hold(folders, Asked(as_name=as_name), record.read(node.conf))
+        restored(node)
+        reconciled(node, as_name=as_name)
     stop.set()
     seen = results.get()
     reader.join(30)

@@ -6,7 +6,7 @@ import pytest
 
 from cni.installer import status
 from cni.installer.node import agent_health
-from tests.installer.conflist.test_document import CALICO
+from tests.installer.sample_conflists import CALICO
 from tests.installer.sample_node import COPY, Node
 
 

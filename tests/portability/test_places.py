@@ -14,7 +14,7 @@ import pytest
 
 from cni.cni_versions import SUPPORTED
 from tests.agent.agent_process import Agent, pool, write_pools
-from tests.installer.conflist.test_document import CALICO
+from tests.installer.sample_conflists import CALICO
 from tests.installer.test_watch import until
 from tests.portability.conftest import NOBODY, PLACES
 from tests.portability.places import Place

@@ -6,16 +6,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import click
+from cni.installer.errors import InstallerError
 
 
 def tree() -> Path | None:
-    """Return the folder with the programs in it; None where this runs from sources, which bundle nothing."""
+    """Return the folder with the programs in it; None where this runs from a source tree, which bundles nothing."""
     return Path(sys._MEIPASS).parent if hasattr(sys, "_MEIPASS") else None
 
 
 def sbom() -> dict[str, Any] | None:
-    """Return the release's SBOM; None where this runs from sources."""
+    """Return the release's SBOM; None where this runs from a source tree. InstallerError."""
     folder = tree()
     if folder is None:
         return None
@@ -23,11 +23,11 @@ def sbom() -> dict[str, Any] | None:
     try:
         document: dict[str, Any] = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"broken bundle, install it again: {path}: {error}") from None
+        raise InstallerError(f"broken bundle, install it again: {path}: {error}") from None
     return document
 
 
 def version() -> str:
-    """Return the version of this program."""
+    """Return the version of this program. InstallerError."""
     document = sbom()
     return str(document["metadata"]["component"]["version"]) if document else metadata.version("spiderpool-ipam")

@@ -1,12 +1,12 @@
-"""The frozen bundle in the node's CNI folder. Side effects: files below that folder, and running the plugin once.
+"""The bundle in the node's folder of plugins. Side effects: files below that folder, and running the plugin once.
 
     <bin>/spiderpool -> .spiderpool/current/spiderpool
     <bin>/.spiderpool/current -> <version>-<hash8>
     <bin>/.spiderpool/<version>-<hash8>/        the bundle; the one before stays, a process may still start from it
-    <bin>/.spiderpool/foreign                   what was <bin>/spiderpool before us
+    <bin>/.spiderpool/foreign                   the plugin of others that <bin>/spiderpool was before
 
-All links are relative: the folder may be mounted elsewhere. Each step is a rename, so that whoever looks finds the old
-plugin or the new one, and a run that was killed is completed by the next.
+All links are relative, because the folder may be mounted elsewhere. Each step is a rename, so that a runtime finds the
+old plugin or the new one at every moment, and the next run completes one that was killed.
 """
 
 import json
@@ -16,32 +16,35 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from cni.defaults import IPAM_TYPE
 from cni.installer.bundle import tree as trees
+from cni.installer.drift import Reason
+from cni.installer.errors import InstallerError
 from cni.installer.node.atomic_file import sync_folder
 
 HOME = ".spiderpool"
 CURRENT = "current"
 FOREIGN = "foreign"
-PLUGIN = "spiderpool"
+PLUGIN = IPAM_TYPE  # a runtime looks for the file that ipam.type names
 _LINK = f"{HOME}/{CURRENT}/{PLUGIN}"
-TWIN = "spiderpool-ipam"
+OPERATOR = "spiderpool-ipam"  # the operator program's launcher: the same bytes as the plugin's
 _SELF_TEST_TIMEOUT = 30  # seconds; a cold start from a slow disk included
 
 
-class BundleError(Exception):
-    """Why the bundle cannot be installed; one line."""
+class BundleError(InstallerError):
+    """Why the bundle cannot be installed."""
 
 
 class Installed(NamedTuple):
-    """What installing has come to."""
+    """What installing a bundle has come to."""
 
     name: str  # <version>-<hash8>
     changed: bool
-    kept_foreign: bool
+    kept_foreign: bool  # another plugin had the name, and is kept for uninstall
 
 
 def install(tree: Path, bin_folder: Path, version: str) -> Installed:
-    """Bring a bundle into the CNI folder and switch to it; BundleError, OSError leave what was there in force."""
+    """Copy a bundle into the folder of plugins and switch to it. BundleError, OSError: what was there stays."""
     home = bin_folder / HOME
     name = name_of(tree, version)
     if tree.resolve().parent == home.resolve() and tree.resolve().name != name:
@@ -49,27 +52,26 @@ def install(tree: Path, bin_folder: Path, version: str) -> Installed:
     if not (home / name).exists():
         _require_space(tree, bin_folder)
     home.mkdir(mode=0o755, exist_ok=True)
-    trees.bring(tree, home / name)
-    if trouble := _self_test(home / name / PLUGIN):
-        raise BundleError(
-            f"{home / name / PLUGIN} does not answer VERSION on this node, nothing was switched: {trouble}"
-        )
+    trees.install_tree(tree, home / name)
+    plugin = home / name / PLUGIN
+    if answer := _self_test(plugin):
+        raise BundleError(f"{plugin} does not answer VERSION on this node, nothing was switched: {answer}")
     current = home / CURRENT
     before = current.readlink().name if current.is_symlink() else name
     was_ours = _is_ours(bin_folder / PLUGIN)
     flipped = flip(current, name)
-    kept_foreign = take_name(bin_folder)
-    if flipped:  # else the version before is still the one to go back to
+    kept_foreign = _take_name(bin_folder)
+    if flipped:  # otherwise the version before this one is still the one to go back to
         _remove_older(home, {name, before})
     return Installed(name, flipped or not was_ours, kept_foreign)
 
 
 def is_there(bin_folder: Path) -> bool:
-    """Tell whether a bundle, or what is left of one, is in the CNI folder."""
+    """Tell whether a bundle, or what is left of one, is in the folder of plugins."""
     return (bin_folder / HOME).is_dir()
 
 
-def state(bin_folder: Path) -> str | None:
+def current_bundle(bin_folder: Path) -> str | None:
     """Return the name of the bundle in force: None unless <bin>/spiderpool leads to it."""
     plugin, current = bin_folder / PLUGIN, bin_folder / HOME / CURRENT
     if not _is_ours(plugin) or not plugin.exists():
@@ -77,7 +79,7 @@ def state(bin_folder: Path) -> str | None:
     return current.readlink().name
 
 
-def versions(bin_folder: Path) -> list[str]:
+def bundles(bin_folder: Path) -> list[str]:
     """Return the names of the bundles that are there."""
     home = bin_folder / HOME
     folders = [path for path in home.iterdir() if path.is_dir() and not path.is_symlink()] if home.is_dir() else []
@@ -85,49 +87,53 @@ def versions(bin_folder: Path) -> list[str]:
 
 
 def fault(bin_folder: Path) -> str:
-    """Say what is wrong with <bin>/spiderpool and the bundle in force, "" for nothing. OSError."""
-    name = state(bin_folder)
+    """Return what is wrong with <bin>/spiderpool and the bundle in force, "" for nothing. OSError."""
+    name = current_bundle(bin_folder)
     if name is None:
         return "is not ours: install again, and run watch"
     folder = bin_folder / HOME / name
     if trees.digest(folder)[:8] != name.rpartition("-")[2]:
         return f"is damaged, its files are not those of {name}: install the release again"
-    trouble = _self_test(folder / PLUGIN)
-    return f"does not answer VERSION: {trouble}" if trouble else ""
+    answer = _self_test(folder / PLUGIN)
+    return f"does not answer VERSION: {answer}" if answer else ""
 
 
-def undone(bin_folder: Path) -> str:
-    """Say what others have done to <bin>/spiderpool, "" for nothing. OSError where there is no bundle.
+def has_launcher(bin_folder: Path) -> bool:
+    """Tell whether the bundle in force has one of its launchers still, so that `reconcile` can repair it."""
+    current = bin_folder / HOME / CURRENT
+    return (current / PLUGIN).exists() or (current / OPERATOR).exists()
+
+
+def drift(bin_folder: Path) -> Reason | None:
+    """Return what somebody else has done to <bin>/spiderpool, if anybody has. OSError where there is no bundle.
 
     The agent's container copies its own plugin over ours at each start (its chart's postStart: mv, cp, rm).
     """
-    launcher, plugin = bin_folder / HOME / CURRENT / PLUGIN, bin_folder / PLUGIN
-    if not launcher.is_file() or trees.fingerprint(launcher) != trees.fingerprint(launcher.with_name(TWIN)):
-        return "its launcher was overwritten"
+    plugin = bin_folder / PLUGIN
+    if _launcher_is_overwritten(bin_folder):
+        return "overwritten"
     if _is_ours(plugin):
-        return ""
-    return "it was replaced by another's" if os.path.lexists(plugin) else "it was removed"
+        return None
+    return "replaced" if os.path.lexists(plugin) else "removed"
 
 
-def restore(bin_folder: Path) -> None:
-    """Make <bin>/spiderpool the bundle in force again. OSError."""
-    launcher = bin_folder / HOME / CURRENT / PLUGIN
-    twin = launcher.with_name(TWIN)
-    if not launcher.is_file() or trees.fingerprint(launcher) != trees.fingerprint(twin):
-        # cp follows a link of ours that it finds, into the bundle. The two launchers are the same program.
-        trees.replace(twin, launcher)
-    take_name(bin_folder)
+def reconcile(bin_folder: Path) -> None:
+    """Have <bin>/spiderpool lead to the bundle in force again, and that have its launcher. OSError."""
+    if _launcher_is_overwritten(bin_folder):
+        launcher = bin_folder / HOME / CURRENT / PLUGIN
+        trees.replace(launcher.with_name(OPERATOR), launcher)
+    _take_name(bin_folder)
 
 
 def successor(bin_folder: Path) -> Path | None:
-    """Return the plugin of others that has our name once we are gone; None where the name then leads nowhere."""
+    """Return the other plugin that has our name once ours is gone; None where the name then leads nowhere."""
     plugin, foreign = bin_folder / PLUGIN, bin_folder / HOME / FOREIGN
     after = foreign if _is_free(plugin) else plugin
     return after if after.is_file() and os.access(after, os.X_OK) else None
 
 
 def uninstall(bin_folder: Path) -> list[str]:
-    """Take the bundle away and give back what was <bin>/spiderpool before; say what was done. OSError."""
+    """Remove the bundle, and have <bin>/spiderpool be what it was before; say what was done. OSError."""
     home, plugin = bin_folder / HOME, bin_folder / PLUGIN
     done = []
     if _is_free(plugin) and os.path.lexists(home / FOREIGN):
@@ -160,9 +166,9 @@ def _require_space(tree: Path, folder: Path) -> None:
 
 
 def _self_test(plugin: Path) -> str:
-    """Ask the plugin for its versions, where it is run from; return what is wrong with its answer, "" for nothing."""
+    """Ask the plugin for its versions, where runtimes run it; return what is wrong with its answer, "" for nothing."""
     try:
-        # S603: it is the file that was just put there.
+        # S603: it is a file of our own bundle.
         done = subprocess.run(  # noqa: S603
             [plugin], env={"CNI_COMMAND": "VERSION"}, input="", capture_output=True, text=True,
             timeout=_SELF_TEST_TIMEOUT, check=False,
@@ -175,7 +181,7 @@ def _self_test(plugin: Path) -> str:
 
 
 def flip(link: Path, target: str) -> bool:
-    """Have a link lead to `target`, by rename: it is never missing. Say whether it led elsewhere before."""
+    """Have a link lead to `target`, by a rename, so that it is never missing; tell whether it led elsewhere before."""
     if link.is_symlink() and str(link.readlink()) == target:
         return False
     new = link.with_name(f".new-{link.name}")
@@ -186,12 +192,12 @@ def flip(link: Path, target: str) -> bool:
     return True
 
 
-def take_name(bin_folder: Path) -> bool:
-    """Make <bin>/spiderpool ours; keep what it was before, once, and say whether that was done."""
+def _take_name(bin_folder: Path) -> bool:
+    """Have <bin>/spiderpool lead to our bundle; keep another plugin of that name, and tell whether there was one."""
     plugin, foreign = bin_folder / PLUGIN, bin_folder / HOME / FOREIGN
     is_foreign = os.path.lexists(plugin) and not _is_ours(plugin)
     if is_foreign:
-        # A second name first, then ours over the first: the plugin is there at each moment.
+        # The other plugin gets a second name before ours takes the first: there is a plugin at each moment.
         foreign.unlink(missing_ok=True)
         os.link(plugin, foreign, follow_symlinks=False)
         sync_folder(foreign.parent)
@@ -204,12 +210,18 @@ def take_name(bin_folder: Path) -> bool:
     return is_foreign
 
 
+def _launcher_is_overwritten(bin_folder: Path) -> bool:
+    """Tell whether the bundle's launcher is missing or another program: cp follows our link into the bundle."""
+    launcher = bin_folder / HOME / CURRENT / PLUGIN
+    return not launcher.is_file() or trees.fingerprint(launcher) != trees.fingerprint(launcher.with_name(OPERATOR))
+
+
 def _is_ours(plugin: Path) -> bool:
     return plugin.is_symlink() and str(plugin.readlink()) == _LINK
 
 
 def _is_free(plugin: Path) -> bool:
-    """Whether a foreign plugin that was kept may have the name back."""
+    """Tell whether another plugin that was kept may have the name back."""
     return _is_ours(plugin) or not os.path.lexists(plugin)
 
 

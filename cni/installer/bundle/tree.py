@@ -1,4 +1,4 @@
-"""A tree of files that is brought to another place, whole and durably. Side effects: the files of the copy."""
+"""Copy a tree of files to another place, as a whole and durably. Side effects: the files of the copy."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ def digest(tree: Path) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """Return whether a file is executable, and the SHA-256 of its contents."""
+    """Return a text that tells whether a file is executable, and the SHA-256 of its contents."""
     return f"{_is_executable(path)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
@@ -27,8 +27,8 @@ def size(tree: Path) -> int:
     return sum(path.stat().st_size for path in _files(tree))
 
 
-def bring(tree: Path, folder: Path) -> None:
-    """Copy the tree to its folder, whole or not at all. One that is there is compared, not trusted. OSError."""
+def install_tree(tree: Path, folder: Path) -> None:
+    """Copy the tree to its folder, as a whole or not at all; repair a folder that is there. OSError."""
     if folder.exists():
         _repair(tree, folder)
         return
@@ -59,8 +59,7 @@ def _is_executable(path: Path) -> bool:
     return bool(path.stat().st_mode & 0o100)
 
 
-def _is_open(path: Path) -> bool:
-    """Whether others than its owner may write a file."""
+def _others_may_write(path: Path) -> bool:
     return bool(path.stat().st_mode & 0o022)
 
 
@@ -79,14 +78,14 @@ def _copy_tree(tree: Path, new: Path) -> None:
 
 
 def _repair(tree: Path, folder: Path) -> None:
-    """Make a folder that may be in use equal to the tree, file by file, so that none is ever missing."""
+    """Make a folder equal to the tree, file by file: it may be in use, so no file may ever be missing."""
     right = {path.relative_to(tree) for path in _files(tree)}
     for path in _files(folder):
         if path.relative_to(folder) not in right:
             path.unlink()
     for name in sorted(right):
         target = folder / name
-        if not target.is_file() or fingerprint(target) != fingerprint(tree / name) or _is_open(target):
+        if not target.is_file() or fingerprint(target) != fingerprint(tree / name) or _others_may_write(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             replace(tree / name, target)
     for path in [folder, *(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink())]:
@@ -95,7 +94,7 @@ def _repair(tree: Path, folder: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file, durably; owner and time are the copy's, and it is executable if the source is. Links stay links."""
+    """Copy a file, durably. Of its attributes only whether it is executable is copied. Links stay links."""
     target.unlink(missing_ok=True)
     if source.is_symlink():
         target.symlink_to(source.readlink())

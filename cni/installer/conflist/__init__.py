@@ -1,1 +1,1 @@
-"""Calico's conflist: reading it, planning what it has to hold, writing it, giving it back."""
+"""Calico's conflist: reads it, plans what it is to hold, writes that, and restores what it held."""

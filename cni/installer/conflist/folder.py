@@ -1,103 +1,168 @@
-"""The folder of network configurations: which file holds Calico's. Side effect: reads the folder.
+"""The folder of network configurations, read once: which file holds Calico's, which one runtimes take. Reads files.
 
 libcni loads what ends in .conf, .conflist or .json, in the order of the names. Multus' own configuration only names
-Calico's network (SpiderPool's chart installs one that sorts first), so its source is what is looked for.
+Calico's network (SpiderPool's chart installs one that sorts first), so it is never chosen: the file that it names is.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from cni.defaults import IPAM_TYPE
 from cni.installer.conflist.document import (
-    OUR_TYPE,
     ConflistError,
     Delegation,
+    Document,
     NoneFoundError,
     UnfinishedError,
-    find,
-    ipam_types,
-    plugin_types,
+    read_document,
 )
-from cni.installer.node.host_root import follow, on_node
+from cni.installer.node.folders import Folders
 
 SUFFIXES = (".conf", ".conflist", ".json")
-_ROOT = Path("/")
 _MULTUS = {"multus", "multus-shim"}
 
 
-class Chosen(NamedTuple):
-    """The file whose `ipam` is to be swapped, as it was read."""
+class ConfFile(NamedTuple):
+    """A file as it was read."""
+
+    path: Path  # in the folder; it may be a link
+    data: bytes
+    document: Document | None  # None where `fault` says why there is none
+    fault: ConflistError | OSError | None
+
+    def delegations(self, plugin_type: str) -> list[Delegation]:
+        """Return the delegations of the plugins of this type: none of Multus' file. ConflistError, OSError."""
+        if self.fault:
+            raise self.fault
+        if self.document is None or self.document.plugin_types() & _MULTUS:
+            return []
+        return self.document.delegations(plugin_type)
+
+
+class Source(NamedTuple):
+    """The file whose `ipam` is to be swapped."""
 
     path: Path
-    text: str
+    document: Document
     delegation: Delegation
+
+    @property
+    def data(self) -> bytes:
+        """What the file holds."""
+        return self.document.text.encode()
+
+
+def loadable(folders: Folders) -> list[Path]:
+    """Return the files that a runtime loads, in its order; none where the folder is missing."""
+    if not folders.conf.is_dir():
+        return []
+    paths = [path for path in folders.conf.iterdir() if path.suffix in SUFFIXES]
+    return sorted(path for path in paths if folders.root.follow(path).is_file())
+
+
+def read_contents(folders: Folders, also: Path | None = None) -> dict[Path, bytes | OSError]:
+    """Read the files that a runtime loads, and one more; those that are missing are left out."""
+    contents: dict[Path, bytes | OSError] = {}
+    for path in dict.fromkeys([*loadable(folders), *([also] if also else [])]):
+        try:
+            contents[path] = folders.root.follow(path).read_bytes()
+        except FileNotFoundError:
+            continue  # removed since the folder was listed
+        except OSError as error:
+            contents[path] = error
+    return contents
+
+
+def read_folder(folders: Folders, also: Path | None = None) -> list[ConfFile]:
+    """Read and parse the files that a runtime loads, in its order, and one more."""
+    return [_conf_file(path, content) for path, content in read_contents(folders, also).items()]
 
 
 def choose(
-    folder: Path, plugin_type: str, conf: Path | None = None, ours: Collection[str] = (), root: Path = _ROOT
-) -> Chosen:
-    """Return the one file that holds an object of `plugin_type`, or `conf`; ConflistError says what was found.
+    folders: Folders,
+    files: Sequence[ConfFile],
+    plugin_type: str,
+    conf: Path | None = None,
+    copies: Collection[str] = (),
+) -> Source:
+    """Return the one file that delegates for `plugin_type`, or `conf`; ConflistError says what was found.
 
-    `ours` are the names of copies that we made: never a source. Links are followed inside `root`.
+    `copies` are the names of copies that we made: never a source.
     """
-    paths = [conf] if conf else [path for path in loadable(folder, root) if path.name not in ours]
-    readable, faults = _read(paths, plugin_type, root)
-    chosen = [Chosen(path, text, delegation) for path, text, found in readable for delegation in found]
-    if len(chosen) == 1 and not (faults and conf):
-        return chosen[0]
-    where = on_node(root, conf or folder)
-    if not chosen and not faults:
-        raise NoneFoundError(f"no plugin of type {plugin_type} in {where}")
-    if not chosen:
-        half = any(isinstance(error, UnfinishedError) for error in faults.values())
-        texts = [f"{name}: {error}" for name, error in faults.items()]
-        raise (UnfinishedError if half else ConflistError)(
-            "; ".join([f"no plugin of type {plugin_type} in {where}", *texts])
-        )
-    names = ", ".join(dict.fromkeys(one.path.name for one in chosen))
+    candidates = [file for file in files if (file.path == conf if conf else file.path.name not in copies)]
+    sources, faults = _sources(candidates, plugin_type)
+    if len(sources) == 1 and not (faults and conf):
+        return sources[0]
+    if not sources:
+        raise _none_found(f"no plugin of type {plugin_type} in {folders.name_of(conf or folders.conf)}", faults)
+    names = ", ".join(dict.fromkeys(source.path.name for source in sources))
     raise ConflistError(f"several plugins of type {plugin_type}, in {names}: name the file with --conf")
 
 
-def holds(folder: Path, plugin_type: str, root: Path = _ROOT) -> bool:
-    """Tell whether a file of the folder holds an object of `plugin_type`."""
-    return any(found for _, _, found in _read(loadable(folder, root), plugin_type, root)[0])
+def names_our_plugin(file: ConfFile | None, plugin_type: str) -> bool:
+    """Tell whether a file delegates to our plugin for `plugin_type`, as a copy of ours does. OSError."""
+    try:
+        found = file.delegations(plugin_type) if file else []
+    except ConflistError:
+        return False
+    return any(delegation.ipam_type == IPAM_TYPE for delegation in found)
 
 
-def loadable(folder: Path, root: Path = _ROOT) -> list[Path]:
-    """Return the files that a runtime loads, in its order; none of a folder that is missing."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and follow(root, path).is_file())
+def delegates(folders: Folders, plugin_type: str) -> bool:
+    """Tell whether a file of the folder delegates for `plugin_type`."""
+    return bool(_sources(read_folder(folders), plugin_type)[0])
 
 
-def _read(
-    paths: list[Path], plugin_type: str, root: Path
-) -> tuple[list[tuple[Path, str, list[Delegation]]], dict[str, ValueError]]:
-    """Return what can be used, and what is wrong with each file that cannot: it may hold what is looked for."""
-    readable: list[tuple[Path, str, list[Delegation]]] = []
-    faults: dict[str, ValueError] = {}
-    for path in paths:
-        try:
-            text = follow(root, path).read_bytes().decode()
-            if not plugin_types(text) & _MULTUS:
-                readable.append((path, text, find(text, plugin_type)))
-        except FileNotFoundError:
-            continue  # removed since the folder was listed
-        except (ConflistError, UnicodeDecodeError) as error:
-            faults[path.name] = error
-    return readable, faults
-
-
-def loaded_before(folder: Path, conflist: Path, plugin_type: str, root: Path = _ROOT) -> Path | None:
-    """Return the file that runtimes load in place of this one; Multus' own leads to it, if its delegates do."""
-    for other in loadable(folder, root):
-        if other.name >= conflist.name:
+def loaded_before(files: Sequence[ConfFile], name: str, plugin_type: str) -> Path | None:
+    """Return the file that runtimes load in place of the one called `name`, or None."""
+    for file in files:
+        if file.path.name >= name:
             return None
-        try:
-            text = follow(root, other).read_bytes().decode()
-            if plugin_types(text) & _MULTUS and ipam_types(text, plugin_type) <= {OUR_TYPE}:
-                continue
-        except (ConflistError, UnicodeDecodeError):
-            pass  # runtimes stop at it, or leave it out
-        return other
+        if not _leads_to_ours(file, plugin_type):
+            return file.path
     return None
+
+
+def _conf_file(path: Path, content: bytes | OSError) -> ConfFile:
+    if isinstance(content, OSError):
+        return ConfFile(path, b"", None, content)
+    try:
+        return ConfFile(path, content, read_document(content.decode()), None)
+    except ConflistError as error:
+        return ConfFile(path, content, None, error)
+    except UnicodeDecodeError as error:
+        return ConfFile(path, content, None, ConflistError(str(error)))
+
+
+def _leads_to_ours(file: ConfFile, plugin_type: str) -> bool:
+    """Tell whether this is Multus' own file, and no delegate in it names another IPAM."""
+    if file.document is None:
+        return False
+    try:
+        is_multus = bool(file.document.plugin_types() & _MULTUS)
+    except ConflistError:
+        return False  # runtimes stop at such a file, or leave it out
+    return is_multus and file.document.ipam_types(plugin_type) <= {IPAM_TYPE}
+
+
+def _sources(files: Sequence[ConfFile], plugin_type: str) -> tuple[list[Source], dict[str, ConflistError]]:
+    """Return what can be swapped, and what is wrong with each file that may hold it and cannot be used. OSError."""
+    sources: list[Source] = []
+    faults: dict[str, ConflistError] = {}
+    for file in files:
+        try:
+            found = file.delegations(plugin_type)
+        except ConflistError as error:
+            faults[file.path.name] = error
+        else:
+            sources += [Source(file.path, file.document, one) for one in found if file.document]
+    return sources, faults
+
+
+def _none_found(text: str, faults: dict[str, ConflistError]) -> ConflistError:
+    if not faults:
+        return NoneFoundError(text)
+    unfinished = any(isinstance(fault, UnfinishedError) for fault in faults.values())
+    parts = [text, *(f"{name}: {fault}" for name, fault in faults.items())]
+    return (UnfinishedError if unfinished else ConflistError)("; ".join(parts))

@@ -1,6 +1,7 @@
-"""JSON (RFC 8259) with positions: what stands where in a text. Pure.
+"""JSON (RFC 8259) with positions: which part of a text each value takes. Pure.
 
-`json` gives no spans, stops at integers of 4,300 digits and recurses into nested values; this reads with a stack.
+Python's `json` tells no positions, refuses integers of more than 4,300 digits, and recurses into nested values, so that
+deep ones exhaust the stack. This parser keeps a stack of its own.
 """
 
 import json
@@ -17,11 +18,14 @@ _WORD = re.compile(
 
 
 class NotJsonError(ValueError):
-    """The text is not JSON; says where."""
+    """The text is not JSON; the message says where."""
 
 
 class Value(NamedTuple):
-    """A value: of an object a tuple of (key, Value), of an array a list of Values, of a string its text, else None."""
+    """A value and the part of the text that it takes.
+
+    `content` is a tuple of (key, Value) for an object, a list of Values for an array, the text of a string, else None.
+    """
 
     content: Any
     start: int
@@ -29,7 +33,7 @@ class Value(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """An object or array whose end has not come yet."""
+    """An object or array whose end has not been read yet."""
 
     is_object: bool
     start: int
@@ -43,8 +47,8 @@ class _Open(NamedTuple):
         return Value(tuple(self.members) if self.is_object else self.members, self.start, end)
 
 
-def parse(text: str) -> Value:
-    """Read a whole text; NotJsonError with the position."""
+def parse_spans(text: str) -> Value:
+    """Parse a whole text. NotJsonError names the position."""
     still_open: list[_Open] = []
     # What may come next: a "value", "value or ]", "key", "key or }", ":", "more" (a comma or the end), or "nothing".
     expected = "value"

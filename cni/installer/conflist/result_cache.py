@@ -1,32 +1,31 @@
-"""What libcni keeps of each ADD until its DEL. Side effect: reads the folder.
+"""Which attachments there are, and which IPAM plugin made each. Side effect: reads libcni's cache.
 
-containernetworking/cni libcni/api.go, cachedInfo: one JSON file per attachment, the configuration in base64.
+libcni keeps the network configuration of each ADD until its DEL (contracts/libcni.py).
 """
 
-import base64
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from cni.installer.conflist.document import ipam_types
+from cni.contracts.libcni import CACHED_INFO
+from cni.installer.conflist.document import read_document
 
 
-class Entry(NamedTuple):
+class Attachment(NamedTuple):
     """One attachment."""
 
-    path: Path
+    path: Path  # its file in the cache
     made: float  # Unix seconds of its ADD
     network: str
     ipam_types: set[str]
 
 
-def read(folder: Path) -> Iterator[Entry]:
-    """Yield the attachments that can be read; others' files, and what is being written, are left out."""
+def read(folder: Path) -> Iterator[Attachment]:
+    """Yield the attachments. Files that are something else, or still being written, are left out."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
-            cached = json.loads(path.read_bytes())
-            configuration = base64.b64decode(cached["config"]).decode()
-            yield Entry(path, path.stat().st_mtime, str(cached.get("networkName")), ipam_types(configuration))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            cached = CACHED_INFO.validate_json(path.read_bytes())
+            ipam_types = read_document(cached.config.decode()).ipam_types()
+            yield Attachment(path, path.stat().st_mtime, cached.network_name, ipam_types)
+        except (OSError, ValueError):
             continue

@@ -1,4 +1,4 @@
-"""`--set key=value`: what stands beside the type in our `ipam` object. Pure.
+"""`--set key=value`: what our `ipam` object holds beside its type. Pure.
 
 The keys are those of the network configuration (cni/contracts/netconf.py). The plugin would ignore one that it does not
 know, and refuse a wrong value at each pod, so both are refused here.
@@ -8,12 +8,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-
-class SettingError(ValueError):
-    """Why a setting is refused; one line."""
+from cni.installer.errors import InstallerError, first_fault
 
 
-def parse(texts: Sequence[str]) -> dict[str, Any]:
+class SettingError(InstallerError):
+    """Why a setting is refused."""
+
+
+def read_settings(texts: Sequence[str]) -> dict[str, Any]:
     """Return the settings; a value is JSON, or else a string. SettingError names the key."""
     settings: dict[str, Any] = {}
     for text in texts:
@@ -22,7 +24,7 @@ def parse(texts: Sequence[str]) -> dict[str, Any]:
             raise SettingError(f"{text!r}: want KEY=VALUE")
         settings[key] = _value(value)
     if settings:
-        _check(settings)
+        _require_valid(settings)
     if not _is_unicode(json.dumps(settings, ensure_ascii=False)):
         raise SettingError("want UTF-8, and no half of a surrogate pair")
     return settings
@@ -44,7 +46,7 @@ def _value(text: str) -> Any:
         return text
 
 
-def _check(settings: dict[str, Any]) -> None:
+def _require_valid(settings: dict[str, Any]) -> None:
     from pydantic import TypeAdapter, ValidationError
 
     from cni.contracts.netconf import Ipam
@@ -56,5 +58,4 @@ def _check(settings: dict[str, Any]) -> None:
     try:
         TypeAdapter(Ipam).validate_python(settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise SettingError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise SettingError(first_fault(error)) from None

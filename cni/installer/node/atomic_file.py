@@ -1,7 +1,7 @@
-"""Replace a file so that a reader, and whoever comes after a power cut, finds the old one or the new one, whole.
+"""Replace a file so that a reader finds the old one or the new one as a whole, also after a power cut.
 
-Side effect: the file, and for a moment a temporary one beside it, whose name begins with a dot and does not end in
-.conf, .conflist or .json, so that no runtime loads it. What a killed run leaves is removed by the next.
+Side effect: the file, and for a moment a temporary one beside it. Its name begins with a dot and does not end in .conf,
+.conflist or .json, so that no runtime loads it. The next run removes one that a killed run has left.
 """
 
 import errno
@@ -13,19 +13,19 @@ _TEMPORARY = ".spiderpool-ipam.{name}.new"
 
 
 class ChangedError(Exception):
-    """Somebody has written the file meanwhile."""
+    """Somebody has written a file since it was read."""
 
 
 def replace(path: Path, data: bytes, mode: int = 0o600, instead_of: bytes | None = None) -> None:
-    """Write `data` in the place of a file, or of what a symbolic link leads to; OSError leaves the old one.
+    """Write `data` in the place of a file, or of what a symbolic link leads to. OSError: the old one stays.
 
-    Mode, owner and extended attributes (an SELinux label is one) are the old file's; `mode` is for a new one.
-    ChangedError: `instead_of` is given, and is not what the file holds any more.
+    Mode, owner and extended attributes (such as an SELinux label) are the old file's; `mode` is for a new one.
+    ChangedError: the file does not hold `instead_of` any more, if that is given.
     """
     try:
         _replace(path.resolve(), data, mode, instead_of)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a call on a descriptor tells none
+        error.filename = error.filename or str(path)  # an error of a call on a descriptor has no name
         raise
 
 
@@ -57,7 +57,7 @@ def remove(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the folder's entries on disk: a rename is durable only then."""
+    """Write the folder's entries to disk: a rename is durable only after that."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -91,7 +91,7 @@ def _take_attribute(descriptor: int, name: str, value: bytes) -> None:
     try:
         os.setxattr(descriptor, name, value)
     except PermissionError as error:
-        # A label of a security module that is off: setting it takes CAP_SYS_ADMIN (EPERM), and it means nothing. Where
-        # the module is on, its own refusal is EACCES.
+        # EPERM: the label is of a security module that is off, so it means nothing, and setting it takes
+        # CAP_SYS_ADMIN. A module that is on refuses with EACCES.
         if error.errno != errno.EPERM or not name.startswith("security."):
             raise

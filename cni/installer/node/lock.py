@@ -1,18 +1,23 @@
-"""One installer at a time on a node. Side effect: a lock file in the state folder; the lock ends with the process."""
+"""Have one installer at a time work on a node. Side effect: a lock file in the state folder.
+
+The kernel ends the lock with the process.
+"""
 
 import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from cni.deadline import Deadline
+from cni.installer.errors import InstallerError
 
 NAME = "lock"
 _PAUSE = 0.05  # seconds
 
 
-class LockedError(Exception):
-    """Another installer is at work for too long; one line."""
+class LockedError(InstallerError):
+    """Another installer has been at work for too long."""
 
 
 @contextmanager
@@ -20,19 +25,19 @@ def held(state: Path, timeout: float = 120) -> Iterator[None]:
     """Hold the node's lock; wait up to `timeout` seconds for it. LockedError, OSError."""
     state.mkdir(mode=0o755, parents=True, exist_ok=True)
     path = state / NAME
-    deadline = time.monotonic() + timeout
+    deadline = Deadline(timeout)
     while (descriptor := _try(path)) is None:
-        if time.monotonic() > deadline:
-            raise LockedError(f"another installer holds {path} for more than {timeout:g} s: what does it wait for?")
-        time.sleep(_PAUSE)
+        if not deadline.left():
+            raise LockedError(f"another installer holds {path} for more than {timeout:g} s: find out what it waits for")
+        deadline.sleep(_PAUSE)
     try:
         yield
     finally:
         os.close(descriptor)
 
 
-def forget(state: Path) -> None:
-    """Remove the lock file, held by the caller, and the state folder if nothing else is in it."""
+def remove(state: Path) -> None:
+    """Remove the lock file, which the caller holds, and the state folder if nothing else is in it."""
     (state / NAME).unlink()
     with suppress(OSError):
         state.rmdir()
@@ -43,7 +48,7 @@ def _try(path: Path) -> int | None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The one that held it may have removed the file: then a third could hold the lock of a new one.
+        # Whoever held it may have removed the file, and a third process may hold the lock of a new one by now.
         if os.path.samestat(os.fstat(descriptor), path.stat()):
             return descriptor
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""What to do about a file system's refusal. Pure."""
+"""What an operator can do about an error of the file system. Pure."""
 
 import errno
 
@@ -14,7 +14,7 @@ _HINTS = {
 
 
 def one_line(error: OSError) -> str:
-    """Return path, reason and remedy."""
+    """Return the path, the reason and what to do."""
     path = error.filename2 or error.filename
     parts = [str(path) if path else "", error.strerror or str(error), _HINTS.get(error.errno or 0, "")]
     return ": ".join(part for part in parts if part)

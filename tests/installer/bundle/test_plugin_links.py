@@ -24,11 +24,11 @@ def answers(plugin: Path) -> bool:
     return bool(json.loads(done.stdout)["supportedVersions"])
 
 
-def restored(node: Path) -> str:
-    """Restore it as watch does; return what was wrong with it."""
-    wrong = bundle.undone(node)
-    bundle.restore(node)
-    return wrong
+def reconciled(node: Path) -> str | None:
+    """Repair it as watch does; return what somebody else had done to it."""
+    drift = bundle.drift(node)
+    bundle.reconcile(node)
+    return drift
 
 
 def versions(node: Path) -> set[str]:
@@ -65,7 +65,7 @@ def test_an_upgrade_keeps_the_version_before_and_no_older_one(node: Path, tmp_pa
     names = [bundle.install(make_tree(tmp_path / mark, mark), node, "1.0.0").name for mark in ("a", "b", "c")]
     assert len(set(names)) == 3
     assert versions(node) == set(names[1:])
-    assert bundle.state(node) == names[2]
+    assert bundle.current_bundle(node) == names[2]
 
 
 def test_a_foreign_plugin_is_kept_aside(node: Path, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_one_that_came_back_is_kept_anew(node: Path, tmp_path: Path) -> None:
     for text in ("first", "second"):
         (node / "spiderpool").unlink(missing_ok=True)
         (node / "spiderpool").write_text(text)
-        assert bundle.state(node) is None
+        assert bundle.current_bundle(node) is None
         assert bundle.install(tree, node, "1.0.0").changed
     assert (node / ".spiderpool/foreign").read_text() == "second"
 
@@ -119,18 +119,18 @@ def test_a_bundle_that_does_not_run_here_is_not_switched_to(
     good = bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0").name
     with pytest.raises(BundleError, match=words):
         bundle.install(make_tree(tmp_path / "b", "b", script), node, "2.0.0")
-    assert bundle.state(node) == good
+    assert bundle.current_bundle(node) == good
     assert answers(node / "spiderpool")
 
 
 def test_the_name_is_taken_back_and_what_took_it_is_kept(node: Path, tmp_path: Path) -> None:
     bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
-    assert restored(node) == ""
+    assert reconciled(node) is None
     (node / "spiderpool").unlink()
-    assert restored(node) == "it was removed"
+    assert reconciled(node) == "removed"
     (node / "spiderpool").unlink()
     (node / "spiderpool").write_text("upstream's")
-    assert restored(node) == "it was replaced by another's"
+    assert reconciled(node) == "replaced"
     assert answers(node / "spiderpool")
     assert (node / ".spiderpool/foreign").read_text() == "upstream's"
 
@@ -138,9 +138,9 @@ def test_the_name_is_taken_back_and_what_took_it_is_kept(node: Path, tmp_path: P
 def test_a_launcher_that_was_written_through_the_link_is_restored(node: Path, tmp_path: Path) -> None:
     bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
     (node / "spiderpool").write_text("upstream's, by cp")
-    assert restored(node) == "its launcher was overwritten"
+    assert reconciled(node) == "overwritten"
     assert answers(node / "spiderpool")
-    assert restored(node) == ""
+    assert reconciled(node) is None
 
 
 def test_uninstalling_gives_back_what_was_there(node: Path, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_the_version_before_stays_though_the_name_was_anothers_meanwhile(node: P
 def test_the_version_before_can_be_gone_back_to(node: Path, tmp_path: Path) -> None:
     names = [bundle.install(make_tree(tmp_path / mark, mark), node, "1.0.0").name for mark in ("a", "b")]
     assert bundle.install(node / ".spiderpool" / names[0], node, "1.0.0").changed
-    assert (bundle.state(node), versions(node)) == (names[0], set(names))
+    assert (bundle.current_bundle(node), versions(node)) == (names[0], set(names))
 
 
 def test_a_bundle_that_was_damaged_is_not_installed_from(node: Path, tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_files_that_others_may_write_are_made_anew(node: Path, tmp_path: Path) -
 def test_a_launcher_that_is_missing_is_restored(node: Path, tmp_path: Path) -> None:
     bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0")
     (node / "spiderpool").resolve().unlink()
-    assert restored(node) == "its launcher was overwritten"
+    assert reconciled(node) == "overwritten"
     assert answers(node / "spiderpool")
 
 

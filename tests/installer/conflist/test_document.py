@@ -1,72 +1,19 @@
-import json
-from typing import Any
-
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import given
 
-from cni.installer.conflist.document import ConflistError, UnfinishedError, find, ipam_text, ipam_types, put_back, swap
-
-CALICO = """{
-  "name": "k8s-pod-network",
-  "cniVersion": "0.3.1",
-  "plugins": [
-    {"type":"calico", "mtu": 0,   "ipam": { "type": "calico-ipam" },
-     "kubernetes": {"kubeconfig": "/etc/cni/net.d/calico-kubeconfig"}},
-    {"type": "portmap", "snat": true, "capabilities": {"portMappings": true}}
-  ]
-}
-"""
-
-
-def swapped(text: str, **settings: Any) -> str:
-    (delegation,) = find(text, "calico")
-    return swap(text, delegation, settings)
+from cni.installer.conflist.document import ConflistError, UnfinishedError, read_document
+from tests.installer.conflist.generated import HUGE, SETTINGS, conflists, delegating, swapped
+from tests.installer.sample_conflists import CALICO
 
 
 def test_only_the_ipam_value_changes() -> None:
     assert swapped(CALICO) == CALICO.replace('{ "type": "calico-ipam" }', '{"type": "spiderpool"}')
 
 
-def test_settings_stand_beside_the_type() -> None:
-    text = swapped(CALICO, log_level="info")
-    assert json.loads(text)["plugins"][0]["ipam"] == {"type": "spiderpool", "log_level": "info"}
-
-
 def test_a_single_configuration_is_swapped_as_well() -> None:
     assert swapped('{"type":"calico","ipam":{"type":"host-local","subnet":"usePodCidr"}}') == (
         '{"type":"calico","ipam":{"type": "spiderpool"}}'
     )
-
-
-HUGE = "9" * 5000
-
-
-@pytest.mark.parametrize(
-    ("ipam", "settings", "expected"),
-    [
-        ('{"type":"spiderpool","a":[1, 2]}', {}, '{"type":"spiderpool","a":[1, 2]}'),
-        (
-            '{"type":"spiderpool","a":[1,  2],"log_level":"INFO"}',
-            {"log_level": "debug"},
-            '{"type": "spiderpool", "a": [1,  2], "log_level": "debug"}',
-        ),
-        (
-            '{"LOG_level":"INFO","type":"spiderpool"}',
-            {"log_level": "info"},
-            '{"type": "spiderpool", "log_level": "info"}',
-        ),
-        (
-            f'{{"n":{HUGE},"type":"spiderpool"}}',
-            {"log_level": "info"},
-            f'{{"type": "spiderpool", "n": {HUGE}, "log_level": "info"}}',
-        ),
-        ('{"type":"spiderpool","x":1}', {"x": True}, '{"type": "spiderpool", "x": true}'),
-        ('{"type":"calico-ipam","a":1}', {"log_level": "info"}, '{"type": "spiderpool", "log_level": "info"}'),
-    ],
-)
-def test_the_keys_of_one_that_was_spiderpools_already_stay(ipam: str, settings: dict[str, Any], expected: str) -> None:
-    assert swapped(f'{{"type":"calico","ipam":{ipam}}}', **settings) == f'{{"type":"calico","ipam":{expected}}}'
 
 
 @pytest.mark.parametrize(
@@ -82,14 +29,12 @@ def test_the_keys_of_one_that_was_spiderpools_already_stay(ipam: str, settings: 
     ],
 )
 def test_ipam_types_are_found_wherever_they_stand(text: str, of: str | None, expected: set[str]) -> None:
-    assert ipam_types(text, of) == expected
+    assert read_document(text).ipam_types(of) == expected
 
 
 def test_what_is_half_written_is_told_apart() -> None:
     with pytest.raises(UnfinishedError):
-        find(CALICO[:100], "calico")
-    with pytest.raises(UnfinishedError):
-        ipam_types(CALICO[:100])
+        read_document(CALICO[:100])
 
 
 @pytest.mark.parametrize(
@@ -117,66 +62,21 @@ def test_what_is_not_swapped_is_refused_with_what_was_found(text: str, words: st
     assert words in str(raised.value)
 
 
-def test_another_ipam_is_replaced_by_force() -> None:
-    text = '{"type": "calico", "ipam": {"type": "dhcp"}}'
-    (delegation,) = find(text, "calico")
-    assert '"spiderpool"' in swap(text, delegation, {}, force=True)
-
-
 def test_files_of_others_hold_nothing_to_swap() -> None:
-    assert not find('{"type": "multus", "clusterNetwork": "k8s-pod-network"}', "calico")
-
-
-# Conflists as people and programs write them: unknown keys, escapes, odd blanks, huge numbers, deep nesting.
-SCALARS = st.sampled_from(["0", "-1.5e300", "true", "null", '"\\u00e4\\ud83d\\ude00"', "9" * 5000, '"ä"', '"}]"'])
-ODD = SCALARS | st.integers(1, 3000).map(lambda depth: "[" * depth + "]" * depth)
-BLANKS = st.sampled_from(["", " ", "\n\t", "\r\n  "])
-KEYS = st.text(max_size=4).map(json.dumps) | st.sampled_from(['"\\u0069pamx"', '"policy"', '"k8s_auth_token"'])
-
-
-@st.composite
-def objects(draw: st.DrawFn, known: dict[str, str]) -> str:
-    """Write an object with these members and unknown ones, in any order."""
-    members = [(json.dumps(key), value) for key, value in known.items()]
-    members += draw(st.lists(st.tuples(KEYS, ODD), max_size=3))
-    folded = [json.loads(key).casefold() for key, _ in members]
-    assume(len(set(folded)) == len(folded))
-    blank = draw(BLANKS)
-    pairs = [f"{blank}{key}{draw(BLANKS)}:{draw(BLANKS)}{value}" for key, value in draw(st.permutations(members))]
-    return "{" + f"{blank},".join(pairs) + blank + "}"
-
-
-@st.composite
-def conflists(draw: st.DrawFn) -> str:
-    ipam = draw(objects({"type": draw(st.sampled_from(['"calico-ipam"', '"host-local"', '"spider\\u0070ool"']))}))
-    calico = draw(objects({"type": '"calico"', "ipam": ipam}))
-    others = draw(st.lists(objects({"type": '"portmap"'}), max_size=2))
-    plugins = f"{draw(BLANKS)},{draw(BLANKS)}".join(draw(st.permutations([calico, *others])))
-    return draw(BLANKS) + draw(objects({"name": '"n"', "plugins": f"[{plugins}]"})) + draw(BLANKS)
-
-
-SETTINGS = st.dictionaries(st.sampled_from(["log_level", "log_file_path"]), st.text(max_size=5))
-
-
-@given(conflists(), SETTINGS)
-def test_swapping_twice_is_swapping_once(text: str, settings: dict[str, str]) -> None:
-    once = swapped(text, **settings)
-    assert swapped(once, **settings) == once
+    assert not read_document('{"type": "multus", "clusterNetwork": "k8s-pod-network"}').delegations("calico")
 
 
 @given(conflists(), SETTINGS)
 def test_putting_back_restores_every_byte(text: str, settings: dict[str, str]) -> None:
-    (before,) = find(text, "calico")
-    after = swapped(text, **settings)
-    (delegation,) = find(after, "calico")
-    assert put_back(after, delegation, ipam_text(text, before)) == text
+    _, before = delegating(text)
+    document, delegation = delegating(swapped(text, **settings))
+    assert document.with_ipam(delegation, before.ipam) == text
 
 
 @given(conflists())
 def test_nothing_else_is_touched(text: str) -> None:
-    (before,) = find(text, "calico")
-    after = swapped(text)
-    (delegation,) = find(after, "calico")
-    assert after[: delegation.ipam.start] == text[: before.ipam.start]
-    assert after[delegation.ipam.end :] == text[before.ipam.end :]
+    _, before = delegating(text)
+    document, delegation = delegating(swapped(text))
+    assert document.text[: delegation.start] == text[: before.start]
+    assert document.text[delegation.end :] == text[before.end :]
     assert delegation.ipam_type == "spiderpool"

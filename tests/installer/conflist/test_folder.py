@@ -2,13 +2,21 @@ from pathlib import Path
 
 import pytest
 
+from cni.installer.conflist import folder
 from cni.installer.conflist.document import ConflistError
-from cni.installer.conflist.folder import choose
-from tests.installer.conflist.test_document import CALICO
+from cni.installer.conflist.folder import Source
+from cni.installer.node.folders import resolve_folders
+from cni.installer.node.host_root import HostRoot
+from tests.installer.sample_conflists import CALICO
 
 MULTUS = '{"name": "multus-cni-network", "type": "multus", "clusterNetwork": "k8s-pod-network"}'
 THIN = '{"name": "m", "type": "multus", "delegates": [{"type": "calico", "ipam": {"type": "calico-ipam"}}]}'
 OTHER = '{"name": "lo", "plugins": [{"type": "loopback"}]}'
+
+
+def choose(conf: Path, plugin_type: str, file: Path | None = None) -> Source:
+    folders = resolve_folders(HostRoot(conf), "/bin", "/")
+    return folder.choose(folders, folder.read_folder(folders, file), plugin_type, file)
 
 
 def folder_with(folder: Path, **files: str) -> Path:
@@ -20,7 +28,7 @@ def folder_with(folder: Path, **files: str) -> Path:
 def test_the_one_file_with_calico_in_it_is_chosen(tmp_path: Path) -> None:
     folder_with(tmp_path, **{"00-multus_conf": MULTUS, "10-calico_conflist": CALICO, "99-loopback_conf": OTHER})
     chosen = choose(tmp_path, "calico")
-    assert (chosen.path.name, chosen.text, chosen.delegation.network) == (
+    assert (chosen.path.name, chosen.document.text, chosen.delegation.network) == (
         "10-calico.conflist",
         CALICO,
         "k8s-pod-network",

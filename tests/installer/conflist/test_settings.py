@@ -1,17 +1,17 @@
 import pytest
 
-from cni.installer.conflist.settings import SettingError, parse
+from cni.installer.conflist.settings import SettingError, read_settings
 
 
 def test_values_are_json_or_else_text() -> None:
     texts = ["log_level=info", "log_file_max_size=7", 'default_ipv4_ippool=["a", "b"]', "ipam_unix_socket_path=/s=x"]
-    assert parse(texts) == {
+    assert read_settings(texts) == {
         "log_level": "info",
         "log_file_max_size": 7,
         "default_ipv4_ippool": ["a", "b"],
         "ipam_unix_socket_path": "/s=x",
     }
-    assert parse([]) == {}
+    assert read_settings([]) == {}
 
 
 @pytest.mark.parametrize(
@@ -30,5 +30,5 @@ def test_values_are_json_or_else_text() -> None:
 )
 def test_what_the_plugin_would_ignore_or_refuse_is_refused(text: str, words: str) -> None:
     with pytest.raises(SettingError) as raised:
-        parse([text])
+        read_settings([text])
     assert words in str(raised.value)

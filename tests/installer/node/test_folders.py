@@ -1,103 +1,9 @@
 from pathlib import Path
 
-import pytest
-
-from cni.installer.conflist.document import ConflistError
-from cni.installer.node.folders import Folders, find, installed, remember
-from tests.installer.conflist.test_document import CALICO
-
-PLATFORMS = [
-    ("/etc/cni/net.d", "/opt/cni/bin"),
-    ("/var/lib/rancher/k3s/agent/etc/cni/net.d", "/var/lib/rancher/k3s/data/cni"),
-    ("/var/snap/microk8s/current/args/cni-network", "/var/snap/microk8s/current/opt/cni/bin"),
-    ("/etc/cni/multus/net.d", "/var/lib/cni/bin"),
-    ("/etc/cni/net.d", "/home/kubernetes/bin"),
-]
+from tests.installer.test_discovery import PLATFORMS, calico_in, find, folders_of, make
 
 
-def make(root: Path, *folders: str) -> None:
-    for folder in folders:
-        (root / folder[1:]).mkdir(parents=True, exist_ok=True)
-
-
-def calico_in(root: Path, conf: str, name: str = "10-calico.conflist") -> None:
-    make(root, conf)
-    (root / conf[1:] / name).write_text(CALICO)
-
-
-@pytest.mark.parametrize(("conf", "binaries"), PLATFORMS)
-def test_each_platforms_folders_are_found(conf: str, binaries: str, tmp_path: Path) -> None:
-    calico_in(tmp_path, conf)
-    make(tmp_path, binaries)
-    (tmp_path / binaries[1:] / "calico").touch()
-    assert find(tmp_path, None, None, "calico") == Folders(tmp_path, binaries, conf)
-
-
-def test_a_folder_with_calico_in_it_wins_over_one_left_over(tmp_path: Path) -> None:
-    make(tmp_path, *(folder for platform in PLATFORMS for folder in platform))
-    (tmp_path / "etc/cni/net.d/99-loopback.conf").write_text('{"type": "loopback"}')
-    calico_in(tmp_path, PLATFORMS[1][0])
-    assert find(tmp_path, None, None, "calico").conf == tmp_path / PLATFORMS[1][0][1:]
-    assert find(tmp_path, None, None, "calico").bin == tmp_path / PLATFORMS[1][1][1:]
-
-
-def test_two_that_hold_calico_are_refused_by_name_and_a_flag_decides(tmp_path: Path) -> None:
-    calico_in(tmp_path, PLATFORMS[0][0])
-    calico_in(tmp_path, PLATFORMS[3][0])
-    with pytest.raises(ConflistError, match=r"/etc/cni/net.d, /etc/cni/multus/net.d: choose by --cni-conf-dir"):
-        find(tmp_path, None, None, "calico")
-    assert find(tmp_path, None, "/etc/cni/multus/net.d", "calico").conf == tmp_path / "etc/cni/multus/net.d"
-
-
-def test_two_paths_to_one_folder_are_one(tmp_path: Path) -> None:
-    calico_in(tmp_path, PLATFORMS[0][0])
-    make(tmp_path, "/var/lib/rancher/k3s/agent/etc/cni")
-    (tmp_path / PLATFORMS[1][0][1:]).symlink_to("/etc/cni/net.d")
-    assert find(tmp_path, None, None, "calico").conf == tmp_path / "etc/cni/net.d"
-
-
-def test_on_a_bare_node_the_defaults_hold(tmp_path: Path) -> None:
-    folders = find(tmp_path, None, None, "calico")
-    assert (folders.bin, folders.conf) == (tmp_path / "opt/cni/bin", tmp_path / "etc/cni/net.d")
-    assert folders.on_node(folders.conf) == "/etc/cni/net.d"
-
-
-def test_flags_name_paths_of_the_node(tmp_path: Path) -> None:
-    folders = find(tmp_path, "/b", "/c", "calico")
-    assert (folders.bin, folders.conf) == (tmp_path / "b", tmp_path / "c")
-
-
-def install_to(root: Path, binaries: str, conf: str) -> None:
-    make(root, binaries + "/.spiderpool", conf, "/var/lib/spiderpool-ipam")
-    remember(Folders(root, binaries, conf))
-
-
-def test_what_was_installed_is_found_again_and_flags_win(tmp_path: Path) -> None:
-    calico_in(tmp_path, PLATFORMS[0][0])
-    install_to(tmp_path, "/b", "/c")
-    assert find(tmp_path, None, None, "calico") == Folders(tmp_path, "/b", "/c")
-    assert find(tmp_path, None, "/d/", "calico") == Folders(tmp_path, "/b", "/d")
-
-
-@pytest.mark.parametrize("kept", [None, "", "{", "[]", '{"bin": "/b"}'])
-def test_what_was_installed_and_is_gone_or_damaged_is_looked_for(tmp_path: Path, kept: str | None) -> None:
-    calico_in(tmp_path, PLATFORMS[0][0])
-    install_to(tmp_path, "/b", "/c")
-    if kept is None:
-        (tmp_path / "b/.spiderpool").rmdir()
-    else:
-        (tmp_path / "var/lib/spiderpool-ipam/folders").write_text(kept)
-    assert find(tmp_path, None, None, "calico") == Folders(tmp_path, "/opt/cni/bin", "/etc/cni/net.d")
-
-
-def test_without_a_memory_our_bundle_is_looked_for(tmp_path: Path) -> None:
-    """A DaemonSet calls the folders otherwise than the node does."""
-    make(tmp_path, "/home/kubernetes/bin/.spiderpool", "/opt/cni/bin")
-    (tmp_path / "opt/cni/bin/calico").touch()
-    assert find(tmp_path, None, None, "calico").bin_name == "/home/kubernetes/bin"
-
-
-def test_a_link_in_a_folders_path_is_followed_at_each_use(tmp_path: Path) -> None:
+def test_a_link_in_a_folders_path_is_followed_anew_at_each_look(tmp_path: Path) -> None:
     """Of microk8s, at each refresh of its snap."""
     conf, binaries = PLATFORMS[2]
     for revision in ("7000", "7001"):
@@ -107,17 +13,13 @@ def test_a_link_in_a_folders_path_is_followed_at_each_use(tmp_path: Path) -> Non
     current.symlink_to("7000")
     folders = find(tmp_path, None, None, "calico")
     assert (folders.bin_name, folders.conf_name) == (binaries, conf)
-    assert folders.on_node(folders.bin / "spiderpool") == f"{binaries}/spiderpool"
+    assert folders.name_of(folders.bin / "spiderpool") == f"{binaries}/spiderpool"
     current.unlink()
     current.symlink_to("7001")
-    assert folders.conf == tmp_path / conf.replace("current", "7001")[1:]
+    assert folders.resolve_again().conf == tmp_path / conf.replace("current", "7001")[1:]
 
 
-def test_what_a_daemonset_installed_is_found_on_the_node_as_well(tmp_path: Path) -> None:
-    """GKE's plugins are mounted in the place of the usual ones; the folder of conflists is the usual one."""
-    install_to(tmp_path, "/opt/cni/bin", "/etc/cni/net.d")
-    (tmp_path / "etc/cni/net.d/.spiderpool-ipam.swap").touch()
-    (tmp_path / "opt/cni/bin/.spiderpool").rmdir()
-    make(tmp_path, "/home/kubernetes/bin/.spiderpool")
-    assert find(tmp_path, None, None, "calico") == Folders(tmp_path, "/home/kubernetes/bin", "/etc/cni/net.d")
-    assert installed(tmp_path) == find(tmp_path, None, None, "calico")
+def test_every_path_has_a_name_that_can_be_printed_and_written(tmp_path: Path) -> None:
+    folders = folders_of(tmp_path, "/opt/cni/bin", "/etc/cni/net.d")
+    assert folders.name_of(folders.conf / "10-\udcff.conf") == "/etc/cni/net.d/10-\\xff.conf"
+    assert folders.name_of(tmp_path / "var/x") == "/var/x"

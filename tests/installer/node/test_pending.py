@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cni.cli import watch
+from cni.installer import agent_watch
+from cni.installer.agent_watch import AgentWatch
 from cni.installer.node import pending as releases
-from cni.installer.watch import Watch
+from cni.installer.reconciler import Reconciler
 from cni.plugin.replay import Outcome
 from tests.agent.agent_process import Agent, add_args, pool, running_agent, write_pools
 from tests.installer.sample_node import Node
@@ -79,7 +80,7 @@ def test_watch_goes_on_looking_after_the_agent_whatever_happens(monkeypatch: pyt
         stop.set()
         return Outcome()
 
-    monkeypatch.setattr(watch, "AGENT_EVERY", 0.01)
+    monkeypatch.setattr(agent_watch, "AGENT_EVERY", 0.01)
     monkeypatch.setattr(releases, "replay", fail_once)
-    watch._Agent(Watch(node.folders, None, "1.0.0", print)).run(stop)
+    AgentWatch(Reconciler(node.folders, None, "1.0.0", print), print).run(stop)
     assert len(calls) == 2

@@ -1,0 +1,57 @@
+"""What an installation keeps on the node: the record beside the conflists, and the names of the folders.
+
+Releases read each other's files: the keys are those that release 0.1.0 wrote, and keys that a later release adds are
+ignored. The record is the file `.spiderpool-ipam.swap` in the folder of network configurations, the names of the
+folders are the file `folders` in the state folder.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
+
+from cni.defaults import MAIN_PLUGIN_TYPE
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What install was asked for, and watch keeps."""
+
+    plugin_type: str = MAIN_PLUGIN_TYPE
+    conf: str = ""  # --conf, as the node calls the file; "" where it is looked for
+    as_name: str = ""  # --as; "" is in place
+    settings: dict[str, Any] = field(default_factory=dict)  # --set
+    force: bool = False  # replace an ipam of any type
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was asked for, what stands in the conflist because of it, and what stood there before."""
+
+    desired: Annotated[Desired, Field(alias="asked")]
+    file: str  # the conflist that holds our ipam object, as the node calls it
+    original: str | None = None  # the text of the ipam value that ours replaced in place; None: nothing to put back
+    values: list[str] = field(default_factory=list)  # the texts of ours that may be there: two while one is replaced
+    written: str = ""  # SHA-256 of the conflist as we wrote it
+    since: float = 0  # Unix seconds of the first swap; 0: it has not come to its end
+    applied: float = 0  # Unix seconds of the last write
+    copies: list[str] = field(default_factory=list)  # names of copies that may be there: two while one is renamed
+    drift_count: Annotated[int, Field(alias="reverts")] = 0  # how often others changed it, and it was swapped again
+    restored: Annotated[bool, Field(alias="given_back")] = False  # by uninstall, though the plugin had to stay
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether the node is swapped, and is to be kept so."""
+        return self.since > 0 and not self.restored
+
+
+@dataclass(frozen=True)
+class InstalledFolders:
+    """The node's names of the folders that were installed to: flags may have named them."""
+
+    bin: str
+    conf: str
+
+
+RECORD = TypeAdapter(Record)
+INSTALLED_FOLDERS = TypeAdapter(InstalledFolders)

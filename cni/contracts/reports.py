@@ -1,0 +1,94 @@
+"""What the operator's commands print with --json: one object each. Published as spec/report/<command>.schema.json.
+
+`attach --json` prints what the plugin printed (spec/result).
+"""
+
+import json
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+NodePath = Annotated[str, Field(description="A path, as the node's own processes call it.")]
+UnixSeconds = Annotated[float, Field(ge=0, description="Unix time; 0: never.")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="forbid", frozen=True)
+
+    def to_json(self) -> str:
+        """Return the report as it is printed: one line, with camelCase keys."""
+        return json.dumps(self.model_dump(by_alias=True))
+
+
+class InstallReport(_Report):
+    """What install has come to."""
+
+    bin_dir: NodePath
+    conf_dir: NodePath
+    bundle: Annotated[str, Field(description="The bundle in force: its version and the start of its hash.")]
+    bundle_changed: bool
+    foreign_kept: Annotated[bool, Field(description="Another plugin of that name is kept for uninstall.")]
+    conflist: Annotated[str, Field(description="The file that names the plugin, as the node calls it.")]
+    conflist_changed: bool
+    message: Annotated[str, Field(description="Why the conflist was written; empty where it was as desired.")]
+    loaded_first: Annotated[str | None, Field(description="A file that runtimes take before the conflist.")]
+
+
+class DryRunReport(_Report):
+    """What `install --dry-run` would change in the folder of network configurations."""
+
+    diff: Annotated[str, Field(description="Unified diffs; empty where nothing would change.")]
+    bin_dir: NodePath
+    conf_dir: NodePath
+
+
+class UninstallReport(_Report):
+    """What uninstall has come to."""
+
+    done: list[str]
+    plugin_stays: Annotated[list[str], Field(description="Why the plugin is still needed; empty where it is gone.")]
+
+
+class StatusReport(_Report):
+    """How a node's installation is."""
+
+    plugin: NodePath
+    bundle: Annotated[str | None, Field(description="The bundle that the plugin leads to; null where it is not ours.")]
+    bundles: Annotated[list[str], Field(description="All bundles that are there.")]
+    conflist: Annotated[str, Field(description="The file that should name the plugin; empty where there is none.")]
+    conflist_modified: Annotated[bool, Field(description="The file has changed since it was last written by us.")]
+    plugin_type: Annotated[str, Field(description="The type of the main plugin that delegates IPAM.")]
+    ipam_type: Annotated[str, Field(description="The ipam.type that is in force for it.")]
+    swapped_at: UnixSeconds
+    written_at: UnixSeconds
+    drift_count: Annotated[Count, Field(description="How often others changed it, and it was swapped again.")]
+    agent_socket: NodePath
+    agent_fault: Annotated[str, Field(description="What is wrong with the agent; empty where it is healthy.")]
+    pending_releases: Count
+    problems: Annotated[list[str], Field(description="One line for each thing that is not well.")]
+
+
+class Component(_Report):
+    """A piece of software in the release."""
+
+    name: str
+    version: str
+
+
+class VersionReport(_Report):
+    """The version, what the plugin speaks, and what is bundled."""
+
+    version: str
+    cni_versions: list[str]
+    components: Annotated[list[Component], Field(description="Empty where it runs from a source tree.")]
+
+
+# command -> what its --json prints
+REPORTS = {
+    "install": InstallReport | DryRunReport,
+    "uninstall": UninstallReport,
+    "status": StatusReport,
+    "version": VersionReport,
+}

@@ -1,0 +1,48 @@
+"""Ask the agent for its health, and send it what is pending. Side effects: those of node/{agent_health,pending}.py."""
+
+import threading
+from collections.abc import Callable
+
+from cni.installer.node import agent_health
+from cni.installer.node import pending as releases
+from cni.installer.reconciler import Reconciler
+
+AGENT_EVERY = 10.0  # seconds between two looks at the agent
+
+
+class AgentWatch:
+    """Looks after the agent, in a thread of its own: one that hangs must hold up neither the checks nor SIGTERM."""
+
+    def __init__(self, reconciler: Reconciler, report: Callable[[str], None]) -> None:
+        self.fault = ""
+        self.pending = 0
+        self._reconciler = reconciler
+        self._report = report
+
+    def run(self, stop: threading.Event) -> None:
+        """Ask for its health, and send it what is pending, until `stop` is set."""
+        while True:
+            try:
+                self._ask()
+                self._replay()
+            except Exception as error:
+                # Whatever it is, the next round may succeed; if the thread ended, all that is pending would stay.
+                self.fault = f"cannot be looked after: {type(error).__name__}: {error}"
+                self._report(f"the spiderpool-agent {self.fault}")
+            if stop.wait(AGENT_EVERY):
+                return
+
+    def _ask(self) -> None:
+        socket = self._reconciler.agent_socket
+        fault = agent_health.fault(socket)
+        if fault != self.fault:
+            name = self._reconciler.folders.name_of(socket)
+            self._report(f"the spiderpool-agent on {name}: {fault or 'healthy again'}")
+        self.fault = fault
+
+    def _replay(self) -> None:
+        folders = self._reconciler.folders
+        outcome = releases.replay(folders, self._report)
+        if outcome.released:
+            self._report(f"sent {outcome.released} pending releases to the spiderpool-agent")
+        self.pending = releases.count(folders)

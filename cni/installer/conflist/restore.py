@@ -1,0 +1,75 @@
+"""Give Calico's conflist its own ipam back. Side effects: the conflist and our copies of it."""
+
+from contextlib import suppress
+from dataclasses import replace
+
+from cni.contracts.installation import Desired, Record
+from cni.defaults import IPAM_TYPE
+from cni.installer.conflist.apply import TRIES
+from cni.installer.conflist.document import ConflistError, NoneFoundError
+from cni.installer.conflist.folder import Source, names_our_plugin, read_folder
+from cni.installer.conflist.ipam import ipam_type
+from cni.installer.conflist.plan import digest, original_ipam, read_source
+from cni.installer.node import atomic_file
+from cni.installer.node.atomic_file import ChangedError
+from cni.installer.node.folders import Folders
+
+_CALICO_IPAM = '{"type": "calico-ipam"}'
+
+
+def restore(folders: Folders, record: Record | None, *, force: bool = False) -> list[str]:
+    """Remove our copies, and put the original ipam value back; say what was done.
+
+    `force` writes calico-ipam where the conflist would still name our plugin. ConflistError: the source is as it was.
+    """
+    done = remove_copies(folders, record) if record else []
+    for _ in range(TRIES):
+        with suppress(ChangedError):
+            return [*done, *_restore_source(folders, record, force)]
+    raise ConflistError(f"the conflist in {folders.conf_name} is being written all the time: try again")
+
+
+def remove_copies(folders: Folders, record: Record) -> list[str]:
+    """Remove the copies that are still ours; say what was done. OSError."""
+    files = {file.path: file for file in read_folder(folders)} if record.copies else {}
+    done = []
+    for path in [folders.conf / name for name in record.copies]:
+        if names_our_plugin(files.get(path), record.desired.plugin_type):
+            atomic_file.remove(path)
+            done.append(f"{folders.name_of(path)}: removed")
+        elif path.exists():
+            done.append(f"{folders.name_of(path)}: left, it is no longer ours")
+    return done
+
+
+def _restore_source(folders: Folders, record: Record | None, force: bool) -> list[str]:
+    try:
+        source = _swapped_source(folders, record)
+    except ConflistError as error:
+        if isinstance(error, NoneFoundError) or (record and record.original is None):
+            return [f"{folders.conf_name}: left, {error}"]
+        raise
+    name, delegation = folders.name_of(source.path), source.delegation
+    if delegation.ipam_type != IPAM_TYPE:
+        return [f"{name}: left, its ipam.type is {delegation.ipam_type}"]
+    if record is None and not force:
+        text = f"{name} names spiderpool, and what it held before is not recorded: edit its ipam"
+        raise ConflistError(f"{text}, or write calico-ipam with --force")
+    original = original_ipam(source, record)
+    if force and ipam_type(original) == IPAM_TYPE:
+        original = _CALICO_IPAM
+    after = source.document.with_ipam(delegation, original).encode()
+    if after == source.data:
+        return [f"{name}: left, its ipam was the same before the installation"]
+    is_as_written = record is not None and digest(source.data) == record.written
+    atomic_file.replace(folders.root.follow(source.path), after, instead_of=source.data)
+    return [f"{name}: has its ipam back{'' if is_as_written else ' (the rest has changed since: kept)'}"]
+
+
+def _swapped_source(folders: Folders, record: Record | None) -> Source:
+    """Return the file that was swapped or, where there is no such file any more, the one that install would choose."""
+    desired = record.desired if record else Desired()
+    if record and record.original is not None and record.file.rpartition("/")[2] not in record.copies:
+        with suppress(ConflistError):
+            return read_source(folders, replace(desired, conf=record.file), record)[1]
+    return read_source(folders, desired, record)[1]

@@ -1,0 +1,116 @@
+"""Which folders of a node to work on: those that flags name, that were installed to, or that the platform uses.
+
+Side effects: looks at the file system, and keeps the names of the folders of an installation in one file of the state
+folder (contracts/installation.py, InstalledFolders).
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cni.contracts.installation import INSTALLED_FOLDERS, InstalledFolders
+from cni.defaults import BIN_FOLDER, CONF_FOLDER, STATE_FOLDER
+from cni.installer.bundle import plugin_links
+from cni.installer.conflist import record as records
+from cni.installer.conflist.document import ConflistError
+from cni.installer.conflist.folder import delegates
+from cni.installer.errors import InstallerError
+from cni.installer.node import atomic_file
+from cni.installer.node.folders import Folders, resolve_folders
+from cni.installer.node.host_root import HostRoot
+
+_NAMES = "folders"
+
+# (network configurations, plugins). What another platform uses may be left over; the folder with the main plugin's
+# configuration in it wins.
+_PLATFORMS = (
+    (CONF_FOLDER, BIN_FOLDER),
+    ("/var/lib/rancher/k3s/agent/etc/cni/net.d", "/var/lib/rancher/k3s/data/cni"),
+    ("/var/snap/microk8s/current/args/cni-network", "/var/snap/microk8s/current/opt/cni/bin"),
+    ("/etc/cni/multus/net.d", "/var/lib/cni/bin"),  # OpenShift
+    (CONF_FOLDER, "/home/kubernetes/bin"),  # GKE
+)
+
+
+class FoldersError(InstallerError):
+    """The folders are not the right ones, or cannot be used; nothing was changed."""
+
+
+def find_folders(root: HostRoot, bin_name: str | None, conf_name: str | None, plugin_type: str) -> Folders:
+    """Return the node's folders. A name that is given wins, then what was installed to. ConflistError: not clear."""
+    installed = installed_folders(root)
+    conf = conf_name or (installed.conf_name if installed else _conf_folder(root, plugin_type))
+    binaries = bin_name or (installed.bin_name if installed else _bin_folder(root, conf, plugin_type))
+    return resolve_folders(root, str(Path("/", binaries)), str(Path("/", conf)))
+
+
+def is_installed(folders: Folders) -> bool:
+    """Tell whether an installation, or what is left of one, is in these folders."""
+    return records.exists(folders.conf) or plugin_links.is_there(folders.bin)
+
+
+def installed_folders(root: HostRoot) -> Folders | None:
+    """Return the folders that were installed to, if an installation is still there."""
+    try:
+        data = (root.resolve(STATE_FOLDER) / _NAMES).read_bytes()
+        names = INSTALLED_FOLDERS.validate_json(data, strict=True)
+    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        return None  # then they are looked for
+    folders = resolve_folders(root, names.bin, names.conf)
+    if not is_installed(folders):
+        return None
+    if plugin_links.is_there(folders.bin):
+        return folders
+    # A DaemonSet may have the folder of plugins mounted under another name than the node's own.
+    elsewhere = _with_bundle(root)
+    return resolve_folders(root, elsewhere[0], names.conf) if elsewhere else folders
+
+
+def write_installed_folders(folders: Folders) -> None:
+    """Keep the names of the folders of an installation. OSError."""
+    data = json.dumps(asdict(InstalledFolders(folders.bin_name, folders.conf_name))).encode()
+    path = folders.state / _NAMES
+    if not path.exists() or path.read_bytes() != data:
+        atomic_file.replace(path, data, mode=0o644)
+
+
+def remove_installed_folders(folders: Folders) -> None:
+    """Remove the names: nothing is left of the installation. OSError."""
+    atomic_file.remove(folders.state / _NAMES)
+
+
+def require_not_elsewhere(folders: Folders) -> None:
+    """Raise FoldersError where the node is installed in other folders: their conflist may need what is in these."""
+    installed = installed_folders(folders.root)
+    if installed and (installed.bin, installed.conf) != (folders.bin, folders.conf):
+        flags = f"--cni-bin-dir {installed.bin_name} --cni-conf-dir {installed.conf_name}"
+        raise FoldersError(f"this node is installed elsewhere: uninstall there first, with {flags}")
+
+
+def _conf_folder(root: HostRoot, plugin_type: str) -> str:
+    """Return the folder that has our record, or else the main plugin's configuration."""
+    names = dict.fromkeys(conf for conf, _ in _PLATFORMS)
+    recorded = [name for name in names if records.exists(root.resolve(name))]
+    if recorded:
+        return recorded[0]
+    candidates = {root.resolve(name): resolve_folders(root, "/", name) for name in names}  # two names may be one folder
+    with_conflist = [folders.conf_name for folders in candidates.values() if delegates(folders, plugin_type)]
+    if len(with_conflist) > 1:
+        text = f"several folders hold a plugin of type {plugin_type}: {', '.join(with_conflist)}"
+        raise ConflistError(f"{text}: choose one with --cni-conf-dir")
+    present = [name for name in names if root.resolve(name).is_dir()]
+    return [*with_conflist, *present, CONF_FOLDER][0]
+
+
+def _bin_folder(root: HostRoot, conf: str, plugin_type: str) -> str:
+    """Return the folder that holds our bundle, or else the main plugin; that of the configurations' platform first."""
+    platforms = sorted(_PLATFORMS, key=lambda platform: platform[0] != conf)
+    with_plugin = [name for _, name in platforms if root.resolve(f"{name}/{plugin_type}").is_file()]
+    present = [name for _, name in platforms if root.resolve(name).is_dir()]
+    return [*_with_bundle(root), *with_plugin, *present, platforms[0][1]][0]
+
+
+def _with_bundle(root: HostRoot) -> list[str]:
+    return [name for _, name in _PLATFORMS if plugin_links.is_there(root.resolve(name))]

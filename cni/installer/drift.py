@@ -1,0 +1,34 @@
+"""Drift is what others have changed of what install made: the words for it, and how long to back off from repairing it.
+
+bundle/plugin_links.py and conflist/plan.py detect it, reconciler.py repairs it. Side effect: reads the monotonic clock.
+"""
+
+import time
+from collections import deque
+from typing import Literal
+
+Object = Literal["plugin", "conflist"]
+Reason = Literal["overwritten", "removed", "replaced"]
+
+CONFLICT_DRIFTS = 5  # more drifts of one object than these
+CONFLICT_WINDOW = 600.0  # within so many seconds are a conflict: something else keeps writing the same object
+BACK_OFF = 60.0  # seconds between two repairs during a conflict
+
+
+class Conflict:
+    """The last drifts of one object, and whether they are so many that repairing has to back off."""
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque(maxlen=CONFLICT_DRIFTS + 1)
+
+    def add(self) -> None:
+        """Note that the object has drifted and was repaired, now."""
+        self._times.append(time.monotonic())
+
+    @property
+    def back_off(self) -> float:
+        """The seconds until the object may be repaired again; 0 where there is no conflict."""
+        now = time.monotonic()
+        if len(self._times) <= CONFLICT_DRIFTS or now - self._times[0] >= CONFLICT_WINDOW:
+            return 0
+        return max(0, self._times[-1] + BACK_OFF - now)

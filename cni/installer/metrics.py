@@ -1,0 +1,56 @@
+"""What watch tells Prometheus. Side effect: serves HTTP in a thread of its own."""
+
+from collections.abc import Iterator
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from cni.installer.agent_watch import AgentWatch
+from cni.installer.drift import Object, Reason
+from cni.installer.reconciler import Reconciler
+
+_PREFIX = "spiderpool_ipam"
+
+
+class Metrics:
+    """Reads the state at each scrape."""
+
+    def __init__(self, reconciler: Reconciler, agent: AgentWatch, version: str) -> None:
+        self._reconciler = reconciler
+        self._agent = agent
+        self._version = version
+
+    def serve(self, host: str, port: int) -> None:
+        """Serve them at http://host:port/metrics. OSError."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        start_http_server(port, host, registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric with its present value."""
+        state = self._reconciler.state
+        yield _gauge("in_sync", "1 while plugin and conflist are as install was asked to have them", not state.fault)
+        drift = CounterMetricFamily(
+            f"{_PREFIX}_drift",
+            "How often others changed plugin or conflist, by what they did",
+            labels=["object", "reason"],
+        )
+        for what in get_args(Object):
+            for reason in get_args(Reason):
+                drift.add_metric([what, reason], state.drift[what, reason])
+        yield drift
+        yield CounterMetricFamily(
+            f"{_PREFIX}_pods_on_other_ipam", "Pods that got their address from another IPAM during drift",
+            value=state.pods_on_other_ipam,
+        )  # fmt: skip
+        yield _gauge("last_check_timestamp_seconds", "When plugin and conflist were last checked", state.last_check)
+        yield _gauge("agent_up", "1 while the spiderpool-agent answers that it is healthy", not self._agent.fault)
+        yield _gauge("pending_releases", "Releases that wait for the spiderpool-agent", self._agent.pending)
+        build = GaugeMetricFamily(f"{_PREFIX}_build_info", "Always 1; the label has the version", labels=["version"])
+        build.add_metric([self._version], 1)
+        yield build
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{_PREFIX}_{name}", text, value=value)

@@ -1,0 +1,206 @@
+"""Look whether plugin and conflist are as install was asked to have them, and repair them where they are not.
+
+calico-node writes its conflist at each start, in place; spiderpool-agent copies its own plugin over ours. What others
+have changed is drift: `plugin_links.drift` and `Plan.drift` tell it. Side effects: those of `plugin_links.reconcile`
+and of conflist/apply.py.
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cni.contracts.installation import Desired, Record
+from cni.deadline import Deadline
+from cni.defaults import IPAM_TYPE
+from cni.installer.bundle import plugin_links
+from cni.installer.conflist import record as records
+from cni.installer.conflist import result_cache
+from cni.installer.conflist.apply import reconcile
+from cni.installer.conflist.document import NoneFoundError
+from cni.installer.conflist.plan import Plan, plan
+from cni.installer.conflist.record import RecordError
+from cni.installer.conflist.restore import remove_copies
+from cni.installer.drift import BACK_OFF, CONFLICT_DRIFTS, CONFLICT_WINDOW, Conflict, Object, Reason
+from cni.installer.errors import InstallerError
+from cni.installer.node import agent_health, lock
+from cni.installer.node.folders import Folders
+from cni.installer.node.os_errors import one_line
+
+GRACE = 3.0  # seconds that a half-written file has to become whole, and a removed one to come back
+FULL_CHECK = 60.0  # seconds, give or take a tenth, so that 5,000 nodes do not look at once
+LOCK_TIMEOUT = 0.3  # seconds to wait for another installer: SIGTERM ends watch within one second
+
+_PLUGIN_DRIFT: dict[Reason, str] = {
+    "overwritten": "its launcher was overwritten",
+    "replaced": "it was replaced by another plugin",
+    "removed": "it was removed",
+}
+
+
+class State(NamedTuple):
+    """What the checks have come to since the program started."""
+
+    fault: str = "not checked yet"  # "" where plugin and conflist are in sync
+    drift: Counter[tuple[Object, Reason]] = Counter()  # noqa: RUF012  (never changed)
+    pods_on_other_ipam: int = 0  # that got their address from another IPAM during drift, as libcni's cache tells
+    last_check: float = 0.0  # Unix seconds
+
+
+class UninstalledError(Exception):
+    """There is nothing to keep any more."""
+
+
+class Reconciler:
+    """Keeps one node's installation: `check` may be called at any time."""
+
+    def __init__(self, folders: Folders, tree: Path | None, version: str, report: Callable[[str], None]) -> None:
+        self.folders = folders
+        self.state = State()
+        self.next_check = Deadline(0)  # when to check, whatever happens
+        self._tree = tree  # what to install from where the bundle was removed; None in a source tree
+        self._version = version
+        self._report = report
+        self._desired: Desired | None = None
+        self._settings: dict[str, Any] = {}  # what our ipam object says
+        self._reported: str | None = None  # the last fault that was reported
+        self._fault_kind: type[Exception] | None = None
+        self._grace = Deadline(0)  # until when the present fault may pass by itself
+        self._conflicts: dict[Object, Conflict] = {"plugin": Conflict(), "conflist": Conflict()}
+
+    @property
+    def agent_socket(self) -> Path:
+        """The socket of the agent that the plugin asks."""
+        return agent_health.socket_path(self.folders, self._settings)
+
+    def check(self) -> None:
+        """Look, and repair what is not as desired. UninstalledError."""
+        self.next_check = Deadline(FULL_CHECK * random.uniform(0.9, 1.1))  # noqa: S311  (no secret)
+        self.folders = self.folders.resolve_again()
+        try:
+            self._read_record()  # without the lock, which makes a file: an uninstalled node is to stay without it
+            with lock.held(self.folders.state, timeout=LOCK_TIMEOUT):
+                self._reconcile()
+        except InstallerError as error:
+            self._fail(error, str(error))
+        except OSError as error:
+            self._fail(error, one_line(error))
+        self.state = self.state._replace(last_check=time.time())
+
+    def _read_record(self) -> Record | None:
+        record = records.read(self.folders.conf)
+        if record is None and not (self.folders.bin / plugin_links.HOME / plugin_links.CURRENT).is_symlink():
+            raise UninstalledError
+        return record
+
+    def _reconcile(self) -> None:
+        record = self._read_record()
+        if record and not record.is_in_force:
+            how = "the conflist was given back by uninstall" if record.restored else "the first swap has not ended"
+            self._settle(f"{how}: nothing is kept until it is installed again")
+            return
+        if record:
+            self._desired = record.desired
+        if self._desired is None:
+            raise RecordError(f"nothing is recorded in {self.folders.conf_name}: install first")
+        faults = {self._reconcile_plugin(), self._reconcile_conflist(self._desired, record)}
+        self._settle("; ".join(sorted(faults - {""})))
+
+    def _reconcile_plugin(self) -> str:
+        """Repair the plugin; return what is left as it is."""
+        folder, name = self.folders.bin, f"{self.folders.bin_name}/{plugin_links.PLUGIN}"
+        if self._tree and not plugin_links.has_launcher(folder):
+            plugin_links.install(self._tree, folder, self._version)
+            self._count("plugin", "removed", f"{self.folders.bin_name} has the bundle again: it was removed")
+        if reason := plugin_links.drift(folder):
+            # A name that leads nowhere is always repaired: no pod could be deleted.
+            if self._conflicts["plugin"].back_off and (folder / plugin_links.PLUGIN).exists():
+                return self._back_off("plugin")
+            plugin_links.reconcile(folder)
+            self._count("plugin", reason, f"{name} is ours again: {_PLUGIN_DRIFT[reason]}")
+        return ""
+
+    def _reconcile_conflist(self, desired: Desired, record: Record | None) -> str:
+        """Repair the conflist; return what is left as it is."""
+        written = self._written_at(record)
+        try:
+            planned = plan(self.folders, desired, record)
+        except NoneFoundError as error:
+            if record and record.copies and not self._grace_of(error).left():
+                self._remove_copies(record)
+            raise
+        self._settings = planned.settings
+        if planned.drift and self._conflicts["conflist"].back_off:
+            return self._back_off("conflist")
+        self._report_write(reconcile(planned), written)
+        return ""
+
+    def _report_write(self, applied: Plan, written: float) -> None:
+        if applied.drift:
+            pods = self._pods_on_other_ipam(written, applied.source.delegation.network)
+            more = f"; {pods} pods got another IPAM's address meanwhile" if pods else ""
+            self.state = self.state._replace(pods_on_other_ipam=self.state.pods_on_other_ipam + pods)
+            self._count("conflist", applied.drift, f"swapped {applied.target.name} again: {applied.message}{more}")
+        elif applied.message:
+            self._report(f"wrote {applied.target.name}: {applied.message}")
+
+    def _remove_copies(self, record: Record) -> None:
+        for line in remove_copies(self.folders, record):
+            self._report(f"{line}: its source is gone")
+        records.write(self.folders.conf, replace(record, copies=[]))
+
+    def _written_at(self, record: Record | None) -> float:
+        """Return when the conflist was written last: another IPAM may be in force since then."""
+        try:
+            return self.folders.root.resolve(record.file).stat().st_mtime if record else time.time()
+        except OSError:
+            return time.time()
+
+    def _pods_on_other_ipam(self, since: float, network: str) -> int:
+        """Count the pods of this network that got their address from another IPAM since then."""
+        made = [one for one in result_cache.read(self.folders.results) if one.network == network and one.made >= since]
+        return sum(bool(one.ipam_types - {IPAM_TYPE}) for one in made)
+
+    def _count(self, what: Object, reason: Reason, text: str) -> None:
+        """Count a drift that was repaired, and report on it."""
+        self.state = self.state._replace(drift=self.state.drift + Counter({(what, reason): 1}))
+        self._report(text)
+        conflict = self._conflicts[what]
+        conflict.add()
+        if conflict.back_off:
+            often = f"more than {CONFLICT_DRIFTS} times in {CONFLICT_WINDOW / 60:g} minutes"
+            self._report(
+                f"warning: others have changed the {what} {often}: find out what else writes it. From now on it is"
+                f" repaired once in {BACK_OFF:g} s"
+            )
+
+    def _back_off(self, what: Object) -> str:
+        """Check again when it is time to repair; return what is left as it is."""
+        self.next_check = self.next_check.within(self._conflicts[what].back_off)
+        return f"others have changed the {what} again: it is repaired once in {BACK_OFF:g} s"
+
+    def _fail(self, error: Exception, text: str) -> None:
+        """Give what is being written a moment, then report the fault."""
+        if self._grace_of(error).left():
+            self.next_check = Deadline(0)
+            self.state = self.state._replace(fault=text)
+        else:
+            self._settle(text)
+
+    def _grace_of(self, error: Exception) -> Deadline:
+        """Return until when this fault may pass by itself; one of another kind begins anew."""
+        if self._fault_kind is not type(error):
+            self._fault_kind, self._grace = type(error), Deadline(GRACE)
+        return self._grace
+
+    def _settle(self, fault: str) -> None:
+        """Keep what a check has come to, and report it when it is another than before."""
+        if fault != self._reported:
+            self._report(fault or "in sync: plugin and conflist are as install was asked to have them")
+            self._reported = fault
+        if not fault:
+            self._fault_kind = None
+        self.state = self.state._replace(fault=fault)

@@ -1,0 +1,91 @@
+"""Give Calico's conflist its ipam back and take the plugin away: conflist first, then the bundle, then the record.
+
+Side effects: those of conflist/restore.py and bundle/plugin_links.py; removes all that install keeps on the node.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from cni.contracts.reports import UninstallReport
+from cni.defaults import IPAM_TYPE
+from cni.installer import discovery
+from cni.installer.bundle import plugin_links
+from cni.installer.conflist import record as records
+from cni.installer.conflist import result_cache
+from cni.installer.conflist.folder import ConfFile, read_folder
+from cni.installer.conflist.restore import restore
+from cni.installer.discovery import FoldersError
+from cni.installer.node import lock
+from cni.installer.node import pending as releases
+from cni.installer.node.folders import Folders
+
+SETTLE = 1.0  # seconds until an ADD that began before the conflist was restored is in libcni's cache
+
+
+def uninstall(folders: Folders, send_pending: Callable[[], int], *, force: bool = False) -> UninstallReport:
+    """Restore the conflist, then take the plugin away, unless something still needs it.
+
+    `send_pending` sends pending releases and returns how many are left.
+    FoldersError, ConflistError: nothing was done. LockedError, RecordError, OSError.
+    """
+    with lock.held(folders.state):
+        if not force:
+            discovery.require_not_elsewhere(folders)
+            _require_known(folders)
+        is_installed = discovery.is_installed(folders)
+        pending = send_pending()
+        done = _restore_conflist(folders, force=force) if is_installed else []
+        reasons = _users(folders) if is_installed else []
+        reasons += [f"{pending} releases are pending"] if pending else []
+        if reasons and not force:
+            return UninstallReport(done=done, plugin_stays=reasons)
+        if is_installed:
+            done += [f"{folders.bin_name}: {line}" for line in plugin_links.uninstall(folders.bin)]
+            records.remove(folders.conf)
+        releases.remove(folders, force=force)
+        discovery.remove_installed_folders(folders)
+        lock.remove(folders.state)
+    return UninstallReport(done=done, plugin_stays=[])
+
+
+def _require_known(folders: Folders) -> None:
+    """Raise FoldersError where the plugin is there and nothing tells which conflist names it."""
+    known = discovery.installed_folders(folders.root) or records.read(folders.conf)
+    if plugin_links.is_there(folders.bin) and not known:
+        raise FoldersError(
+            f"{folders.bin_name} has the plugin, but nothing is recorded in {folders.conf_name}: name the folder that"
+            " was installed with --cni-conf-dir, or take the plugin away with --force"
+        )
+
+
+def _restore_conflist(folders: Folders, *, force: bool) -> list[str]:
+    record = records.read(folders.conf)
+    has_successor = plugin_links.successor(folders.bin) is not None
+    done = restore(folders, record, force=force and not (record and has_successor))
+    if record:
+        # Before anything else, so that a watch that runs does not take it for drift.
+        records.write(folders.conf, replace(record, original=None, values=[], copies=[], restored=True))
+    if record and record.is_in_force and not has_successor:
+        time.sleep(SETTLE)
+    return done
+
+
+def _users(folders: Folders) -> list[str]:
+    """Return what will still call our plugin, one line each; nothing where its name leads to another plugin then."""
+    if plugin_links.successor(folders.bin):
+        return []
+    used = {file.path: _use(file) for file in read_folder(folders)}
+    reasons = [f"{folders.name_of(path)} {use}" for path, use in used.items() if use]
+    served = [attachment for attachment in result_cache.read(folders.results) if IPAM_TYPE in attachment.ipam_types]
+    if served:
+        example = folders.name_of(served[0].path)
+        reasons.append(f"{len(served)} attachments were made with it ({example} is one)")
+    return reasons
+
+
+def _use(file: ConfFile) -> str:
+    """Say how a file that runtimes load uses our plugin; "" where it does not."""
+    if file.document is None:
+        return f"may name it ({file.fault})"
+    return "names it" if IPAM_TYPE in file.document.ipam_types() else ""

@@ -1,0 +1,52 @@
+"""What each command prints with --json is what its published schema says."""
+
+import json
+import subprocess
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from cni.contracts.reports import REPORTS
+from tests.installer.sample_node import COPY, Node
+from tests.requirements import ROOT
+
+
+def printed(node: Node, command: str, *options: str, frozen: bool = True) -> Any:
+    """Run a command; return its report, after holding it against the schema."""
+    line = node.command(command, *options, "--json", frozen=frozen)
+    without_root = line[:-2] if command == "version" else line
+    done = subprocess.run(without_root, capture_output=True, text=True, timeout=60)
+    report = json.loads(done.stdout)
+    schema = json.loads((ROOT / f"spec/report/{command}.schema.json").read_text())
+    jsonschema_rs.validator_for(schema).validate(report)
+    return report
+
+
+def test_every_report_keeps_its_schema(node: Node) -> None:
+    assert printed(node, "status")["problems"]
+    assert printed(node, "install", "--dry-run", "--as", COPY)["diff"]
+    assert printed(node, "install", "--wait-agent", "0")["conflistChanged"] is True
+    assert printed(node, "install", "--wait-agent", "0")["conflistChanged"] is False
+    assert printed(node, "status")["ipamType"] == "spiderpool"
+    node.cache_result("one", json.loads(node.conflist.read_text()))
+    assert printed(node, "uninstall")["pluginStays"]
+    assert printed(node, "uninstall", "--force")["done"]
+    assert printed(node, "version")["components"]
+
+
+@pytest.mark.parametrize("command", ["status", "uninstall", "version"])
+def test_from_sources_they_keep_them_as_well(node: Node, command: str) -> None:
+    printed(node, command, frozen=False)
+
+
+def test_a_schema_is_published_for_each_command() -> None:
+    published = {path.name.partition(".")[0] for path in (ROOT / "spec/report").glob("*.schema.json")}
+    assert published == set(REPORTS) == {"install", "uninstall", "status", "version"}
+
+
+def test_a_report_with_another_key_would_be_found() -> None:
+    schema = json.loads((ROOT / "spec/report/uninstall.schema.json").read_text())
+    assert jsonschema_rs.is_valid(schema, {"done": [], "pluginStays": []})
+    assert not jsonschema_rs.is_valid(schema, {"done": [], "pluginStays": [], "reverts": 0})
+    assert not jsonschema_rs.is_valid(schema, {"done": []})

@@ -1,0 +1,46 @@
+"""Several programs on one node at once."""
+
+import subprocess
+
+from cni.installer.bundle import plugin_links as bundle
+from cni.installer.conflist import record
+from tests.installer.sample_conflists import CALICO
+from tests.installer.sample_node import Node
+
+
+def all_at_once(commands: list[list[str]]) -> list[str]:
+    """Run programs side by side to their ends, which must be good ones; return what they print."""
+    running = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for line in commands]
+    outputs = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0] * len(commands), outputs
+    return [out for out, _ in outputs]
+
+
+def test_eight_at_once_come_to_one_result(node: Node) -> None:
+    outputs = all_at_once([node.command("install", "--wait-agent", "0")] * 8)
+    assert sum("swapped" in out for out in outputs) == 1
+    assert node.answers()
+    assert {path.name for path in node.conf.iterdir()} == {"10-calico.conflist", record.NAME}
+    assert len(list((node.bin / ".spiderpool").iterdir())) == 2
+
+
+def test_eight_upgrades_at_once_keep_the_version_before(node: Node) -> None:
+    node.install()
+    before = bundle.current_bundle(node.bin)
+    outputs = all_at_once([node.command("install", "--wait-agent", "0")] * 8)
+    assert sum("put there" in out for out in outputs) == 1
+    assert set(bundle.bundles(node.bin)) == {before, bundle.current_bundle(node.bin)}
+    assert node.answers()
+
+
+def test_installs_uninstalls_and_a_watch_at_once_leave_one_or_the_other(node: Node) -> None:
+    assert node.run("install", "--wait-agent", "0").returncode == 0
+    with subprocess.Popen(node.command("watch"), stderr=subprocess.DEVNULL) as watch:
+        all_at_once([node.command("install", "--wait-agent", "0"), node.command("uninstall")] * 4)
+        watch.terminate()
+    installed = node.plugin.is_symlink()
+    assert node.ipam() == {"type": "spiderpool" if installed else "calico-ipam"}
+    assert node.answers() if installed else not (node.bin / ".spiderpool").exists()
+    assert node.run("uninstall").returncode == 0
+    assert node.files() == {"10-calico.conflist": CALICO.encode()}
+    assert [path.name for path in node.bin.iterdir()] == ["calico"]
