@@ -1,8 +1,11 @@
-"""What a test needs of the machine; it is skipped with the reason where that is missing."""
+"""What a test needs of the machine. A test whose needs are not met is skipped, and the reason says what to install."""
 
+import importlib
 import os
 import shutil
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
 
 import pytest
 
@@ -24,8 +27,8 @@ _PACKAGES = {
 }
 
 
-def missing(reason: str) -> None:
-    """Skip the test (tests/conftest.py: with REQUIRE_E2E=1, fail it)."""
+def missing(reason: str) -> NoReturn:
+    """Skip the test. (With REQUIRE_E2E=1, tests/conftest.py makes that a failure.)"""
     pytest.skip(reason)
 
 
@@ -40,7 +43,15 @@ def need_program(name: str) -> str:
     if not path:
         package = _PACKAGES.get(name) or _PACKAGES.get(str(Path(name).parent)) or name
         missing(f"{name} is not installed: apt-get install --no-install-recommends {package}")
-    return str(path)
+    return path
+
+
+def need_package(module: str) -> ModuleType:
+    """Return a Python package that `make test-all` installs and `make test` does not."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        missing(f"{module} is not in .venv: `make test-all` installs it where there is one for this machine")
 
 
 def need_tool(name: str) -> Path:

@@ -133,12 +133,10 @@ def test_requests_obey_the_agents_contract(vector: Vector) -> None:
 
 
 def judge(*folders: Path) -> subprocess.CompletedProcess[str]:
-    go = shutil.which("go")
-    if go is None:
-        requirements.missing("no go to run containernetworking's types with")
+    go = shutil.which("go") or requirements.missing("go is not installed: install Go 1.25 or later")
     environment = os.environ | {"GOFLAGS": "-buildvcs=false"}
     return subprocess.run(
-        [go or "go", "run", ".", *folders], cwd=JUDGE, env=environment, capture_output=True, text=True, timeout=600
+        [go, "run", ".", *folders], cwd=JUDGE, env=environment, capture_output=True, text=True, timeout=600
     )
 
 

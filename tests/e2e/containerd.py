@@ -6,10 +6,9 @@ import json
 import platform
 import sys
 import tarfile
+from functools import cache
 from pathlib import Path
 from typing import Any
-
-import grpc
 
 from tests import requirements
 from tests.e2e.machine import Machine, wait_for
@@ -34,16 +33,15 @@ conf_dir = "{conf}"
 """
 
 
+@cache
 def _cri() -> tuple[Any, Any]:
-    """Return the messages and the services of cri.proto. (grpc looks for it along sys.path.)"""
+    """Return the messages and the services of cri.proto, compiled. (grpc looks for the file along sys.path.)"""
+    requirements.need_package("grpc_tools")
     sys.path.insert(0, str(Path(__file__).parent))
     try:
-        return grpc.protos_and_services("cri.proto")  # type: ignore[no-any-return]
+        return requirements.need_package("grpc").protos_and_services("cri.proto")  # type: ignore[no-any-return]
     finally:
         sys.path.pop(0)
-
-
-cri, _services = _cri()
 
 
 class Containerd:
@@ -55,6 +53,8 @@ class Containerd:
     def __init__(self, machine: Machine, folder: Path, bin_folder: Path, conf_folder: Path) -> None:
         for program in ("containerd", "ctr", "runc"):
             requirements.need_program(program)
+        self._grpc = requirements.need_package("grpc")
+        self._cri, self._services = _cri()
         self._machine, self._log = machine, folder / "containerd.log"
         self._socket = machine.run_folder / "containerd/containerd.sock"
         self._configuration = folder / "containerd.toml"
@@ -68,22 +68,22 @@ class Containerd:
         archive.write_bytes(_pause_image())
         done = machine.run("ctr", "--namespace=k8s.io", "images", "import", "--snapshotter=native", archive)
         assert done.returncode == 0, done.stdout + done.stderr
-        image = cri.ImageStatusRequest(image=cri.ImageSpec(image=_PAUSE))
+        image = self._cri.ImageStatusRequest(image=self._cri.ImageSpec(image=_PAUSE))
         wait_for(lambda: bool(self._images.ImageStatus(image).image.id), "the pause image")
 
     def start(self) -> None:
         """Start it, and return when it is ready for pods."""
         self._process = self._machine.start("containerd", "--config", self._configuration, log=self._log)
-        self._channel = grpc.insecure_channel(f"unix:{self._socket}", [("grpc.max_reconnect_backoff_ms", 200)])
-        grpc.channel_ready_future(self._channel).result(timeout=30)
-        self._runtime = _services.RuntimeServiceStub(self._channel)
-        self._images = _services.ImageServiceStub(self._channel)
+        self._channel = self._grpc.insecure_channel(f"unix:{self._socket}", [("grpc.max_reconnect_backoff_ms", 200)])
+        self._grpc.channel_ready_future(self._channel).result(timeout=30)
+        self._runtime = self._services.RuntimeServiceStub(self._channel)
+        self._images = self._services.ImageServiceStub(self._channel)
         wait_for(self._ready, "containerd to be ready")
 
     def _ready(self) -> bool:
         try:
-            return all(one.status for one in self._runtime.Status(cri.StatusRequest()).status.conditions)
-        except grpc.RpcError:
+            return all(one.status for one in self._runtime.Status(self._cri.StatusRequest()).status.conditions)
+        except self._grpc.RpcError:
             return False  # CRI is there a moment later than the socket
 
     def kill(self) -> None:
@@ -98,7 +98,7 @@ class Containerd:
 
     def ipam_type(self) -> str:
         """Return the ipam.type of the conflist that it has loaded; the loopback's is before it."""
-        loaded = json.loads(self._runtime.Status(cri.StatusRequest(verbose=True)).info["cniconfig"])
+        loaded = json.loads(self._runtime.Status(self._cri.StatusRequest(verbose=True)).info["cniconfig"])
         return str(loaded["Networks"][-1]["Config"]["Plugins"][0]["Network"]["ipam"]["type"])
 
     def run_pod(self, name: str) -> str:
@@ -110,33 +110,33 @@ class Containerd:
         self._begun.append(self._runtime.RunPodSandbox.future(self._pod(name)))  # dropped, it would be cancelled
 
     def _pod(self, name: str) -> Any:
-        metadata = cri.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="default")
-        linux = cri.LinuxPodSandboxConfig(cgroup_parent=f"/{self._machine.cgroup}")
-        return cri.RunPodSandboxRequest(config=cri.PodSandboxConfig(metadata=metadata, linux=linux))
+        metadata = self._cri.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="default")
+        linux = self._cri.LinuxPodSandboxConfig(cgroup_parent=f"/{self._machine.cgroup}")
+        return self._cri.RunPodSandboxRequest(config=self._cri.PodSandboxConfig(metadata=metadata, linux=linux))
 
     def addresses(self, pod: str) -> set[str]:
         """Return a sandbox's addresses."""
-        network = self._runtime.PodSandboxStatus(cri.PodSandboxStatusRequest(pod_sandbox_id=pod)).status.network
+        network = self._runtime.PodSandboxStatus(self._cri.PodSandboxStatusRequest(pod_sandbox_id=pod)).status.network
         return {network.ip, *(more.ip for more in network.additional_ips)}
 
     def stop_pod(self, pod: str) -> str:
         """Stop a sandbox; return why that failed, or nothing."""
-        return self._done(self._runtime.StopPodSandbox, cri.StopPodSandboxRequest(pod_sandbox_id=pod))
+        return self._done(self._runtime.StopPodSandbox, self._cri.StopPodSandboxRequest(pod_sandbox_id=pod))
 
     def remove_pod(self, pod: str) -> str:
         """Remove a sandbox; return why that failed, or nothing."""
-        return self._done(self._runtime.RemovePodSandbox, cri.RemovePodSandboxRequest(pod_sandbox_id=pod))
+        return self._done(self._runtime.RemovePodSandbox, self._cri.RemovePodSandboxRequest(pod_sandbox_id=pod))
 
     def _done(self, call: Any, request: Any) -> str:
         try:
             call(request, timeout=60)
-        except grpc.RpcError as error:
+        except self._grpc.RpcError as error:
             return str(error.details())
         return ""
 
     def clean_up(self) -> None:
         """Stop and remove every sandbox that it knows, as the kubelet does with those it does not want."""
-        for pod in self._runtime.ListPodSandbox(cri.ListPodSandboxRequest()).items:
+        for pod in self._runtime.ListPodSandbox(self._cri.ListPodSandboxRequest()).items:
             assert (self.stop_pod(pod.id), self.remove_pod(pod.id)) == ("", "")
 
 

@@ -14,6 +14,7 @@ RUNS = 50000
 
 def fuzz(*arguments: str) -> subprocess.CompletedProcess[str]:
     requirements.need_root()
+    requirements.need_package("atheris")
     command = [sys.executable, "-m", "tests.fuzz", *arguments]
     return subprocess.run(command, cwd=requirements.ROOT, capture_output=True, text=True, timeout=600)
 
