@@ -40,10 +40,9 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the figures that tests have kept, and how many tests were skipped for which reason."""
     reports = [report for found in terminalreporter.stats.values() for report in found]
-    properties = [
-        pair for report in reports if getattr(report, "when", "") == "call" for pair in report.user_properties
-    ]
-    _print(terminalreporter, "figures", [line for name, line in properties if name == FIGURE])
+    calls = [report for report in reports if getattr(report, "when", "") == "call"]
+    figures = [line for report in calls for name, line in report.user_properties if name == FIGURE]
+    _print(terminalreporter, "figures", figures)
     skipped = Counter(map(_reason, terminalreporter.stats.get("skipped", [])))
     _print(terminalreporter, "skipped tests", [f"{count:5} {reason}" for reason, count in skipped.most_common()])
 

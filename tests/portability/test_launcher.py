@@ -46,7 +46,7 @@ def call(place: Place, *program: str, folder: str = "/", stdin: bytes = b"") -> 
     return witness.account(done)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(texts, max_size=20))
 def test_arguments_arrive_as_they_are(place: Place, arguments: list[str]) -> None:
     received = call(place, WITNESS, *arguments).arguments
@@ -57,7 +57,7 @@ def test_a_thousand_arguments_arrive(place: Place) -> None:
     assert len(call(place, WITNESS, *["x"] * 1000).arguments) == 1001
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(st.from_regex("[A-KM-Zx-z][A-Z_]*", fullmatch=True), texts, max_size=20))
 def test_variables_arrive_as_they_are(place: Place, environ: dict[str, str]) -> None:
     variables = [f"{name}={value}" for name, value in environ.items()]
