@@ -114,9 +114,8 @@ def test_the_daemonset_installs_and_holds_and_the_other_gives_back(podman: Podma
     node.copy.unlink()
     assert eventually(node.copy.exists), podman("logs", "watch").stderr
     node.write(CALICO.replace("calico-ipam", "host-local"))
-    started = time.monotonic()
     podman("stop", f"--time={spec['terminationGracePeriodSeconds']}", "watch")
-    assert time.monotonic() - started < spec["terminationGracePeriodSeconds"]
+    # Another status would say that podman killed it when the time was over.
     assert podman("inspect", "--format={{.State.ExitCode}}", "watch").stdout.strip() == "0"
     assert node.answers()
 

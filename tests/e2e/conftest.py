@@ -3,7 +3,6 @@
 import shutil
 import signal
 import subprocess
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pyroute2 import IPRoute, netns
 from cni.installer.bundle import plugin_links as bundle
 from tests import requirements
 from tests.e2e.machine import Machine
+from tests.waiting import SLACK
 
 POOLS = """
 apiVersion: spiderpool.spidernet.io/v1
@@ -122,10 +122,8 @@ class Agent:
         return answer
 
     def stop(self) -> None:
-        started = time.monotonic()
         self.process.terminate()
-        assert self.process.wait(timeout=10) == 0
-        assert time.monotonic() - started < 3
+        assert self.process.wait(timeout=3 + SLACK) == 0
         if self.process.stdout:
             self.process.stdout.close()
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tests import requirements
-from tests.e2e.machine import Machine, wait_for
+from tests.e2e.machine import Machine
+from tests.waiting import wait_for
 
 _PAUSE = "localhost/pause:e2e"
 _SNAPSHOTTERS = ("aufs", "btrfs", "devmapper", "overlayfs", "zfs")

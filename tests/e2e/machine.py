@@ -9,10 +9,10 @@ import json
 import os
 import signal
 import subprocess
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
+
+from tests.waiting import wait_for
 
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 # The first process of the machine. Said before /proc is its own: the number that it has outside. It reaps orphans.
@@ -108,11 +108,3 @@ class Machine:
     def _cgroups(self) -> list[Path]:
         root = Path("/sys/fs/cgroup")
         return [path for path in [root / self.cgroup, *root.glob(f"*/{self.cgroup}")] if path.is_dir()]
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    """Wait until something holds."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, f"waited {seconds} s for {what}"
-        time.sleep(0.02)

@@ -16,7 +16,8 @@ from cni.installer.bundle import plugin_links as bundle
 from cni.installer.watch import TOO_OFTEN
 from tests import requirements
 from tests.installer.sample_node import Node
-from tests.installer.test_watch import Watch, until
+from tests.installer.test_watch import Watch
+from tests.waiting import wait_for
 
 RUNS = 300
 AT_A_TIME = 16
@@ -94,13 +95,13 @@ def test_no_run_of_ours_fails_while_the_agents_post_start_fights_with_watch(
         futures: list[Future[tuple[Path, str, float, float]]] = []
         while not futures or not all(future.done() for future in futures):
             watch = Watch(node)  # one of its own for each few: it fights nobody for long
-            until(watch.ready.exists, 10)
+            wait_for(watch.ready.exists, "watch")
             time.sleep(0.7)
             futures = futures or [threads.submit(timed, plugin) for plugin in [node.plugin, in_force] * RUNS]
             started = time.monotonic()
             for _ in range(TOO_OFTEN[0]):
                 post_start(node.bin, go_plugin)
-                took.append(until(lambda: bundle.state(node.bin) is not None, 1.0))
+                took.append(wait_for(lambda: bundle.state(node.bin) is not None, "our name", 1))
             fights.append((started, time.monotonic()))
             watch.stop()
         runs = [future.result() for future in futures]

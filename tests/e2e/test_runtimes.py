@@ -12,8 +12,9 @@ import pytest
 
 from tests.e2e.conftest import POOLS, Agent, running_agent
 from tests.e2e.containerd import Containerd
-from tests.e2e.machine import Machine, wait_for
+from tests.e2e.machine import Machine
 from tests.e2e.podman import Podman
+from tests.waiting import wait_for
 
 Runtime = Podman | Containerd
 NETWORK = "e2e"

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import pytest
 from tests import requirements
 from tests.e2e.conftest import Agent, add_debians_plugins
 from tests.e2e.containerd import Containerd
-from tests.e2e.machine import Machine, wait_for
+from tests.e2e.machine import Machine
+from tests.waiting import wait_for
 
 SOURCE = "10-calico.conflist"
 # host-local stands for calico-ipam, and so ptp for calico: Calico's own plugins need a cluster.
@@ -60,9 +60,7 @@ def containerd(machine: Machine, node: Node, tmp_path: Path) -> Iterator[Contain
 
 def seconds_until_loaded(containerd: Containerd, ipam_type: str) -> float:
     """Wait until containerd has what was just changed in its conf folder."""
-    started = time.monotonic()
-    wait_for(lambda: containerd.ipam_type() == ipam_type, f"containerd to load {ipam_type}", 5)
-    return time.monotonic() - started
+    return wait_for(lambda: containerd.ipam_type() == ipam_type, f"containerd to load {ipam_type}", 5)
 
 
 @pytest.mark.parametrize(

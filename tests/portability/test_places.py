@@ -15,11 +15,11 @@ import pytest
 from cni.cni_versions import SUPPORTED
 from tests.agent.agent_process import Agent, pool, write_pools
 from tests.installer.conflist.test_document import CALICO
-from tests.installer.test_watch import until
 from tests.portability.conftest import NOBODY, PLACES
 from tests.portability.places import Place
 from tests.test_vectors import assert_ours_holds
 from tests.vectors import Vector, load, run
+from tests.waiting import wait_for
 
 # Six vectors wait 3 s each, as CHECK retries; they come first, and wait side by side.
 VECTORS = sorted(load(), key=lambda vector: vector.environment.get("CNI_COMMAND") != "CHECK")
@@ -132,9 +132,9 @@ def test_install_watch_status_and_uninstall_work_there(place: Place) -> None:
         ready = folder / "ready"
         command = place.command(place.operator, "watch", "--readiness-file", str(ready), "--host-root", str(folder))
         with subprocess.Popen(command, env={}, stderr=subprocess.PIPE, text=True) as watch:
-            until(ready.exists, 20)
+            wait_for(ready.exists, "watch")
             conflist.write_text(CALICO)
-            until(lambda: '"spiderpool"' in conflist.read_text(), 5)
+            wait_for(lambda: '"spiderpool"' in conflist.read_text(), "the conflist to be swapped again", 1)
             watch.terminate()
             said = watch.communicate(timeout=10)[1]
         assert "swapped /etc/cni/net.d/10-calico.conflist again" in said
