@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests import requirements
-from tests.e2e.conftest import Agent, Node, addresses, links
+from tests.e2e.frozen_agent import Agent
+from tests.e2e.node import Node, addresses, links
 
 RESULTS = Path("/var/lib/cni/results")
 

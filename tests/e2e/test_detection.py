@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests import requirements, vectors
-from tests.e2e.conftest import Agent, Node
+from tests.e2e.frozen_agent import Agent
+from tests.e2e.node import Node
 from tests.e2e.test_cnitool import Cnitool
 from tests.segment import Segment, ip, mac, path, segment
 from tests.waiting import SLACK

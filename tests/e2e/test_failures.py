@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests import requirements
-from tests.e2e.conftest import Agent
+from tests.e2e.frozen_agent import Agent
 from tests.e2e.frozen_plugin import FAILURE, OK, SMALL, FrozenPlugin, agent, found
 from tests.waiting import SLACK
 

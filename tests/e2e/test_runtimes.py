@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import POOLS, Agent, running_agent
 from tests.e2e.containerd import Containerd
+from tests.e2e.frozen_agent import POOLS, Agent, running_agent
 from tests.e2e.machine import Machine
 from tests.e2e.podman import Podman
 from tests.waiting import wait_for

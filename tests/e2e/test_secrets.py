@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from tests import requirements
-from tests.e2e.conftest import Agent, Node
+from tests.e2e.frozen_agent import Agent
+from tests.e2e.node import Node
 
 # What Calico's plugin knows (projectcalico/calico cni-plugin/pkg/types), and what a conflist may hold beside it.
 FIELDS: dict[str, Any] = {

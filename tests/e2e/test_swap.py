@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests import requirements
-from tests.e2e.conftest import Agent, add_debians_plugins
+from tests.e2e.conftest import add_debians_plugins
 from tests.e2e.containerd import Containerd
+from tests.e2e.frozen_agent import Agent
 from tests.e2e.machine import Machine
 from tests.waiting import wait_for
 

@@ -1,6 +1,7 @@
-"""Other Debians, made by debootstrap from the mirror that apt uses, kept in dist/.chroots for the next run."""
+"""Other Debians, made by debootstrap from the mirror that apt uses, and kept in the user's cache for later runs."""
 
 import fcntl
+import os
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from tests import requirements
 
-FOLDER = requirements.ROOT / "dist/.chroots"
+FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spiderpool-ipam/debians"
 SUITES = ("bullseye", "trixie")
 
 

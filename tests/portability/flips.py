@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import cycle
 
 from tests import requirements
-from tests.portability.places import BIN, Place, opened
+from tests.portability.place import BIN, Place, opened
 
 VERSIONS = ("0.1.0-aaaaaaaa", "0.1.0-bbbbbbbb")
 PAUSE = 0.0003  # seconds

@@ -10,7 +10,7 @@ import pytest
 
 from tests import requirements
 from tests.portability.flips import VERSIONS, flipped
-from tests.portability.places import Place
+from tests.portability.place import Place
 from tests.test_vectors import assert_ours_holds
 from tests.vectors import load, run
 

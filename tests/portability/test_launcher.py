@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests import requirements
 from tests.portability import traps, witness
-from tests.portability.conftest import PLACES
-from tests.portability.places import Place
+from tests.portability.place import Place
+from tests.portability.places import PLACES
 from tests.portability.witness import Account
 
 BUSYBOX = "/bin/busybox"

@@ -15,8 +15,8 @@ import pytest
 from cni.cni_versions import SUPPORTED
 from tests.agent.agent_process import Agent, pool, write_pools
 from tests.installer.conflist.test_document import CALICO
-from tests.portability.conftest import NOBODY, PLACES
-from tests.portability.places import Place
+from tests.portability.place import Place
+from tests.portability.places import NOBODY, PLACES
 from tests.test_vectors import assert_ours_holds
 from tests.vectors import Vector, load, run
 from tests.waiting import wait_for

@@ -11,8 +11,8 @@ import pytest
 from cni.cni_versions import SUPPORTED
 from tests import requirements
 from tests.portability import traps
-from tests.portability.conftest import trapped
-from tests.portability.places import Place
+from tests.portability.place import Place
+from tests.portability.places import trapped
 
 
 @pytest.fixture(scope="module")

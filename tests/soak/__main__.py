@@ -29,7 +29,7 @@ from rich.table import Table
 
 from cni.plugin import pending
 from tests import requirements
-from tests.e2e.conftest import Agent
+from tests.e2e.frozen_agent import Agent
 from tests.own_state import with_own_state
 from tests.soak.proxy import CHANCES, Proxy
 from tests.soak.runtime import Lifetime, Pod, Runtime, given_twice
