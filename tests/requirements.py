@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TREE = ROOT / "dist/spiderpool-ipam"
 TOOLS = ROOT / ".tools/bin"
-# Debian's packages of programs that are not named like theirs.
+# Debian's packages of programs whose names differ from their package's.
 _PACKAGES = {
     "/usr/lib/cni": "containernetworking-plugins",
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
@@ -34,11 +34,11 @@ def missing(reason: str) -> NoReturn:
 
 def need_root() -> None:
     if os.geteuid():
-        missing("this test makes network namespaces: it needs root")
+        missing("the test needs root, for namespaces and mounts: run the tests as root")
 
 
 def need_program(name: str) -> str:
-    """Return the path of a program of the distribution; the name may be a path, too."""
+    """Return the path of a program that the distribution has; the name may also be a path."""
     path = shutil.which(name)
     if not path:
         package = _PACKAGES.get(name) or _PACKAGES.get(str(Path(name).parent)) or name
@@ -47,7 +47,7 @@ def need_program(name: str) -> str:
 
 
 def need_package(module: str) -> ModuleType:
-    """Return a Python package that `make test-all` installs and `make test` does not."""
+    """Import and return a Python package that `make test-all` installs and `make test` does not."""
     try:
         return importlib.import_module(module)
     except ImportError:
@@ -55,7 +55,7 @@ def need_package(module: str) -> ModuleType:
 
 
 def need_tool(name: str) -> Path:
-    """Return the path of a Go peer."""
+    """Return the path of a Go program that `make tools` builds."""
     if not (TOOLS / name).exists():
         missing(f"{name} is not built: run `make tools`")
     return TOOLS / name

@@ -20,7 +20,7 @@ def processes(temporary: Path) -> set[str]:
 
 
 def listing(temporary: Path) -> dict[str, set[str]]:
-    """Return the processes, the temporary files, and what lies at the default paths, which no test writes to."""
+    """Return the processes, the temporary files, and the files at the default paths, to which no test writes."""
     folders = (str(temporary), "/var/run/spidernet", "/var/log/spidernet", "/var/lib/spiderpool-ipam")
     return {"processes": processes(temporary)} | {
         folder: {path.name for path in Path(folder).glob("*")} for folder in folders

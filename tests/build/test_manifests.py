@@ -1,4 +1,4 @@
-"""build/kubernetes: what the manifests say, judged by Kubernetes' schemas and by the program's own command line."""
+"""The manifests of build/kubernetes follow Kubernetes' schemas, and the program accepts the arguments in them."""
 
 import importlib
 import re
@@ -19,7 +19,7 @@ from tests import requirements
 from tests.build import manifests
 from tests.requirements import ROOT
 
-# What install, watch and uninstall reach on a node of the default platform, and whether they write there.
+# The paths that install, watch and uninstall use on a usual node, and whether they write to them.
 REACHED = {
     "/opt/cni/bin": True,
     "/etc/cni/net.d": True,
@@ -64,7 +64,8 @@ def test_the_program_takes_the_arguments(name: str) -> None:
             assert program == "/spiderpool-ipam/spiderpool-ipam"  # the Dockerfile's ENTRYPOINT
             lines.append(arguments)
     for command, *arguments in lines:
-        given = [argument for argument in arguments if argument != "--host-root=/host"]  # which is not there here
+        # This machine has no /host.
+        given = [argument for argument in arguments if argument != "--host-root=/host"]
         found: click.Command = getattr(importlib.import_module(COMMANDS[command][0]), command)
         found.make_context(command, given)
 
@@ -120,7 +121,7 @@ def test_a_joining_node_is_waited_for_and_not_started_again_all_the_time() -> No
 
 
 def test_a_kustomization_of_ones_own_holds_for_the_way_back(tmp_path: Path) -> None:
-    """README's, for k3s; with an image of its own."""
+    """The test takes the README's kustomization for k3s, and adds an image."""
     readme = (ROOT / "README.md").read_text()
     (own,) = [text for text in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "rancher/k3s" in text]
     kustomize = requirements.need_tool("kustomize")

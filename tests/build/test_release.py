@@ -1,4 +1,4 @@
-"""The release: the same bytes from any folder, no trace of the folder in them, and no larger than promised."""
+"""The release has the same bytes in whichever folder it is built, does not name that folder, and is small enough."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ def tarball_in(dist: Path) -> Path:
 
 
 def copy_sources(target: Path) -> None:
-    """Copy what a build reads. The copy's .venv is a link to ours: freeze.sh only reads it (`make` might renew it)."""
+    """Copy what a build reads. The copy's .venv is a link, so run freeze.sh, which only reads it, and not `make`."""
     for name in BUILT_FROM:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, target / name, copy_function=shutil.copyfile)

@@ -30,7 +30,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
 
 @pytest.fixture(scope="session")
 def cni_bin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Give a CNI folder with Debian's plugins and ours, as the installer brings it there."""
+    """Give a CNI folder with Debian's plugins, and with ours as the installer puts it there."""
     requirements.need_frozen("spiderpool")
     folder = add_debians_plugins(tmp_path_factory.mktemp("cni-bin"))
     bundle.install(requirements.TREE, folder, "e2e")

@@ -1,4 +1,4 @@
-"""Debian's containerd in a machine of the test's own, asked over CRI as the kubelet asks it."""
+"""Debian's containerd in a machine of the test's own, used over CRI as the kubelet uses it."""
 
 import hashlib
 import io
@@ -16,7 +16,8 @@ from tests.waiting import wait_for
 
 _PAUSE = "localhost/pause:e2e"
 _SNAPSHOTTERS = ("aufs", "btrfs", "devmapper", "overlayfs", "zfs")
-# restrict_oom_score_adj: -998, which CRI gives a pause container, may not be had here. native: /tmp may be an overlay.
+# restrict_oom_score_adj: CRI gives a pause container -998, which this machine may forbid.
+# native: the folder may be on an overlay file system, on which overlayfs does not work.
 _CONFIGURATION = """
 version = 2
 disabled_plugins = [{disabled}]
@@ -46,7 +47,7 @@ def _cri() -> tuple[Any, Any]:
 
 
 class Containerd:
-    """One containerd with its default folders in the machine, a conf folder and a bin folder of the test's own."""
+    """One containerd. Its folders are the default ones in the machine, but for those of conflists and plugins."""
 
     calls_del_again = True
     adds_at_once = 5
@@ -85,10 +86,10 @@ class Containerd:
         try:
             return all(one.status for one in self._runtime.Status(self._cri.StatusRequest()).status.conditions)
         except self._grpc.RpcError:
-            return False  # CRI is there a moment later than the socket
+            return False  # CRI starts to answer a moment after the socket is there
 
     def kill(self) -> None:
-        """Kill it by SIGKILL; its shims, and the plugins that it has started, go on."""
+        """Kill it by SIGKILL; its shims, and the plugins that it has started, keep running."""
         self._machine.kill("containerd")
         self._process.wait()
         self._channel.close()
@@ -98,7 +99,7 @@ class Containerd:
         self.kill()
 
     def ipam_type(self) -> str:
-        """Return the ipam.type of the conflist that it has loaded; the loopback's is before it."""
+        """Return the ipam.type of the conflist that it has loaded. (The loopback's conflist comes before it.)"""
         loaded = json.loads(self._runtime.Status(self._cri.StatusRequest(verbose=True)).info["cniconfig"])
         return str(loaded["Networks"][-1]["Config"]["Plugins"][0]["Network"]["ipam"]["type"])
 
@@ -108,7 +109,8 @@ class Containerd:
 
     def begin_pod(self, name: str) -> None:
         """Begin to make a sandbox, and do not wait for it."""
-        self._begun.append(self._runtime.RunPodSandbox.future(self._pod(name)))  # dropped, it would be cancelled
+        # A future that nobody holds would be cancelled.
+        self._begun.append(self._runtime.RunPodSandbox.future(self._pod(name)))
 
     def _pod(self, name: str) -> Any:
         metadata = self._cri.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="default")
@@ -136,13 +138,13 @@ class Containerd:
         return ""
 
     def clean_up(self) -> None:
-        """Stop and remove every sandbox that it knows, as the kubelet does with those it does not want."""
+        """Stop and remove every sandbox that it knows, as the kubelet does with those that no pod has."""
         for pod in self._runtime.ListPodSandbox(self._cri.ListPodSandboxRequest()).items:
             assert (self.stop_pod(pod.id), self.remove_pod(pod.id)) == ("", "")
 
 
 def _pause_image() -> bytes:
-    """Make an image archive with one program that sleeps; there is no registry."""
+    """Make an image archive with one program that sleeps, because no registry can be reached."""
     layer = _tar({"sleep": Path(requirements.need_program("busybox")).read_bytes()})
     image = {
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],

@@ -26,7 +26,7 @@ spec: {ipVersion: 6, subnet: "fd00:244::/64", gateway: "fd00:244::1", ips: ["fd0
 
 
 class Agent:
-    """The embedded agent, frozen, and what it holds."""
+    """One embedded agent, and the addresses that it has allocated."""
 
     def __init__(self, folder: Path, *more: str, pools: str = POOLS, log: Path | None = None) -> None:
         self._log = log
@@ -49,14 +49,14 @@ class Agent:
         self.killed = False
 
     def kill(self) -> None:
-        """Kill it by SIGKILL: the socket file stays, and nobody answers on it."""
+        """Kill it by SIGKILL: its socket file stays, and nobody listens on it."""
         self.process.kill()
         self.process.communicate()
         self.killed = True
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Have it accept connections and not answer meanwhile."""
+        """Stop the process for the block: the kernel accepts connections, and nobody answers them."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -77,7 +77,7 @@ class Agent:
 
 
 def running_agent(folder: Path, pools: str = POOLS) -> Iterator[Agent]:
-    """Run an agent until the test is done with it."""
+    """Run an agent until the test has ended."""
     agent = Agent(folder, pools=pools)
     yield agent
     if not agent.killed:

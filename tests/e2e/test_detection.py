@@ -1,4 +1,4 @@
-"""Detection through the frozen plugin: asked for by the embedded agent, on links that real main plugins make."""
+"""Detection by the frozen plugin: the embedded agent asks for it, and real main plugins make the links."""
 
 import json
 import shutil
@@ -29,14 +29,14 @@ def lan() -> Iterator[Segment]:
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[Agent]:
-    """An agent that asks for all of it."""
+    """An agent that asks for the detection of conflicts and of the gateway."""
     agent = Agent(tmp_path, "--detect-conflicts", "--detect-gateway")
     yield agent
     agent.stop()
 
 
 class Plugin:
-    """The frozen plugin, called as Calico does or, the interface being there, as macvlan and bridge do."""
+    """The frozen plugin, called as Calico calls it or, where the interface exists, as macvlan and bridge call it."""
 
     def __init__(self, folder: Path, socket: Path, program: Path | None = None) -> None:
         self.program = program or requirements.need_frozen("spiderpool")
@@ -61,7 +61,7 @@ class Plugin:
         return done.returncode, json.loads(done.stdout)
 
     def logged(self) -> dict[str, Any]:
-        """Return the last call's line."""
+        """Return the last line of the log."""
         line: dict[str, Any] = json.loads(self.log_file.read_text().splitlines()[-1])
         return line
 
@@ -91,7 +91,7 @@ def test_addresses_that_nobody_has_are_given_and_the_gateway_has_answered(
     status, result = plugin.add(pod)
     assert (status, addresses_of(result)) == (0, [f"{V4}/16", f"{V6}/64"])
     assert plugin.logged()["detection"] == "clear"
-    # The gateway's table, which the question and the announcement have filled.
+    # The probes and the announcement have filled the gateway's table.
     assert mac(pod) in ip(gateway, f"neighbour show {V4}")
     assert mac(pod) in ip(gateway, f"neighbour show {V6}")
     show(f"ADD with detection, v4 and v6, clear: {1000 * plugin.seconds:.0f} ms")
@@ -108,7 +108,7 @@ def test_a_conflict_is_code_102_with_the_others_mac_and_nothing_is_held(
     assert (status, error["code"], error["details"]) == (1, 102, f"{address} is at {mac(other)}")
     assert agent.held() == []
     assert "warning" not in plugin.logged()
-    # The retry gets addresses that were not given before.
+    # The retry gets other addresses.
     status, result = plugin.add(pod)
     assert (status, addresses_of(result)) == (0, ["10.244.100.11/16", "fd00:244::b/64"])
 
@@ -120,7 +120,7 @@ def test_an_unreachable_gateway_is_code_103_and_nothing_is_held(lan: Segment, ag
 
 
 def scripted(refusal: int, pod: str, **flags: bool) -> vectors.Vector:
-    """An agent that is asked for a release and refuses; the embedded one does not."""
+    """Return a vector whose agent answers a release with `refusal`; the embedded agent never refuses one."""
     environ = {
         "CNI_COMMAND": "ADD",
         "CNI_CONTAINERID": "c",
@@ -228,7 +228,7 @@ def test_without_being_asked_it_starts_nothing_and_opens_no_namespace(lan: Segme
 def test_main_plugins_that_make_the_interface_first_have_it_probed(
     kind: str, node: Node, agent: Agent, lan: Segment, tmp_path: Path
 ) -> None:
-    """Both links of the node lead to the segment: the bridge's port, and the macvlan's master."""
+    """The node has a link to the segment: a port of its bridge, or the master of its macvlan."""
     others = lan.join(*GATEWAYS)
     ip(lan.name, f"link add up0 type veth peer name eth1 netns {node.name}")
     ip(lan.name, "link set up0 master br0 up")

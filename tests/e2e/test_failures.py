@@ -125,7 +125,7 @@ def test_killed_at_any_call_a_del_leaves_a_whole_record_or_none_and_had_not_succ
 ) -> None:
     strace = requirements.need_program("strace")
     whole = none = 0
-    # `when` counts from the start of the process; before the last ones the interpreter is still starting.
+    # `when` counts from the start of the process. Calls before the last ten belong to the start of the interpreter.
     names = ("openat", "socket", "connect", "recvfrom", "mkdir", "fcntl", "write", "fsync", "rename", "close")
     with agent(plugin, lambda method: FAILURE):
         for name in names:
@@ -140,7 +140,7 @@ def test_killed_at_any_call_a_del_leaves_a_whole_record_or_none_and_had_not_succ
                 for record in plugin.pending():
                     assert json.loads(record)["release"]["containerID"] == "c1"
                 whole, none = whole + len(plugin.pending()), none + (not plugin.pending())
-            # And whoever comes next is not hindered by what the last one left.
+            # What the killed call has left does not hinder the next one.
             assert plugin.call("DEL") == (0, {})
             assert len(plugin.pending()) == 1
     show(f"DEL killed at {whole + none} calls: {whole} times the whole record was there, {none} times none")

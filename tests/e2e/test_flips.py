@@ -1,4 +1,4 @@
-"""The frozen plugin, run all the time while the version in force is switched and the agent's postStart interferes."""
+"""The frozen plugin runs all the time while its versions are switched, and while the agent's postStart replaces it."""
 
 import json
 import shutil
@@ -21,12 +21,12 @@ from tests.waiting import wait_for
 
 RUNS = 300
 AT_A_TIME = 16
-# What the chart of spiderpool-agent runs at each start of the agent (FACTS: v0.4 to HEAD), in the folder of plugins.
+# What the chart of spiderpool-agent, from v0.4 on, runs in the folder of plugins at each start of the agent.
 POST_START = "mv spiderpool spiderpool.old; cp {go_plugin} spiderpool; rm spiderpool.old"
 
 
 def outcome(plugin: Path) -> str:
-    """Run VERSION; say whose plugin answered, or how it failed."""
+    """Run VERSION; return whose plugin answered, or how it failed."""
     try:
         done = subprocess.run(
             [plugin], env={"CNI_COMMAND": "VERSION"}, stdin=subprocess.DEVNULL, capture_output=True, timeout=30
@@ -94,7 +94,7 @@ def test_no_run_of_ours_fails_while_the_agents_post_start_fights_with_watch(
     with ThreadPoolExecutor(AT_A_TIME) as threads:
         futures: list[Future[tuple[Path, str, float, float]]] = []
         while not futures or not all(future.done() for future in futures):
-            watch = Watch(node)  # one of its own for each few: it fights nobody for long
+            watch = Watch(node)  # a new one each time: after five changes it would slow down
             wait_for(watch.ready.exists, "watch")
             time.sleep(0.7)
             futures = futures or [threads.submit(timed, plugin) for plugin in [node.plugin, in_force] * RUNS]
@@ -114,7 +114,7 @@ def test_no_run_of_ours_fails_while_the_agents_post_start_fights_with_watch(
     )
     assert Counter(found for _, found, _, _ in strict) == {"ours": RUNS}
     assert meanwhile > RUNS / 10
-    # While the name is another's, what it leads to is the other's to answer for.
+    # While the name belongs to the other plugin, its failures are not ours.
     others = {
         "the Go plugin's",
         "not run: No such file or directory",

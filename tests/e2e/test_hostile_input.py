@@ -26,7 +26,7 @@ def deep(depth: int) -> bytes:
     return b"[" * depth + b"]" * depth
 
 
-# name -> (stdin, environment beside the usual one, the code)
+# name -> (stdin, variables in addition to the usual ones, expected code)
 CASES: dict[str, tuple[bytes, dict[bytes, bytes], int]] = {
     "stdin of 17 MiB": (b" " * 17 * MEGABYTE, {}, 5),
     "stdin of 17 MiB of JSON": (conf(b',"x":"' + b"x" * 17 * MEGABYTE + b'"'), {}, 5),

@@ -1,4 +1,4 @@
-"""Every place, one after the other, for the tests that take one."""
+"""Gives every place in turn to the tests that ask for one."""
 
 from collections.abc import Iterator
 

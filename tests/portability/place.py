@@ -16,7 +16,7 @@ from tests import requirements
 from tests.vectors import TIME_LIMIT
 
 SCRIPT = Path(__file__).with_name("place.sh")
-# The vectors are of one pod, and run side by side: each has a folder of pending releases of its own.
+# The vectors are all about one pod and run at the same time, so each gets a folder of its own for pending releases.
 OWN_STATE = """
 mkdir -p "$0/var/lib/spiderpool-ipam"
 mount -t tmpfs -o mode=777 tmpfs "$0/var/lib/spiderpool-ipam"
@@ -26,10 +26,10 @@ BIN = "/opt/cni/bin"
 
 
 class Place:
-    """A root folder, and programs that run in it: as `uid`, with the variables of `surroundings` beside their own."""
+    """A root folder in which programs run as `uid`, with the variables of `surroundings` in addition to their own."""
 
     def __init__(self, holder: int, root: str, folder: str) -> None:
-        self.root = Path(f"/proc/{holder}/root{root}")  # the root as it is seen from outside, mounts included
+        self.root = Path(f"/proc/{holder}/root{root}")  # as seen from outside, with its mounts
         self.bin = folder
         self.plugin, self.operator = f"{folder}/spiderpool", f"{folder}/spiderpool-ipam"
         self.uid = 0
@@ -44,7 +44,7 @@ class Place:
         enter = self._with_own_state if has_own_state else [*self._enter, f"--root={self.root}"]
         working_folder = f"{self.root}{folder}" if folder else self._working_folder
         user = [f"--setgid={self.uid}", f"--setuid={self.uid}"] if self.uid else []
-        # nsenter would fall into the traps itself; a static program adds the variables behind it.
+        # The variables would break nsenter itself, so a static program adds them afterwards.
         variables = [f"{name}={value}" for name, value in self.surroundings.items()]
         adding = ["/bin/busybox", "env", *variables] if variables else []
         return [*enter, f"--wd={working_folder}", *user, "--", *adding, *program]
@@ -70,7 +70,7 @@ class Place:
         ).returncode
 
     def _hand_over(self, document: bytes) -> None:
-        """Give the vector's folder, which is ours and closed to others, to the place's user."""
+        """Give the vector's folder, which only its owner can open, to the user of the place."""
         for folder in map(os.fsdecode, set(re.findall(rb"/tmp/[^/\"]+(?=/agent\.sock|/log)", document))):
             for path in [folder, *[entry.path for entry in os.scandir(folder)]]:
                 os.chown(path, self.uid, self.uid)

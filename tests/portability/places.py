@@ -14,7 +14,7 @@ NOBODY = 65534
 
 
 def empty(*more: str) -> AbstractContextManager[Place]:
-    """Make a chroot with nothing but a static busybox, the bundle and the temporary folder, for the sockets."""
+    """Make a chroot with a static busybox, the bundle and, for the sockets, the temporary folder; nothing else."""
     return opened("empty_root", *more, "bundle", busybox=requirements.need_program("busybox"))
 
 
@@ -24,7 +24,7 @@ def other_debian(suite: str) -> AbstractContextManager[Place]:
 
 @contextmanager
 def trapped() -> Iterator[Place]:
-    """Make a chroot with the host's system and traps, the bundle elsewhere, its user nobody, who stands nowhere."""
+    """Make a chroot with the host's system and traps; the user is nobody, and the working folder has been deleted."""
     with (
         tempfile.TemporaryDirectory() as folder,
         opened(

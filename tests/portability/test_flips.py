@@ -1,4 +1,4 @@
-"""The installed link is flipped between two versions while the plugin is called through it."""
+"""The plugin is called through the installed link while the link is switched between two versions."""
 
 import re
 import subprocess

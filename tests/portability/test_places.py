@@ -1,4 +1,4 @@
-"""Plugin and operator program in every place: all vectors, and attach against the embedded agent."""
+"""Plugin and operator program run in every place: all vectors, the embedded agent, attach, install and watch."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.test_vectors import assert_ours_holds
 from tests.vectors import Vector, load, run
 from tests.waiting import wait_for
 
-# Six vectors wait 3 s each, as CHECK retries; they come first, and wait side by side.
+# Six vectors take 3 s each, because CHECK retries. They come first, so that they wait at the same time.
 VECTORS = sorted(load(), key=lambda vector: vector.environment.get("CNI_COMMAND") != "CHECK")
 AT_A_TIME = 8
 
@@ -51,7 +51,7 @@ def test_both_programs_tell_what_they_speak(place: Place) -> None:
 
 
 def test_the_probing_of_addresses_starts_there(place: Place) -> None:
-    """Up to the pod's namespace: entering one takes rights that not every place's user has."""
+    """It ends at the pod's namespace, because not every place's user has the right to enter one."""
     request = {"netns": "/nowhere", "ifname": "eth0", "addresses": []}
     done = place.run(place.operator, "detect", stdin=json.dumps(request).encode())
     assert (done.returncode, done.stderr) == (0, "")
@@ -60,7 +60,7 @@ def test_the_probing_of_addresses_starts_there(place: Place) -> None:
 
 @contextmanager
 def shared_folder(place: Place) -> Iterator[Path]:
-    """Make a folder of the place's user that has the same path inside and outside."""
+    """Make a folder that belongs to the place's user and has the same path inside and outside."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         os.chown(folder, place.uid, place.uid)
         yield Path(folder)
@@ -68,7 +68,7 @@ def shared_folder(place: Place) -> Iterator[Path]:
 
 @contextmanager
 def agent_in(place: Place, folder: Path) -> Iterator[Agent]:
-    """Run the embedded agent inside."""
+    """Run the embedded agent in the place."""
     pools = write_pools(folder / "pools.yaml", pool("v4", "10.244.100.10-10.244.100.20", default=True))
     options = ["--socket", f"{folder}/agent.sock", "--pool", str(pools), "--state", f"{folder}/state"]
     command = place.command(place.operator, "agent", *options)

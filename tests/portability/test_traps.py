@@ -1,4 +1,4 @@
-"""The traps spring on the host's own programs, and the bundle walks around them wherever it stands."""
+"""The traps break the host's own programs, so they work; the bundle is not affected by them."""
 
 import json
 import subprocess

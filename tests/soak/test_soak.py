@@ -1,4 +1,4 @@
-"""A part of `make soak` at each run of the tests, and that it finds what is there."""
+"""A small soak finds no fault, and it does find the fault of a broken agent."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ def soak(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def counts(output: str, title: str) -> dict[str, int]:
-    """Return the rows of one of its tables, up to the next one."""
+    """Return the rows of the table with this title."""
     lines = output[output.index(f"\n{title} ") :].splitlines()[2:]
     rows = [re.fullmatch(r"(\S.*\S) {2,}(\d+) *", line) for line in lines if not line.startswith("  ")]
     taken = rows[: rows.index(None)] if None in rows else rows
