@@ -39,6 +39,7 @@ def plugin_main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Mai
     monkeypatch.setattr("cni.plugin.log.DEFAULT_PATH", str(tmp_path / "log"))
     monkeypatch.setattr("cni.plugin.parameters.PENDING_FOLDER", str(tmp_path / "pending"))
     monkeypatch.setattr("cni.plugin.operations.PATIENCE", {"ADD": 0.1, "CHECK": 0.1, "DEL": 0.1})
+    monkeypatch.setattr("cni.plugin.operations.CHECK_RETRY", 0.1)
     before = signal.signal(signal.SIGALRM, too_long)
     signal.alarm(TIME_LIMIT)
     yield main
@@ -68,6 +69,7 @@ def test_holds_in_process(vector: Vector, plugin_main: Main) -> None:
 
 
 @each_vector
+@pytest.mark.slow
 def test_holds_when_the_agent_answers_byte_by_byte(vector: Vector, plugin_main: Main) -> None:
     assert_ours_holds(vector, run(vector, plugin_main, bytewise=True))
 

@@ -15,6 +15,8 @@ from tests.installer.conflist.test_document import CALICO
 from tests.installer.sample_node import Node
 from tests.requirements import ROOT
 
+pytestmark = pytest.mark.slow
+
 IMAGE = "spiderpool-ipam:test"
 
 

@@ -34,6 +34,7 @@ def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", manifests.NAMES)
+@pytest.mark.slow
 def test_they_follow_the_schemas_of_every_kubernetes_version(name: str, show: Callable[[str], None]) -> None:
     schemas = requirements.need_package("kubernetes_validate")
     versions = schemas.utils.all_versions()
@@ -46,6 +47,7 @@ def test_they_follow_the_schemas_of_every_kubernetes_version(name: str, show: Ca
 
 
 @pytest.mark.parametrize("fault", [{"hostNetwrok": True}, {"hostNetwork": "yes"}, {"containers": [{"image": "x"}]}])
+@pytest.mark.slow
 def test_the_schemas_do_find_faults(fault: dict[str, Any]) -> None:
     schemas = requirements.need_package("kubernetes_validate")
     document = manifests.daemon_set("install")

@@ -6,6 +6,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+import pytest
 from PyInstaller.archive.readers import CArchiveReader
 
 from tests import requirements
@@ -30,6 +31,7 @@ def copy_sources(target: Path) -> None:
     (target / ".venv").symlink_to(ROOT / ".venv")
 
 
+@pytest.mark.slow
 def test_another_build_elsewhere_gives_the_same_tarball(tmp_path: Path) -> None:
     first = tarball_in(requirements.need_frozen("spiderpool").parents[1])
     with tarfile.open(first) as archive:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
@@ -35,6 +36,7 @@ def run_sbom(
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60), tree / "sbom.cdx.json"
 
 
+@pytest.mark.slow
 def test_it_is_valid_cyclonedx() -> None:
     requirements.need_package("jsonschema")
     text = (requirements.need_frozen("spiderpool").parent / "sbom.cdx.json").read_text()

@@ -16,6 +16,8 @@ from tests.e2e.machine import Machine
 from tests.e2e.podman import Podman
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 Runtime = Podman | Containerd
 NETWORK = "e2e"
 PODS = [f"pod-{number}" for number in range(30)]

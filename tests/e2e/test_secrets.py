@@ -102,6 +102,7 @@ def caller(tmp_path: Path, node: Node, agent: Agent) -> Caller:
     return Caller(tmp_path, agent.socket)
 
 
+@pytest.mark.slow
 def test_no_canary_ever_comes_out(caller: Caller, agent: Agent, tmp_path: Path, show: Callable[[str], None]) -> None:
     assert caller.call("ADD") == 0
     assert caller.call("CHECK") == 7  # prevResult is missing

@@ -14,6 +14,8 @@ from tests.e2e.frozen_agent import Agent
 from tests.e2e.machine import Machine
 from tests.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 SOURCE = "10-calico.conflist"
 # Calico's own plugins need a cluster, so ptp stands for calico and host-local for calico-ipam.
 BEFORE = {

@@ -9,6 +9,8 @@ import pytest
 from tests import requirements
 from tests.fuzz.__main__ import NAMES
 
+pytestmark = pytest.mark.slow
+
 RUNS = 50000
 
 

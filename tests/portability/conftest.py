@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.portability.place import Place
-from tests.portability.places import PLACES
+from tests.portability.places import PLACES, SLOW
 
 
-@pytest.fixture(scope="session", params=PLACES)
+@pytest.fixture(
+    scope="session", params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in PLACES]
+)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     with PLACES[request.param]() as place:
         yield place

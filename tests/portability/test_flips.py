@@ -16,6 +16,8 @@ from tests.vectors import load, run
 
 (ADD,) = [vector for vector in load() if vector.name == "1.1.0/add-calico-dual-stack"]
 (ASK_VERSION,) = [vector for vector in load() if vector.name == "1.1.0/version"]
+pytestmark = pytest.mark.slow
+
 AT_A_TIME = 4
 
 

@@ -26,6 +26,7 @@ VECTORS = sorted(load(), key=lambda vector: vector.environment.get("CNI_COMMAND"
 AT_A_TIME = 8
 
 
+@pytest.mark.slow
 def test_every_vector_holds(place: Place, show: Callable[[str], None], request: pytest.FixtureRequest) -> None:
     def complaint(vector: Vector) -> str:
         try:
@@ -163,6 +164,7 @@ def test_the_empty_chroots_hold_busybox_and_the_bundle_and_nothing_else(name: st
 
 
 @pytest.mark.parametrize(("name", "release"), [("debian-11", "11"), ("debian-13", "13")])
+@pytest.mark.slow
 def test_the_other_debians_are_what_they_are_called(name: str, release: str) -> None:
     with PLACES[name]() as place:
         assert f'VERSION_ID="{release}"' in place.run("/bin/cat", "/etc/os-release").stdout.splitlines()

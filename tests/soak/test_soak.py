@@ -5,6 +5,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import pytest
+
 from tests import requirements
 from tests.soak.runtime import Lifetime, given_twice
 
@@ -27,6 +29,7 @@ def counts(output: str, title: str) -> dict[str, int]:
     return {row[1]: int(row[2]) for row in taken if row}
 
 
+@pytest.mark.slow
 def test_whatever_fails_no_address_is_given_twice_and_none_is_left(show: Callable[[str], None]) -> None:
     done = soak("--attachments", str(ATTACHMENTS))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -40,6 +43,7 @@ def test_whatever_fails_no_address_is_given_twice_and_none_is_left(show: Callabl
     show(f"soak, all of them 0: {', '.join(must_be_0)}")
 
 
+@pytest.mark.slow
 def test_an_agent_that_gives_one_address_twice_is_found() -> None:
     done = soak("--attachments", "100", "--give-twice")
     assert done.returncode == 1, done.stdout + done.stderr
