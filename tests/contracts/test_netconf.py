@@ -126,6 +126,7 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 def test_all_three_agree_on_generated_documents(show: Callable[[str], None]) -> None:
     legal = {True: 0, False: 0}
 

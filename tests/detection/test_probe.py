@@ -154,7 +154,9 @@ def test_an_address_is_announced_once_it_is_clear(address: str, lan: Segment) ->
             heard = hear(ear, protocol)
             said += [heard] if heard and heard.address == wanted else []
     probe = neighbours.Heard(wanted, packed_mac(pod), is_probe=True)
-    assert said == [probe] * TRIES + [probe._replace(is_probe=False)]
+    # The first probes may be lost, because the link has just been set up.
+    assert 1 < len(said) <= TRIES + 1
+    assert said == [probe] * (len(said) - 1) + [probe._replace(is_probe=False)]
 
 
 def test_nothing_is_announced_when_one_family_is_taken(lan: Segment) -> None:
