@@ -43,7 +43,7 @@ check: .venv/.freeze .venv/.test .venv/.lint ## Lint, type-check, and see that `
 build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarball
 
 .PHONY: spec
-spec: .venv/.runtime ## Publish the contracts: JSON schemas, openapi.yaml, the plugin's validators
+spec: .venv/.lint ## Publish the contracts: JSON schemas, openapi.yaml, the plugin's validators
 	$(BIN)/python -m cni.contracts
 
 .PHONY: conformance
