@@ -25,6 +25,11 @@ def show(request: pytest.FixtureRequest) -> Callable[[str], None]:
     return keep
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slow tests first, so that no worker is left with a long one when the others have finished."""
+    items.sort(key=lambda item: "slow" not in item.keywords)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
