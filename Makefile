@@ -51,7 +51,7 @@ conformance: .venv/.runtime ## Run the vectors against any IPAM plugin: PLUGIN=/
 	$(BIN)/python -m tests.conformance "$(PLUGIN)"
 
 .PHONY: bench
-bench: build tools ## Measure against upstream's Go plugin (PEER= for another): table, dist/bench.json, chart
+bench: build tools .venv/.test ## Measure against upstream's Go plugin (PEER= for another): table, dist/bench.json, chart
 	@PEER="$(PEER)" $(BIN)/python -m tests.bench
 
 .PHONY: soak

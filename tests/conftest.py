@@ -2,10 +2,12 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.segment import Segment, segment
 
 FIGURE = "figure"
 
@@ -28,6 +30,12 @@ def show(request: pytest.FixtureRequest) -> Callable[[str], None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slow tests first, so that no worker is left with a long one when the others have finished."""
     items.sort(key=lambda item: "slow" not in item.keywords)
+
+
+@pytest.fixture
+def lan() -> Iterator[Segment]:
+    with segment() as made:
+        yield made
 
 
 @pytest.hookimpl(wrapper=True)

@@ -22,7 +22,7 @@ from typing import Any
 
 from pyroute2 import netns
 
-from tests.bench import report
+from tests.bench import promises, report
 from tests.bench.calls import (
     CALLGRIND,
     Sample,
@@ -68,8 +68,10 @@ def main() -> None:
     ):
         bench = Bench(Path(folder), socket_path, path, peer)
         bench.run()
+        progress("promises")
+        promised = promises.measure(Path(folder))
     facts = bench.facts()
-    reached = report.show(bench.figures, facts, bench.others_to_reach())
+    reached = report.show(bench.figures, facts, [*bench.others_to_reach(), *promised])
     machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
     figures = {"machine": machine, "peer": str(peer), "phases": bench.figures, "facts": facts}
     (ROOT / "dist/bench.json").write_text(json.dumps(figures, indent=1))

@@ -14,17 +14,11 @@ from tests import requirements, vectors
 from tests.e2e.frozen_agent import Agent
 from tests.e2e.node import Node
 from tests.e2e.test_cnitool import Cnitool
-from tests.segment import Segment, ip, mac, path, segment
+from tests.segment import Segment, ip, mac, path
 from tests.waiting import SLACK
 
 V4, V6 = "10.244.100.10", "fd00:244::a"
 GATEWAYS = ("10.244.0.1/16", "fd00:244::1/64")
-
-
-@pytest.fixture
-def lan() -> Iterator[Segment]:
-    with segment() as made:
-        yield made
 
 
 @pytest.fixture
