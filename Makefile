@@ -11,8 +11,8 @@ TOOLS := .tools/bin
 SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.c build/*.spec build/*.sh) pyproject.toml constraints.txt LICENSE
 TREE := dist/spiderpool-ipam
 BUILT := dist/.built
-# Two workers for each core, because most tests wait most of the time. An idle one takes tests from a busy one.
-PYTEST := $(BIN)/pytest --numprocesses=$(shell expr 2 \* $$(nproc)) --dist=worksteal
+# Two workers for each core, because most tests wait most of the time. loadgroup hands out the tests one by one.
+PYTEST := $(BIN)/pytest --numprocesses=$(shell expr 2 \* $$(nproc)) --dist=loadgroup
 # Two pips at once would damage .venv.
 .NOTPARALLEL:
 
