@@ -1,6 +1,7 @@
 """podman builds the image and runs it with the manifests' mounts, rights and arguments. A folder is the node."""
 
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,14 +67,16 @@ def _mounts(node: Node, spec: dict[str, Any], container: dict[str, Any]) -> list
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
+def podman() -> Iterator[Podman]:
     requirements.need_root()
     tree = requirements.need_frozen("install.sh").parent
-    podman = Podman(tmp_path_factory.mktemp("podman"))
-    done = podman("build", "--quiet", "--file", ROOT / "build/Dockerfile", "--tag", IMAGE, tree)
-    assert done.returncode == 0, done.stderr
-    yield podman
-    podman("rm", "--all", "--force", "--time=0")
+    # podman refuses a run root whose path has more than 50 characters.
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="podman.") as folder:
+        podman = Podman(Path(folder))
+        done = podman("build", "--quiet", "--file", ROOT / "build/Dockerfile", "--tag", IMAGE, tree)
+        assert done.returncode == 0, done.stderr
+        yield podman
+        podman("rm", "--all", "--force", "--time=0")
 
 
 @pytest.fixture
