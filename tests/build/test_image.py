@@ -16,8 +16,6 @@ from tests.installer.conflist.test_document import CALICO
 from tests.installer.sample_node import Node
 from tests.requirements import ROOT
 
-pytestmark = pytest.mark.slow
-
 IMAGE = "spiderpool-ipam:test"
 
 
