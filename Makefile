@@ -11,6 +11,10 @@ TOOLS := .tools/bin
 SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.c build/*.spec build/*.sh) pyproject.toml constraints.txt LICENSE
 TREE := dist/spiderpool-ipam
 BUILT := dist/.built
+# Two workers for each core, because most tests wait most of the time. loadgroup hands out the tests one by one.
+PYTEST := $(BIN)/pytest --numprocesses=$(shell expr 2 \* $$(nproc)) --dist=loadgroup
+# Two pips at once would damage .venv.
+.NOTPARALLEL:
 
 .PHONY: help
 help: ## List the targets
@@ -21,11 +25,15 @@ demo: build ## Freeze the plugin, serve the guide's pool, give two pods addresse
 	@build/demo.sh $(TREE)
 
 .PHONY: test
-test: build ## Run every test; REQUIRE_E2E=1 makes a skipped one a failure
-	$(BIN)/pytest
+test: build .venv/.test ## Run the tests that take less than five minutes together, on all cores
+	$(PYTEST) -m "not slow"
+
+.PHONY: test-all
+test-all: build .venv/.test .venv/.test-all .venv/.fuzz ## Run every test, on all cores; REQUIRE_E2E=1 makes a skipped one a failure
+	$(PYTEST)
 
 .PHONY: check
-check: .venv/.done ## Lint, type-check, and see that `make spec` changes nothing
+check: .venv/.freeze .venv/.test .venv/.lint ## Lint, type-check, and see that `make spec` changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -35,24 +43,24 @@ check: .venv/.done ## Lint, type-check, and see that `make spec` changes nothing
 build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarball
 
 .PHONY: spec
-spec: .venv/.done ## Publish the contracts: JSON schemas, openapi.yaml, the plugin's validators
+spec: .venv/.lint ## Publish the contracts: JSON schemas, openapi.yaml, the plugin's validators
 	$(BIN)/python -m cni.contracts
 
 .PHONY: conformance
-conformance: .venv/.done ## Run the vectors against any IPAM plugin: PLUGIN=/path
+conformance: .venv/.runtime ## Run the vectors against any IPAM plugin: PLUGIN=/path
 	$(BIN)/python -m tests.conformance "$(PLUGIN)"
 
 .PHONY: bench
-bench: build tools ## Measure against upstream's Go plugin (PEER= for another): table, dist/bench.json, chart
+bench: build tools .venv/.test ## Measure against upstream's Go plugin (PEER= for another): table, dist/bench.json, chart
 	@PEER="$(PEER)" $(BIN)/python -m tests.bench
 
-.PHONY: fuzz
-fuzz: .venv/.done ## Try a million inputs of any kind (N= for another number) wherever bytes come in
-	@$(BIN)/python -m tests.fuzz --runs "$(or $(N),1000000)"
-
 .PHONY: soak
-soak: build ## Have pods come and go while agent, socket, plugin and disk fail (N=10000, SEED=)
+soak: build .venv/.test ## Have pods come and go while agent, socket, plugin and disk fail (N=10000, SEED=)
 	@$(BIN)/python -m tests.soak --attachments "$(or $(N),10000)" --seed "$(or $(SEED),0)"
+
+.PHONY: fuzz
+fuzz: .venv/.test .venv/.fuzz ## Try a million inputs of any kind (N= for another number) wherever bytes come in
+	@$(BIN)/python -m tests.fuzz --runs "$(or $(N),1000000)"
 
 .PHONY: tools
 tools: $(TOOLS)/.done ## Build the Go peers of the tests into .tools/: cnitool, reference plugins, upstream's plugin
@@ -62,21 +70,32 @@ clean: ## Remove what the targets made
 	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find cni tests build -name __pycache__ -prune -exec rm -rf {} +
 
-# Another PYTHON than the last time makes .venv anew.
+# .venv holds the runtime dependencies, and each set of tools (an extra of pyproject.toml) once a target needs it.
+# It is made anew when PYTHON differs from the last time, and when its sources change.
 ifneq ($(PYTHON),)
 ifneq ($(PYTHON),$(shell cat .venv/.python 2>/dev/null))
-.PHONY: .venv/.done
+.PHONY: .venv/.python
 endif
 endif
 
-.venv/.done: pyproject.toml constraints.txt build/find_python.sh
-	@echo "setting up .venv, which takes a minute"
+.venv/.python: pyproject.toml constraints.txt build/find_python.sh
 	@python=$$(build/find_python.sh "$(PYTHON)") && "$$python" -m venv --clear .venv
-	@echo "$(PYTHON)" >.venv/.python
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "$(PYTHON)" >$@
+
+INSTALL := PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --disable-pip-version-check --editable
+SETS := freeze test test-all fuzz lint
+
+.venv/.runtime: .venv/.python
+	@echo "installing the runtime dependencies into .venv"
+	@$(INSTALL) .
 	@touch $@
 
-$(BUILT): .venv/.done $(SOURCES) build/freeze.sh
+$(SETS:%=.venv/.%): .venv/.%: .venv/.python
+	@echo "installing into .venv: the runtime dependencies, and what pyproject.toml lists under $*"
+	@$(INSTALL) '.[$*]'
+	@touch $@
+
+$(BUILT): .venv/.freeze $(SOURCES) build/freeze.sh
 	@echo "freezing plugin and operator program"
 	@build/freeze.sh
 	@touch $@

@@ -1,6 +1,6 @@
 """Run the vectors against any IPAM executable and print a table: `python -m tests.conformance PLUGIN`.
 
-Judged is what a runtime sees, stdout and exit status; what a plugin asks its agent is its own business.
+It judges what a runtime sees: stdout and exit status. What the plugin asks its agent for does not matter here.
 """
 
 import json
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 
 
 def attempt(vector: Vector, plugin: Path) -> tuple[str, str]:
-    """Run one vector; return what came out, in short, and what is wrong with it."""
+    """Run one vector; return a short form of what the plugin printed, and what is wrong with it."""
     try:
         outcome = run(vector, executable(plugin))
     except subprocess.TimeoutExpired as error:
@@ -47,7 +47,7 @@ def attempt(vector: Vector, plugin: Path) -> tuple[str, str]:
 
 
 def seen(outcome: Outcome) -> str:
-    """Put an outcome into a few words."""
+    """Describe an outcome in a few words."""
     try:
         printed = json.loads(outcome.stdout) if outcome.stdout else None
     except ValueError:
@@ -58,7 +58,7 @@ def seen(outcome: Outcome) -> str:
 
 
 def brief(stdout: Any) -> str:
-    """Name the kind of a stdout; show a result whole, without its blanks."""
+    """Name the kind of an expected or printed stdout; write a result without blanks."""
     if stdout is None:
         return "silence"
     if isinstance(stdout, dict) and "code" in stdout:

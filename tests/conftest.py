@@ -1,33 +1,72 @@
-"""For all tests: REQUIRE_E2E=1 makes a skip a failure, and figures that tests measured are shown when the run ends."""
+"""For all tests: hypothesis' profile, REQUIRE_E2E=1, and a summary of figures and skipped tests when the run ends."""
 
 import os
-from collections.abc import Callable, Generator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-FIGURES = pytest.StashKey[list[str]]()
+from tests.segment import Segment, segment
+
+FIGURE = "figure"
+
+# A slow or busy machine must not fail a test, so there is no deadline, and no health check that measures time.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture
-def show(pytestconfig: pytest.Config) -> Callable[[str], None]:
-    """Give the test a function that keeps a line for the end: a law that held on nothing would be green as well."""
-    return pytestconfig.stash.setdefault(FIGURES, []).append
+def show(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Give the test a function that keeps a line for the summary, such as how many cases a law was tried on."""
+
+    def keep(line: str) -> None:
+        # A property of the test, because that is what a worker sends to the process that prints the summary.
+        request.node.user_properties.append((FIGURE, line))
+
+    return keep
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the slow tests first, so that no worker is left with a long one when the others have finished."""
+    items.sort(key=lambda item: "slow" not in item.keywords)
+
+
+@pytest.fixture
+def lan() -> Iterator[Segment]:
+    with segment() as made:
+        yield made
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make a skipped test a failed one, with the same reason, where REQUIRE_E2E=1 asks for it."""
     report = yield
     if report.skipped and os.environ.get("REQUIRE_E2E") == "1":
         report.outcome = "failed"
-        report.longrepr = f"REQUIRE_E2E=1, but skipped: {report.longrepr[2] if report.longrepr else ''}"  # type: ignore
+        report.longrepr = f"REQUIRE_E2E=1, but skipped: {_reason(report)}"
     return report
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    figures = config.stash.get(FIGURES, [])
-    if figures:
-        terminalreporter.section("figures")
-        for line in figures:
-            terminalreporter.write_line(line)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the figures that tests have kept, and how many tests were skipped for which reason."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    calls = [report for report in reports if getattr(report, "when", "") == "call"]
+    figures = [line for report in calls for name, line in report.user_properties if name == FIGURE]
+    _print(terminalreporter, "figures", figures)
+    skipped = Counter(map(_reason, terminalreporter.stats.get("skipped", [])))
+    _print(terminalreporter, "skipped tests", [f"{count:5} {reason}" for reason, count in skipped.most_common()])
+
+
+def _print(terminalreporter: pytest.TerminalReporter, title: str, lines: list[str]) -> None:
+    if lines:
+        terminalreporter.section(title)
+    for line in lines:
+        terminalreporter.write_line(line)
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """Return why a test was skipped."""
+    return report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else str(report.longrepr)

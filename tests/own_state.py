@@ -1,4 +1,4 @@
-"""Runs a program with a /var/lib of its own: the plugin keeps pending releases at a fixed path below it."""
+"""Runs a program with a /var/lib of its own, because the plugin keeps pending releases at a fixed path below it."""
 
 import os
 import shutil
@@ -10,13 +10,13 @@ _MOUNT = 'mount -t tmpfs none /var/lib && mkdir /var/lib/spiderpool-ipam && moun
 
 
 def with_own_state(folder: Path, *command: str | Path) -> list[str]:
-    """Return the command that runs `command` with `folder` in the place of /var/lib/spiderpool-ipam, and no more."""
+    """Return the command that runs `command` in a /var/lib that holds `folder` as spiderpool-ipam, and nothing else."""
     return [*_unshare(), "/bin/sh", "-c", f'{_MOUNT} && exec "$@"', str(folder), *map(str, command)]
 
 
 @cache
 def can_have_own_state(program: Path) -> bool:
-    """Tell whether this machine lets us, as root or by a user namespace, and the program is still found then."""
+    """Tell whether this machine allows that, to root or in a user namespace, and the program is not below /var/lib."""
     if not _unshare() or subprocess.run([*_unshare(), "/bin/true"], capture_output=True).returncode:
         return False
     return not program.resolve().is_relative_to("/var/lib")

@@ -1,15 +1,18 @@
-"""What a test needs of the machine; it is skipped with the reason where that is missing."""
+"""What a test needs of the machine. A test whose needs are not met is skipped, and the reason says what to install."""
 
+import importlib
 import os
 import shutil
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 TREE = ROOT / "dist/spiderpool-ipam"
 TOOLS = ROOT / ".tools/bin"
-# Debian's packages of programs that are not named like theirs.
+# Debian's packages of programs whose names differ from their package's.
 _PACKAGES = {
     "/usr/lib/cni": "containernetworking-plugins",
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
@@ -24,27 +27,35 @@ _PACKAGES = {
 }
 
 
-def missing(reason: str) -> None:
-    """Skip the test (tests/conftest.py: with REQUIRE_E2E=1, fail it)."""
+def missing(reason: str) -> NoReturn:
+    """Skip the test. (With REQUIRE_E2E=1, tests/conftest.py makes that a failure.)"""
     pytest.skip(reason)
 
 
 def need_root() -> None:
     if os.geteuid():
-        missing("this test makes network namespaces: it needs root")
+        missing("the test needs root, for namespaces and mounts: run the tests as root")
 
 
 def need_program(name: str) -> str:
-    """Return the path of a program of the distribution; the name may be a path, too."""
+    """Return the path of a program that the distribution has; the name may also be a path."""
     path = shutil.which(name)
     if not path:
         package = _PACKAGES.get(name) or _PACKAGES.get(str(Path(name).parent)) or name
         missing(f"{name} is not installed: apt-get install --no-install-recommends {package}")
-    return str(path)
+    return path
+
+
+def need_package(module: str) -> ModuleType:
+    """Import and return a Python package that `make test-all` installs and `make test` does not."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        missing(f"{module} is not in .venv: `make test-all` installs it where there is one for this machine")
 
 
 def need_tool(name: str) -> Path:
-    """Return the path of a Go peer."""
+    """Return the path of a Go program that `make tools` builds."""
     if not (TOOLS / name).exists():
         missing(f"{name} is not built: run `make tools`")
     return TOOLS / name

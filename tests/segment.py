@@ -1,4 +1,4 @@
-"""An Ethernet segment to probe on: a bridge in a network namespace of its own, and machines, each a namespace."""
+"""An Ethernet segment to probe on: a bridge in a network namespace, and machines, each a namespace of its own."""
 
 import os
 import socket
@@ -57,7 +57,7 @@ class Segment:
 
 
 def path(namespace: str) -> str:
-    """Return what CNI_NETNS would be."""
+    """Return the path of a namespace, as in CNI_NETNS."""
     return f"/var/run/netns/{namespace}"
 
 
@@ -68,7 +68,7 @@ def mac(namespace: str, ifname: str = "eth0") -> str:
 
 
 def packet_socket(namespace: str, ethertype: int, ifname: str = "eth0") -> socket.socket:
-    """Open a socket in a namespace that hears whole frames; a thread enters, so that the test stays where it is."""
+    """Open a socket for whole frames in a namespace. A thread enters the namespace, so that the test does not."""
     opened: list[socket.socket] = []
 
     def enter() -> None:
@@ -89,7 +89,7 @@ def packet_socket(namespace: str, ethertype: int, ifname: str = "eth0") -> socke
 
 @contextmanager
 def segment() -> Iterator[Segment]:
-    """Give the test a segment, as root."""
+    """Give the test a segment; skip it where that is not possible."""
     requirements.need_root()
     requirements.need_program("ip")
     made = Segment()

@@ -24,14 +24,14 @@ from tests.own_state import can_have_own_state, with_own_state
 
 FOLDER = Path(__file__).parent.parent / "spec" / "vectors"
 FILES = ("env.json", "stdin.json", "agent.json", "stdout.json")
-TIME_LIMIT = 20  # seconds for one vector; the slowest, CHECK's retries, take 3
+TIME_LIMIT = 20  # seconds for one vector; the slowest are CHECKs that retry for 3 s
 
 # What the plugin's entry point looks like: environment, then the descriptors of stdin, stdout and stderr.
 Main = Callable[[Mapping[bytes, bytes], int, int, int], int]
 
 
 class Vector(NamedTuple):
-    """One case: what a plugin is called with, what the agent says, what must come out."""
+    """One case: what a plugin is called with, what the agent answers, what the plugin must print."""
 
     version: str
     case: str
@@ -51,7 +51,7 @@ class Vector(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one run of a plugin left behind."""
+    """What one run of a plugin printed and asked its agent for."""
 
     status: int
     stdout: bytes
@@ -125,7 +125,7 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _hung_up_after_reading(self) -> bool:
-        """Wait until the caller has read; say whether it shut down its side, which makes real agents cancel."""
+        """Wait until the caller has read; tell whether it shut down its side, which makes real agents cancel."""
         while fcntl.ioctl(self.connection, termios.TIOCOUTQ, bytes(4)) != bytes(4):
             time.sleep(0)
         try:
@@ -140,7 +140,7 @@ class _Conversation(http.server.BaseHTTPRequestHandler):
 
 def encode(response: dict[str, Any]) -> bytes:
     """Write an HTTP response as real agents do: JSON strings and results end with a newline, error objects do not."""
-    # The agent's 521 and 522 have no phrase.
+    # There is no standard phrase for the agent's statuses 521 and 522.
     head, body = f"HTTP/1.1 {response['status']} {http.client.responses.get(response['status'], '')}\r\n", b""
     if "body" in response:
         is_error_object = 400 <= response["status"] < 500 and isinstance(response["body"], dict)
@@ -201,16 +201,16 @@ def run(vector: Vector, main: Main, *, bytewise: bool = False) -> Outcome:
 
 
 def staged_stdin(vector: Vector, folder: str) -> bytes:
-    """Put real paths in the place of the placeholders."""
+    """Replace the placeholders by real paths."""
     return vector.stdin.replace(b"@SOCKET@", f"{folder}/agent.sock".encode()).replace(
         b"@LOG@", f"{folder}/log".encode()
     )
 
 
 def executable(path: Path) -> Main:
-    """Make a program on disk callable like the plugin's entry point; subprocess.TimeoutExpired after TIME_LIMIT.
+    """Make a program callable like the plugin's entry point; it raises subprocess.TimeoutExpired after TIME_LIMIT.
 
-    A DEL may write down, below /var/lib, what it could not release: it gets one of its own, where the machine lets us.
+    A DEL may write a pending release below /var/lib, so it gets a /var/lib of its own where the machine allows that.
     """
 
     def main(environment: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> int:
@@ -226,7 +226,7 @@ def executable(path: Path) -> Main:
 
 
 def fault(vector: Vector, outcome: Outcome) -> str:
-    """Say what is wrong with any plugin's outcome; nothing when the vector holds."""
+    """Say what is wrong with the outcome of any plugin; return an empty text when the vector holds."""
     if vector.stdout is None:
         return "" if (outcome.status, outcome.stdout) == (0, b"") else "silence and status 0 expected"
     try:
@@ -236,7 +236,7 @@ def fault(vector: Vector, outcome: Outcome) -> str:
     if not isinstance(printed, dict):
         return "stdout is not a JSON object"
     if "code" in vector.stdout:
-        # containernetworking's own error type prints no cniVersion; a wrong one is wrong.
+        # containernetworking's own error type prints no cniVersion, so it may be missing, but it may not be wrong.
         version = printed.get("cniVersion", vector.version)
         right = outcome.status == 1 and (version, printed.get("code")) == (vector.version, vector.stdout["code"])
         return "" if right else "another error expected, with status 1"
@@ -246,7 +246,7 @@ def fault(vector: Vector, outcome: Outcome) -> str:
 
 
 def _essence(result: dict[str, Any]) -> dict[str, Any]:
-    """Leave out empty dns and routes, at the top and in ip4 and ip6: they are equal to absence."""
+    """Leave out empty dns and routes, at the top and in ip4 and ip6, because they mean the same as absent ones."""
     empty: dict[str, Any] = {"dns": {}, "routes": []}
     kept = {key: value for key, value in result.items() if key not in empty or value not in (None, empty[key])}
     return {

@@ -224,6 +224,7 @@ def _check_nothing_lost_or_doubled(agent: Agent, load: Load) -> int:
     return len(present)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_forgets_no_answered_add_and_gives_no_address_twice(
     tmp_path: Path, pools: Path, show: Callable[[str], None]
 ) -> None:

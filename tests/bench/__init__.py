@@ -1,1 +1,1 @@
-"""`make bench`: the frozen plugin beside upstream's Go plugin, in one interleaved run."""
+"""`make bench`: measures the frozen plugin and upstream's Go plugin, one call of each in turn."""

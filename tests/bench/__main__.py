@@ -1,9 +1,9 @@
 """`make bench` [PEER=/path/to/another/plugin]: measure, print, write dist/bench.json and tests/bench/bench.svg.
 
-With PEER the chart is dist/bench.svg: README shows the one beside this file, which is against upstream's plugin.
+With PEER the chart is dist/bench.svg, because the README shows tests/bench/bench.svg, which is about upstream's plugin.
 
-Everything runs in one go, one call of each variant in turn, against one embedded agent and with one network namespace,
-so that what the machine does beside it hits all alike. Result, exit status and log line of every call are checked.
+One call of each variant is made in turn, with the same embedded agent and the same network namespace, so that what else
+runs on the machine affects all variants alike. Result, exit status and log line of every call are checked.
 """
 
 import json
@@ -22,7 +22,7 @@ from typing import Any
 
 from pyroute2 import netns
 
-from tests.bench import report
+from tests.bench import promises, report
 from tests.bench.calls import (
     CALLGRIND,
     Sample,
@@ -53,7 +53,7 @@ Figures = dict[str, dict[str, dict[str, float]]]
 
 
 def main() -> None:
-    """Run the phases in order; exit status 1 when something to be reached is missed."""
+    """Run the phases in order; the exit status is 1 when a limit is exceeded."""
     if os.geteuid():
         sys.exit("make bench needs root: the Go plugin enters the pod's network namespace")
     peer = Path(os.environ.get("PEER") or ROOT / ".tools/bin/spiderpool-go")
@@ -61,15 +61,17 @@ def main() -> None:
         if not shutil.which(program):
             sys.exit(f"{program} is missing: a bench without it would be a shorter table")
     with (
-        # In memory: the agent waits for its disk at each change, and the disk is not what is compared.
+        # In memory, because the agent waits for its disk at each change, and disks are not compared here.
         tempfile.TemporaryDirectory(dir="/dev/shm", prefix="spiderpool-bench.") as folder,
         pod() as path,
         agent(Path(folder)) as socket_path,
     ):
         bench = Bench(Path(folder), socket_path, path, peer)
         bench.run()
+        progress("promises")
+        promised = promises.measure(Path(folder))
     facts = bench.facts()
-    reached = report.show(bench.figures, facts, bench.others_to_reach())
+    reached = report.show(bench.figures, facts, [*bench.others_to_reach(), *promised])
     machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
     figures = {"machine": machine, "peer": str(peer), "phases": bench.figures, "facts": facts}
     (ROOT / "dist/bench.json").write_text(json.dumps(figures, indent=1))
@@ -94,7 +96,7 @@ def agent(folder: Path) -> Iterator[str]:
     (folder / "pool.yaml").write_text(POOL)
     socket_path = str(folder / "agent.sock")
     options = ["--socket", socket_path, "--pool", str(folder / "pool.yaml"), "--state", str(folder / "state")]
-    # From a copy: what a running process has mapped cannot be evicted from the page cache, and it maps the same files.
+    # From a copy, because the page cache keeps files that a running process has mapped.
     shutil.copytree(TREE, folder / "agent-tree", symlinks=True)
     command = [str(folder / "agent-tree/spiderpool-ipam"), "agent", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -108,14 +110,14 @@ def agent(folder: Path) -> Iterator[str]:
 
 
 def progress(text: str) -> None:
-    """Say on a terminal what is being measured."""
+    """Show what is being measured, if stderr is a terminal."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\x1b[K{text}")
         sys.stderr.flush()
 
 
 class Bench:
-    """The variants, and what was measured of them."""
+    """The variants, and what was measured."""
 
     def __init__(self, folder: Path, socket_path: str, netns_path: str, peer: Path) -> None:
         self.netns = netns_path
@@ -135,7 +137,7 @@ class Bench:
         """Measure everything."""
         plugins = [self.ours, self.go, self.local]
         for variant in plugins:
-            # How a file came into the page cache (built, copied, unpacked) is some per cent of the time to map it.
+            # The time to map a file depends by some per cent on how it came into the page cache, so read it anew.
             variant.evict()
         self._one_by_one("VERSION", plugins, [("VERSION", lists_versions)])
         self._one_by_one("ADD", [*plugins, self.floor], [("ADD", has_address), ("DEL", is_silent)])
@@ -153,14 +155,14 @@ class Bench:
         self.figures["instructions of ADD"] = {report.OURS: {"count": self._instructions()}}
 
     def facts(self) -> list[str]:
-        """Return what is no distribution of times, a line each."""
+        """Return the figures that are not distributions of times, a line for each."""
         count = int(self.figures["instructions of ADD"][report.OURS]["count"])
         lines = [f"{phase}: " + ", ".join(_with_units(*item) for item in self.figures[phase].items())
                  for phase in ("peak RSS of ADD", "on disk")]  # fmt: skip
         return [*lines, f"instructions of ADD: {report.OURS} {count:,}"]
 
     def others_to_reach(self) -> list[tuple[str, float, float]]:
-        """Return what is no share of the Go plugin's: title, at most, measured."""
+        """Return the limits that are not shares of the Go plugin's: title, limit, measured value."""
         add = self.figures["ADD"]
         (tarball,) = (ROOT / "dist").glob("spiderpool-ipam-*.tar.gz")
         return [
@@ -200,7 +202,7 @@ class Bench:
         return sample
 
     def _ours_alone(self) -> None:
-        """CHECK and STATUS: the Go plugin's do nothing."""
+        """Measure CHECK and STATUS of our plugin alone, because the Go plugin's do nothing."""
         self.ours.write_stdin({**self.ours.document, "cniVersion": "1.1.0"})
         number = self._next()
         added = start(self.ours, environment("ADD", self.netns, number))
@@ -257,7 +259,7 @@ class Bench:
         self._keep("ADD, page cache cold", samples)
 
     def _peak_rss(self, variant: Variant) -> float:
-        """Return MB, by GNU time: a child of this process would count this process's own memory up to its exec."""
+        """Return MB, measured by GNU time: for a child of ours the kernel would count our own memory as well."""
         figures = []
         for _ in range(5):
             figures.append(int(self._add_under(["/usr/bin/time", "-f", "%M"], variant).split()[-1]))
@@ -270,7 +272,7 @@ class Bench:
         return counted_instructions(folder)
 
     def _hot_files(self) -> list[Path]:
-        """List the bundle's files that an ADD opens."""
+        """Return the files of the bundle that an ADD opens."""
         trace = self._add_under(["strace", "-f", "-e", "trace=openat,execve"], self.ours)
         opened = re.findall(r'(?:AT_FDCWD, |execve\()"([^"]+)".* = \d+$', trace, re.MULTILINE)
         files = {path.resolve() for path in map(Path, opened) if path.is_relative_to(TREE) and path.is_file()}

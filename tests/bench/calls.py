@@ -1,4 +1,4 @@
-"""One CNI call of one variant, measured. Side effects: runs the plugin, reads and cuts its output and log files."""
+"""Measures one CNI call of one variant. Side effects: runs the plugin, and writes its files."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class Variant:
         return sum(path.stat().st_size for path in self.files)
 
     def evict(self) -> None:
-        """Have the kernel forget what it holds of the files in memory."""
+        """Remove the files from the kernel's page cache."""
         for path in self.files:
             descriptor = os.open(path, os.O_RDONLY)
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -56,7 +56,7 @@ class Variant:
 
 
 class Started(NamedTuple):
-    """A call under way."""
+    """A call that is running."""
 
     variant: Variant
     pid: int
@@ -65,7 +65,7 @@ class Started(NamedTuple):
 
 
 def start(variant: Variant, environ: dict[str, str], output: str = "out") -> Started:
-    """Start a call, with as little work of our own as can be."""
+    """Start a call, with as little work of our own as possible."""
     path = variant.folder / output
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, str(variant.folder / "stdin"), os.O_RDONLY, 0),
@@ -78,13 +78,13 @@ def start(variant: Variant, environ: dict[str, str], output: str = "out") -> Sta
 
 
 def finish(call: Started, right: Callable[[Any], bool]) -> Sample:
-    """Wait for a call; SystemExit when status or output is not what it must be."""
+    """Wait for a call; raise SystemExit when status or output is wrong."""
     _, status, usage = os.wait4(call.pid, 0)
     return judge(call, status, Sample(time.perf_counter() - call.at, usage.ru_utime + usage.ru_stime), right)
 
 
 def judge(call: Started, status: int, sample: Sample, right: Callable[[Any], bool]) -> Sample:
-    """Return the sample of a call that did its work; SystemExit otherwise."""
+    """Return the sample; raise SystemExit when status or output is wrong."""
     text = call.output.read_text()
     try:
         printed = json.loads(text) if text else None
@@ -98,26 +98,26 @@ def judge(call: Started, status: int, sample: Sample, right: Callable[[Any], boo
 
 
 def has_address(printed: Any) -> bool:
-    """Say whether an ADD printed an address of the pool."""
+    """Tell whether an ADD printed an address of the pool."""
     return isinstance(printed, dict) and str(printed["ips"][0]["address"]).startswith("10.")
 
 
 def is_silent(printed: Any) -> bool:
-    """Say whether nothing was printed."""
+    """Tell whether nothing was printed."""
     return printed is None
 
 
 def lists_versions(printed: Any) -> bool:
-    """Say whether VERSION printed its list."""
+    """Tell whether VERSION printed its list."""
     return isinstance(printed, dict) and "1.0.0" in printed["supportedVersions"]
 
 
-# Counts the instructions of a program and of what it executes; the folder is to be added.
+# Counts the instructions of a program and of what it executes; the output file is still to be added.
 CALLGRIND = ["valgrind", "-q", "--tool=callgrind", "--trace-children=yes"]
 
 
 def counted_instructions(folder: Path) -> int:
-    """Return what callgrind counted, from its files in a folder."""
+    """Return the sum of the counts in a folder of callgrind's files."""
     totals = [re.search(r"^(?:summary|totals): (\d+)", file.read_text(), re.MULTILINE) for file in folder.iterdir()]
     counted = sum(int(total[1]) for total in totals if total)
     assert counted, "callgrind counted nothing"

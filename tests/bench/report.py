@@ -1,4 +1,4 @@
-"""The figures as tables, as JSON and as a chart. Side effect: writes the files it is told."""
+"""Shows the figures as tables and as a chart. Side effect: writes the chart."""
 
 import statistics
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from rich.table import Table
 
 OURS, PEER = "ours", "go"
 
-# What the project has to reach: title, phase, figure, at most (ratio to the Go plugin).
+# The limits: title, phase, figure, limit as a share of the Go plugin's.
 REACH = (
     ("ADD, wall", "ADD", "median_ms", 0.65),
     ("ADD, CPU", "ADD", "cpu_ms", 0.65),
@@ -23,7 +23,7 @@ REACH = (
 
 
 def summary(walls: list[float], cpus: list[float]) -> dict[str, float]:
-    """Return the figures of one phase of one variant, from seconds."""
+    """Return the figures of one variant in one phase; the times are given in seconds."""
     ranked = sorted(walls)
     return {
         "median_ms": 1000 * statistics.median(ranked),
@@ -35,12 +35,12 @@ def summary(walls: list[float], cpus: list[float]) -> dict[str, float]:
 
 
 def ratio(figures: dict[str, Any], phase: str, figure: str) -> float:
-    """Return ours as a share of the Go plugin's."""
+    """Return our figure as a share of the Go plugin's."""
     return float(figures[phase][OURS][figure] / figures[phase][PEER][figure])
 
 
 def show(figures: dict[str, Any], facts: Iterable[str], others: list[tuple[str, float, float]]) -> bool:
-    """Print tables, `others` being what else is to be reached (title, at most, measured); say whether all is."""
+    """Print the tables; return whether no limit is exceeded. `others` are more limits: title, limit, measured value."""
     console = Console(width=110)
     table = Table("", "variant", box=None, header_style="bold", pad_edge=False)
     for title in ("median ms", "p90", "p99", "CPU ms", "ratio wall", "ratio CPU"):
@@ -68,7 +68,7 @@ def show(figures: dict[str, Any], facts: Iterable[str], others: list[tuple[str, 
 
 
 def chart(figures: dict[str, Any], path: Path) -> None:
-    """Draw each ratio as a bar against the Go plugin's 1.00."""
+    """Draw each share as a bar; the Go plugin's is 1.00."""
     left, width, step = 250, 400, 30
     height = step * len(REACH) + 60
     lines = [

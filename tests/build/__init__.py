@@ -1,1 +1,1 @@
-"""The frozen tree."""
+"""Tests of what the recipes in build/ make: frozen tree, release, image, manifests."""

@@ -1,4 +1,4 @@
-"""What `kubectl apply -k` would send of build/kubernetes, rendered by kustomize."""
+"""The manifests of build/kubernetes as `kubectl apply -k` would send them, rendered by kustomize."""
 
 import subprocess
 from pathlib import PurePosixPath

@@ -1,4 +1,4 @@
-"""Loads a module of build/, which is no package. For the tests of it."""
+"""Loads a module of build/ for its tests, because build/ is not a package."""
 
 import importlib.util
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""References to a library's own symbols are bound: nothing is looked up, nothing else changes."""
+"""References to a library's own symbols are bound, so the loader does not look them up, and nothing else changes."""
 
 import re
 import shutil
@@ -44,7 +44,7 @@ def _sum(library: Path, preload: str = "") -> int:
 
 
 def _relocations(library: Path) -> list[str]:
-    """Return the types and what they name, of the data's relocations."""
+    """Return type and symbol of each relocation of data."""
     shown = subprocess.run(["readelf", "-rW", library], capture_output=True, text=True, check=True).stdout
     data = shown.partition(".rela.plt")[0]
     return re.findall(r"^[0-9a-f]+ +[0-9a-f]+ +(R_\w+ +[0-9a-f]+(?: [\w.@]+)?)", data, re.MULTILINE)
@@ -68,7 +68,7 @@ def test_only_what_others_define_is_looked_up(compiler: str, tmp_path: Path) -> 
     names = {row.split()[-1].partition("@")[0] for row in looked_up}
     assert {"shown", "array", "function"} <= {row.split()[-1].partition("@")[0] for row in before}
     assert "environ" in names and not names & {"shown", "array", "function", "to_shown", "to_function"}
-    # The relative ones come first: the loader does not look at their types.
+    # The loader takes the first ones for relative ones without looking at their types.
     relative = ["_RELATIVE" in row for row in after]
     assert relative == sorted(relative, reverse=True)
 

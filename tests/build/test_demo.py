@@ -9,20 +9,20 @@ from pathlib import Path
 from tests import requirements
 
 
-def processes() -> set[str]:
-    """Return the processes that run something of this checkout's release."""
-    command_lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+def processes(temporary: Path) -> set[str]:
+    """Return the processes that were started with this temporary folder; other tests run at the same time."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            command_lines.append(path.read_text(errors="replace"))
-    return {line for line in command_lines if str(requirements.TREE) in line}
+            if f"TMPDIR={temporary}\0".encode() in path.read_bytes():
+                found.add(path.parent.name)
+    return found
 
 
 def listing(temporary: Path) -> dict[str, set[str]]:
-    """Return our processes, network namespaces, temporary files and what lies at the default paths."""
-    folders = ("/var/run/netns", str(temporary), "/var/run/spidernet", "/var/log/spidernet", "/var/lib/spiderpool-ipam")
-    unpacked = {path.name for path in Path("/tmp").glob("*") if path.name.startswith(("spiderpool", "_MEI"))}
-    return {"processes": processes(), "unpacked": unpacked} | {
+    """Return the processes, the temporary files, and the files at the default paths, to which no test writes."""
+    folders = (str(temporary), "/var/run/spidernet", "/var/log/spidernet", "/var/lib/spiderpool-ipam")
+    return {"processes": processes(temporary)} | {
         folder: {path.name for path in Path(folder).glob("*")} for folder in folders
     }
 

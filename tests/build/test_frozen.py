@@ -1,4 +1,4 @@
-"""The frozen tree: what is in it and what the plugin opens."""
+"""The frozen tree: what it contains, and which files an ADD opens."""
 
 import hashlib
 import json
@@ -14,15 +14,15 @@ import pytest
 from cni.cni_versions import SUPPORTED
 from tests import requirements, vectors
 
-# What an ADD may open of the bundle.
+# The files of the bundle that an ADD may open.
 BUNDLE_MAY = re.compile(
     r"spiderpool|_internal/("
     r"spiderpool\.bin|ld-[\w-]+\.so\.\d|lib[\w.-]+\.so[.\d]*|pydantic_core/_pydantic_core\.[\w-]+\.so"
     r"|plugin/(encodings\.pyc|libpython[\d.]+\.so[.\d]*)"
-    # built in where the distribution compiles Python so, as Debian does
+    # absent where the distribution compiles these modules into Python, as Debian does
     r"|python3\.\d+/lib-dynload/_(socket|datetime)\.[\w-]+\.so)"
 )
-# And of the host: C's local time, for the log.
+# The files of the host that an ADD may open: C's local time, for the log.
 HOST_MAY = {"/etc/localtime"}
 
 
@@ -67,7 +67,7 @@ def test_an_add_opens_its_bundle_and_its_log_and_nothing_of_the_host(tmp_path: P
     assert [path for path in of_bundle if "_pydantic_core" in path]
     assert not [path for path in of_bundle if not BUNDLE_MAY.fullmatch(path)]
     of_host = {path for path in files if not path.startswith(str(plugin.parent))} - HOST_MAY
-    # The log is opened in its folder, which is gone by now.
+    # The plugin opens the log by its name, relative to the folder's descriptor.
     assert "log" in of_host
     assert [Path(path).parent for path in of_host - {"log"}] == [Path("/tmp")], of_host
 
@@ -82,7 +82,7 @@ def test_the_plugins_home_holds_one_module_and_the_librarys_name() -> None:
 @pytest.mark.parametrize("locale", ["C", "POSIX", "de_DE.ISO-8859-1", "C.UTF-8"])
 def test_text_is_utf8_whatever_the_locale(locale: str, tmp_path: Path) -> None:
     plugin = requirements.need_frozen("spiderpool")
-    # (CHECK, which leaves nothing on the machine.)
+    # CHECK leaves nothing on the machine.
     environ = {"CNI_COMMAND": "CHECK", "CNI_CONTAINERID": "c", "CNI_IFNAME": "e", "CNI_PATH": "/", "LC_ALL": locale}
     environ |= {"CNI_NETNS": "/n"}
     encoded = {key.encode(): value.encode() for key, value in {**environ, "CNI_ARGS": "K8S_POD_NAME=ä"}.items()}

@@ -1,4 +1,4 @@
-"""install.sh in the frozen tree, run for real on a node in a folder."""
+"""install.sh of the frozen tree, run on a folder that stands for a node."""
 
 import shutil
 import subprocess
@@ -14,7 +14,7 @@ from tests.requirements import ROOT
 UNIT = "etc/systemd/system/spiderpool-ipam-watch.service"
 SHELLS = (["dash"], ["busybox", "sh"], ["bash", "--posix"])
 SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "build").glob("*.sh"))
-# What the script itself needs, beside the shell. (`command -v` and `printf` are the shell's own.)
+# The programs that the script calls. (`command -v` and `printf` are the shell's own.)
 PROGRAMS = ("cat", "dirname", "find", "mkdir", "mv", "rm", "sed", "uname", "wc")
 
 
@@ -38,7 +38,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def programs(folder: Path, **instead: str) -> str:
-    """Make a folder for PATH that holds nothing but what the script needs, and what is given instead."""
+    """Make a folder for PATH with the programs that the script calls, some of them replaced by scripts."""
     folder.mkdir()
     for name in PROGRAMS:
         (folder / name).symlink_to(requirements.need_program(name))
@@ -134,7 +134,9 @@ def test_the_unit_runs_what_was_installed_and_can_be_removed(shell: list[str], n
     (node.root / "usr/cni 100%").mkdir(parents=True)
     done = run(node, "--wait-agent=0", "--systemd", "--cni-bin-dir", "/usr/cni 100%", shell=shell)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "systemctl enable --now spiderpool-ipam-watch.service" in done.stdout  # it does not run in a folder
+    assert (
+        "systemctl enable --now spiderpool-ipam-watch.service" in done.stdout
+    )  # it does not do that itself for a folder
     lines = (node.root / UNIT).read_text().splitlines()
     program = "/usr/cni 100%%/.spiderpool/current/spiderpool-ipam"
     assert f'ExecStart="{program}" watch "--cni-bin-dir=/usr/cni 100%%"' in lines

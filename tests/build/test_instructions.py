@@ -1,4 +1,4 @@
-"""How much work one ADD is, in instructions: unlike time, the same on a busy machine."""
+"""The instructions that one ADD executes, which unlike its time do not depend on how busy the machine is."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from tests import requirements, vectors
 from tests.bench.calls import CALLGRIND, counted_instructions
 
-# By the machine and the Python that was frozen. To record anew, take the figure that the test shows.
+# Instructions by machine and Python version. To record them anew, copy the figure that the test shows.
 RECORDED = json.loads((Path(__file__).parent / "instructions.json").read_text())
 TOLERANCE = 0.05
 

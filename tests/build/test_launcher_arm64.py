@@ -1,4 +1,4 @@
-"""The launcher on arm64, as far as another machine can show it: cross-compiled, run by qemu's user emulation."""
+"""The launcher for arm64, cross-compiled and run by qemu's user emulation."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""build/kubernetes: what the manifests say, judged by Kubernetes' schemas and by the program's own command line."""
+"""The manifests of build/kubernetes follow Kubernetes' schemas, and the program accepts the arguments in them."""
 
 import importlib
 import re
@@ -10,10 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
-import kubernetes_validate
 import pytest
 import yaml
-from kubernetes_validate.utils import all_versions
 
 from cni.cli.__main__ import COMMANDS
 from cni.defaults import AGENT_SOCKET, RESULT_CACHE_FOLDER, STATE_FOLDER
@@ -21,8 +19,7 @@ from tests import requirements
 from tests.build import manifests
 from tests.requirements import ROOT
 
-VERSIONS = all_versions()
-# What install, watch and uninstall reach on a node of the default platform, and whether they write there.
+# The paths that install, watch and uninstall use on a usual node, and whether they write to them.
 REACHED = {
     "/opt/cni/bin": True,
     "/etc/cni/net.d": True,
@@ -37,21 +34,26 @@ def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", manifests.NAMES)
+@pytest.mark.slow
 def test_they_follow_the_schemas_of_every_kubernetes_version(name: str, show: Callable[[str], None]) -> None:
+    schemas = requirements.need_package("kubernetes_validate")
+    versions = schemas.utils.all_versions()
     documents = manifests.render(name)
     assert {document["kind"] for document in documents} == {"ServiceAccount", "DaemonSet"}
-    for version in VERSIONS:
+    for version in versions:
         for document in documents:
-            kubernetes_validate.validate(document, version, strict=True)
-    show(f"build/kubernetes/{name}: valid for Kubernetes {VERSIONS[0]} to {VERSIONS[-1]}")
+            schemas.validate(document, version, strict=True)
+    show(f"build/kubernetes/{name}: valid for Kubernetes {versions[0]} to {versions[-1]}")
 
 
 @pytest.mark.parametrize("fault", [{"hostNetwrok": True}, {"hostNetwork": "yes"}, {"containers": [{"image": "x"}]}])
+@pytest.mark.slow
 def test_the_schemas_do_find_faults(fault: dict[str, Any]) -> None:
+    schemas = requirements.need_package("kubernetes_validate")
     document = manifests.daemon_set("install")
     document["spec"]["template"]["spec"].update(fault)
-    with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate(document, VERSIONS[-1], strict=True)
+    with pytest.raises(schemas.ValidationError):
+        schemas.validate(document, schemas.utils.all_versions()[-1], strict=True)
 
 
 @pytest.mark.parametrize("name", manifests.NAMES)
@@ -64,7 +66,8 @@ def test_the_program_takes_the_arguments(name: str) -> None:
             assert program == "/spiderpool-ipam/spiderpool-ipam"  # the Dockerfile's ENTRYPOINT
             lines.append(arguments)
     for command, *arguments in lines:
-        given = [argument for argument in arguments if argument != "--host-root=/host"]  # which is not there here
+        # This machine has no /host.
+        given = [argument for argument in arguments if argument != "--host-root=/host"]
         found: click.Command = getattr(importlib.import_module(COMMANDS[command][0]), command)
         found.make_context(command, given)
 

@@ -1,4 +1,4 @@
-"""The packed modules: what is left out of their code, and what is not."""
+"""The packed modules: what is left out of their code, and what stays."""
 
 import dis
 import importlib

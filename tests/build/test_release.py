@@ -1,4 +1,4 @@
-"""The release: the same bytes from any folder, no trace of the folder in them, and no larger than promised."""
+"""The release has the same bytes in whichever folder it is built, does not name that folder, and is small enough."""
 
 import os
 import shutil
@@ -6,6 +6,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+import pytest
 from PyInstaller.archive.readers import CArchiveReader
 
 from tests import requirements
@@ -21,7 +22,7 @@ def tarball_in(dist: Path) -> Path:
 
 
 def copy_sources(target: Path) -> None:
-    """Copy what a build reads. The copy's .venv is a link to ours: freeze.sh only reads it (`make` might renew it)."""
+    """Copy what a build reads. The copy's .venv is a link, so run freeze.sh, which only reads it, and not `make`."""
     for name in BUILT_FROM:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, target / name, copy_function=shutil.copyfile)
@@ -30,6 +31,7 @@ def copy_sources(target: Path) -> None:
     (target / ".venv").symlink_to(ROOT / ".venv")
 
 
+@pytest.mark.slow
 def test_another_build_elsewhere_gives_the_same_tarball(tmp_path: Path) -> None:
     first = tarball_in(requirements.need_frozen("spiderpool").parents[1])
     with tarfile.open(first) as archive:

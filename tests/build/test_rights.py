@@ -1,4 +1,4 @@
-"""The rights that manifests and unit give are enough on a node whose files are others', and none is too much."""
+"""The capabilities in manifests and unit suffice where the node's files belong to other users, and all are needed."""
 
 import os
 import re
@@ -16,7 +16,7 @@ NEEDED = ("CHOWN", "DAC_OVERRIDE", "FOWNER")
 
 @pytest.fixture
 def node_of_others(node: Node) -> Node:
-    """Give the node's folders to users of their own, as some installers of clusters do."""
+    """Give the node's files to several users, as some installers of clusters do."""
     requirements.need_root()
     node.plugin.write_text("another's")
     for path, user in ((node.bin, 1000), (node.conf, 1000), (node.conflist, 1001), (node.plugin, 1002)):

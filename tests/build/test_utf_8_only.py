@@ -1,4 +1,4 @@
-"""The plugin's own `encodings`: as the standard library's for UTF-8, nothing for anything else."""
+"""The plugin's own `encodings` does for UTF-8 what the standard library's does, and knows no other codec."""
 
 import io
 import subprocess
@@ -14,7 +14,7 @@ from tests.build import recipes
 from tests.requirements import ROOT
 
 utf_8_only = recipes.load("utf_8_only")
-sys.modules["io"] = io  # it is for an interpreter of its own that this one has put something there
+sys.modules["io"] = io  # the module has replaced it, which is meant for an interpreter of its own
 
 PIECES = st.lists(st.binary(max_size=4) | st.text(max_size=3).map(lambda text: text.encode()[:-1]), max_size=6)
 

@@ -126,10 +126,11 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 def test_all_three_agree_on_generated_documents(show: Callable[[str], None]) -> None:
     legal = {True: 0, False: 0}
 
-    @settings(max_examples=3000, deadline=None)
+    @settings(max_examples=3000)
     @given(mostly(DOCUMENTS), st.booleans())
     def agree(document: Any, ascii_only: bool) -> None:
         found = verdicts(json.dumps(document, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))

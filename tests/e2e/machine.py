@@ -9,13 +9,14 @@ import json
 import os
 import signal
 import subprocess
-import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
+from tests.waiting import wait_for
+
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-# The first process of the machine. Said before /proc is its own: the number that it has outside. It reaps orphans.
+# The first process of the machine, which reaps orphans. Before it mounts its own /proc, it reads the PID that it has
+# outside, and prints it.
 _INIT = """
 set -euo pipefail
 read -r pid _ </proc/self/stat
@@ -32,7 +33,7 @@ wait
 
 
 class Machine:
-    """Namespaces, and what runs in them."""
+    """Namespaces, and the processes in them."""
 
     def __init__(self, folder: Path) -> None:
         self.run_folder, self.var_lib = folder / "run", folder / "lib"
@@ -49,7 +50,7 @@ class Machine:
         self._init = int(line)
 
     def command(self, *command: str | Path) -> list[str | Path]:
-        """Return the command that runs a command in here."""
+        """Return the command line that runs a command in the machine."""
         return ["nsenter", f"--target={self._init}", "--net", "--mount", "--pid", "--ipc", *command]
 
     def run(self, *command: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -65,11 +66,11 @@ class Machine:
             )
 
     def processes(self, *names: str) -> list[int]:
-        """Return the processes in here that are one of these programs, by the numbers that they have outside."""
+        """Return the PIDs, as seen from outside, of the processes in the machine that run one of these programs."""
         ours = Path(f"/proc/{self._init}/ns/pid").readlink()
         found = []
         for path in Path("/proc").glob("[0-9]*"):
-            # One that has just ended is none. Our plugin's name is its loader's fourth argument.
+            # A process may end meanwhile. The name of our plugin is the fourth argument of its loader.
             with contextlib.suppress(OSError):
                 words = (path / "cmdline").read_text().split("\0")[:5]
                 if set(names) & {Path(word).name for word in words} and (path / "ns/pid").readlink() == ours:
@@ -83,7 +84,7 @@ class Machine:
         wait_for(lambda: not self.processes(name), f"the end of {name}")
 
     def links(self) -> set[str]:
-        """Return the names of the links, the loopback's left out."""
+        """Return the names of the links but the loopback."""
         return {link["ifname"] for link in json.loads(self.run("ip", "-json", "link").stdout)} - {"lo"}
 
     def namespaces(self) -> list[str]:
@@ -91,7 +92,7 @@ class Machine:
         return sorted(path.name for path in self.run_folder.glob("netns/*"))
 
     def close(self) -> None:
-        """End every process in here; with the last one its mounts and its links go, too."""
+        """End every process in the machine; the kernel then removes its mounts and links."""
         self._holder.kill()
         self._holder.wait()
         if self._holder.stdout:
@@ -101,18 +102,10 @@ class Machine:
     def _remove_cgroups(self) -> bool:
         for folder in self._cgroups():
             for below in sorted([*folder.rglob("*/"), folder], reverse=True):
-                with contextlib.suppress(OSError):  # what has just ended is still in it
+                with contextlib.suppress(OSError):  # a process that has just ended is still in it
                     below.rmdir()
         return not self._cgroups()
 
     def _cgroups(self) -> list[Path]:
         root = Path("/sys/fs/cgroup")
         return [path for path in [root / self.cgroup, *root.glob(f"*/{self.cgroup}")] if path.is_dir()]
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
-    """Wait until something holds."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, f"waited {seconds} s for {what}"
-        time.sleep(0.02)

@@ -8,8 +8,9 @@ from pathlib import Path
 from tests import requirements
 from tests.e2e.machine import Machine
 
-# No limits of its own: the machine's may be lower. Without systemd there is no journal, which the logs default to.
-# ipcns: a container's own /dev/shm is a mount that podman 4.3 forgets when it is killed, and then fails to remove.
+# default_ulimits: podman's own limits may be higher than this machine allows.
+# log_driver: the default is systemd's journal, which a machine without systemd does not have.
+# ipcns: podman 4.3, when it is killed, forgets the mount of a container's own /dev/shm and then fails to remove it.
 _CONTAINERS = """
 [containers]
 default_ulimits = []
@@ -35,9 +36,9 @@ runroot = "/run/containers/storage"
 
 
 class Podman:
-    """One configuration, and podman run with it. There is no daemon."""
+    """podman with a configuration of its own. It has no daemon."""
 
-    # `rm` calls no DEL: `stop` has. Nor is there one for an ADD that podman was killed over.
+    # `rm` calls no DEL, because `stop` did; and no DEL follows an ADD during which podman was killed.
     calls_del_again = False
     adds_at_once = 1
 
@@ -82,19 +83,19 @@ class Podman:
         return self._failure("rm", "--force", "--time=0", pod)
 
     def kill(self) -> None:
-        """Kill every podman by SIGKILL; what it has started goes on."""
+        """Kill every podman by SIGKILL; what it has started keeps running."""
         self._machine.kill("podman")
         for process in self._begun:
             process.wait()
 
     def start(self) -> None:
-        """There is no daemon to be started again."""
+        """Do nothing: podman has no daemon that could be started again."""
 
     def clean_up(self) -> None:
-        """Remove what it knows, and what it does not.
+        """Remove the containers that podman knows, and the namespaces that it has forgotten.
 
-        podman 4.3 forgets the network of a container that it was killed over: it neither calls DEL nor removes the
-        namespace. The namespace is an administrator's to delete; the address is left to GC.
+        When podman 4.3 is killed while it starts a container, it forgets the container's network: it neither calls DEL
+        nor removes the namespace. An administrator has to delete the namespace; GC releases the address.
         """
         self._do("rm", "--all", "--force", "--time=0")
         for name in self._machine.namespaces():
@@ -102,7 +103,7 @@ class Podman:
             assert done.returncode == 0, done.stderr
 
     def close(self) -> None:
-        """There is no daemon to be stopped."""
+        """Do nothing: podman has no daemon that could be stopped."""
 
     def _do(self, *options: str | Path) -> str:
         done = self._podman(*options)

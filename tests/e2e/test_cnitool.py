@@ -1,4 +1,4 @@
-"""cnitool and the reference plugins delegate to the frozen plugin, against the embedded agent."""
+"""cnitool runs the reference plugins, which delegate to the frozen plugin, which asks the embedded agent."""
 
 import json
 import shutil
@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from tests import requirements
-from tests.e2e.conftest import Agent, Node, addresses, links
+from tests.e2e.frozen_agent import Agent
+from tests.e2e.node import Node, addresses, links
 
 RESULTS = Path("/var/lib/cni/results")
 
 
 class Cnitool:
-    """One conflist, and cnitool run with it in the node."""
+    """One conflist, and cnitool, which runs in the node with it."""
 
     def __init__(self, node: Node, agent: Agent, folder: Path, version: str, plugins: list[dict[str, Any]]) -> None:
         cnitool, plugin = requirements.need_tool("cnitool"), requirements.need_frozen("spiderpool")
@@ -101,7 +102,7 @@ def test_gc_through_attach_keeps_what_it_is_told_and_check_then_misses_the_rest(
     attach = requirements.need_frozen("spiderpool-ipam")
     options: list[str | Path] = ["--conf", cnitool.conf, "--cni-path", cnitool.cni_path]
     keep = ["--keep", f"{held['containerIDs'][0]}/eth0"]
-    # At 1.0.0 there is no GC: the plugin says so, and nothing is freed.
+    # CNI 1.0.0 has no GC: the plugin says so and releases nothing.
     done = node.run(attach, "attach", "gc", *keep, *options)
     assert (done.returncode, len(agent.held())) == (1, 2)
     assert "code 1" in done.stderr

@@ -1,4 +1,4 @@
-"""The frozen plugin, run all the time while the version in force is switched and the agent's postStart interferes."""
+"""The frozen plugin runs all the time while its versions are switched, and while the agent's postStart replaces it."""
 
 import json
 import shutil
@@ -16,16 +16,17 @@ from cni.installer.bundle import plugin_links as bundle
 from cni.installer.drift import CONFLICT_DRIFTS
 from tests import requirements
 from tests.installer.sample_node import Node
-from tests.installer.test_watch import Watch, until
+from tests.installer.test_watch import Watch
+from tests.waiting import wait_for
 
 RUNS = 300
 AT_A_TIME = 16
-# What the chart of spiderpool-agent runs at each start of the agent (FACTS: v0.4 to HEAD), in the folder of plugins.
+# What the chart of spiderpool-agent, from v0.4 on, runs in the folder of plugins at each start of the agent.
 POST_START = "mv spiderpool spiderpool.old; cp {go_plugin} spiderpool; rm spiderpool.old"
 
 
 def outcome(plugin: Path) -> str:
-    """Run VERSION; say whose plugin answered, or how it failed."""
+    """Run VERSION; return whose plugin answered, or how it failed."""
     try:
         done = subprocess.run(
             [plugin], env={"CNI_COMMAND": "VERSION"}, stdin=subprocess.DEVNULL, capture_output=True, timeout=30
@@ -93,14 +94,14 @@ def test_no_run_of_ours_fails_while_the_agents_post_start_fights_with_watch(
     with ThreadPoolExecutor(AT_A_TIME) as threads:
         futures: list[Future[tuple[Path, str, float, float]]] = []
         while not futures or not all(future.done() for future in futures):
-            watch = Watch(node)  # one of its own for each few: it fights nobody for long
-            until(watch.ready.exists, 10)
+            watch = Watch(node)  # a new one each time: after five changes it would slow down
+            wait_for(watch.ready.exists, "watch")
             time.sleep(0.7)
             futures = futures or [threads.submit(timed, plugin) for plugin in [node.plugin, in_force] * RUNS]
             started = time.monotonic()
             for _ in range(CONFLICT_DRIFTS):
                 post_start(node.bin, go_plugin)
-                took.append(until(lambda: bundle.current_bundle(node.bin) is not None, 1.0))
+                took.append(wait_for(lambda: bundle.current_bundle(node.bin) is not None, "our name", 1))
             fights.append((started, time.monotonic()))
             watch.stop()
         runs = [future.result() for future in futures]
@@ -113,7 +114,7 @@ def test_no_run_of_ours_fails_while_the_agents_post_start_fights_with_watch(
     )
     assert Counter(found for _, found, _, _ in strict) == {"ours": RUNS}
     assert meanwhile > RUNS / 10
-    # While the name is another's, what it leads to is the other's to answer for.
+    # While the name belongs to the other plugin, its failures are not ours.
     others = {
         "the Go plugin's",
         "not run: No such file or directory",

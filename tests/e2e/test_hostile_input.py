@@ -1,10 +1,6 @@
-"""What anybody may hand to the frozen plugin: an error object with the right code, soon and in little memory.
-
-Time is the median of several runs: the machine of the tests may be busy. Memory is the peak that the kernel counted.
-"""
+"""Hostile input to the frozen plugin: it prints an error object with the right code, soon and in little memory."""
 
 import json
-import statistics
 import subprocess
 import time
 from collections.abc import Callable
@@ -13,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests import requirements
+from tests.waiting import SLACK
 
 WITHIN = 0.1  # seconds
-MEMORY = 64 * 1024  # KiB
-RUNS = 5
+MEMORY = 64 * 1024  # KiB, the peak that the kernel counted
 MEGABYTE = 2**20
 CONF = b'{"cniVersion":"1.0.0","name":"n","type":"calico","ipam":{"type":"spiderpool","log_file_path":"/dev/null"'
 POD = b"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0"
@@ -30,7 +26,7 @@ def deep(depth: int) -> bytes:
     return b"[" * depth + b"]" * depth
 
 
-# name -> (stdin, environment beside the usual one, the code)
+# name -> (stdin, variables in addition to the usual ones, expected code)
 CASES: dict[str, tuple[bytes, dict[bytes, bytes], int]] = {
     "stdin of 17 MiB": (b" " * 17 * MEGABYTE, {}, 5),
     "stdin of 17 MiB of JSON": (conf(b',"x":"' + b"x" * 17 * MEGABYTE + b'"'), {}, 5),
@@ -77,16 +73,13 @@ def test_it_is_an_error_object_soon_and_in_little_memory(
     name: str, tmp_path: Path, show: Callable[[str], None]
 ) -> None:
     stdin, environ, code = CASES[name]
-    runs = [call(stdin, environ, tmp_path) for _ in range(RUNS)]
-    for status, stdout, _, _ in runs:
-        error = json.loads(stdout)
-        assert (status, error["code"]) == (1, code), error
-        assert len(stdout) < 1000
-        assert "\n" not in error["msg"]
-    seconds = statistics.median(run[2] for run in runs)
-    memory = max(run[3] for run in runs)
+    status, stdout, seconds, memory = call(stdin, environ, tmp_path)
+    error = json.loads(stdout)
+    assert (status, error["code"]) == (1, code), error
+    assert len(stdout) < 1000
+    assert "\n" not in error["msg"]
     show(f"{name}: code {code}, {seconds * 1000:.0f} ms, {memory / 1024:.0f} MiB")
-    assert seconds < WITHIN
+    assert seconds < WITHIN + SLACK
     assert memory < MEMORY
 
 

@@ -1,4 +1,4 @@
-"""podman and containerd run pods with the frozen plugin's addresses; the agent is killed under them, then they are."""
+"""podman and containerd run pods with the frozen plugin; first the agent is killed meanwhile, then the runtime."""
 
 import json
 import time
@@ -10,17 +10,20 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import POOLS, Agent, running_agent
 from tests.e2e.containerd import Containerd
-from tests.e2e.machine import Machine, wait_for
+from tests.e2e.frozen_agent import POOLS, Agent, running_agent
+from tests.e2e.machine import Machine
 from tests.e2e.podman import Podman
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 Runtime = Podman | Containerd
 NETWORK = "e2e"
 PODS = [f"pod-{number}" for number in range(30)]
 AT_ONCE = 10
 PLUGIN = "spiderpool.bin"
-# ptp waits 1.8 s until an IPv6 address is known to be free, and podman makes one pod's network at a time.
+# ptp waits 1.8 s for the kernel to check that an IPv6 address is unique, and podman makes one network at a time.
 FAMILIES: dict[type[Runtime], list[str]] = {Podman: ["ipv4"], Containerd: ["ipv4", "ipv6"]}
 
 
@@ -64,8 +67,8 @@ def pending(machine: Machine) -> list[str]:
 
 
 def require_nothing_left(machine: Machine, agent: Agent) -> str:
-    """Fail for whatever there still is of pods; return the counts, for the figures."""
-    wait_for(lambda: not machine.links(), "the links' end")  # a moment after their namespaces'
+    """Fail if anything of a pod is left; return the counts, for the figures."""
+    wait_for(lambda: not machine.links(), "the links' end")  # which comes a moment after the end of their namespaces
     left: dict[str, Collection[Any]] = {
         "held": agent.held(),
         "pending": pending(machine),
@@ -77,9 +80,9 @@ def require_nothing_left(machine: Machine, agent: Agent) -> str:
 
 
 def collect_garbage(machine: Machine, conflist: Path, cni_bin: Path, keep: list[str]) -> None:
-    """Run GC, which replays pending releases and then frees what is not of the containers in `keep`.
+    """Run GC, which replays pending releases and then releases what the containers in `keep` do not hold.
 
-    By hand: containerd 1.6 and podman 4.3 never call it, their CNI is older than 1.1.0.
+    The test does it, because containerd 1.6 and podman 4.3 have a CNI older than 1.1.0 and never call GC.
     """
     gc_conflist = conflist.parent.with_name("gc.conflist")
     gc_conflist.write_text(conflist.read_text().replace('"1.0.0"', '"1.1.0"'))
@@ -109,7 +112,7 @@ def test_thirty_pods_come_and_go_and_the_agent_is_killed_in_between(
     assert all(is_of_a_pool(address) for address in addresses)
     require_answers(machine, addresses)
 
-    # podman calls one DEL at a time, and without an agent each tries for 2 s.
+    # podman calls one DEL at a time, and each tries for 2 s to reach the agent.
     owed, others = (pods, []) if runtime.calls_del_again else (pods[:AT_ONCE], pods[AT_ONCE:])
     agent.kill()
     assert [failure for failure in at_once(runtime.stop_pod, owed) if failure] == []
@@ -120,7 +123,7 @@ def test_thirty_pods_come_and_go_and_the_agent_is_killed_in_between(
     assert [failure for failure in at_once(runtime.remove_pod, owed) if failure] == []
     by_second_del = len(PODS) - len(agent.held())
     assert by_second_del == (len(owed) if runtime.calls_del_again else 0)
-    collect_garbage(machine, conflist, cni_bin, pods)  # all are kept: what is freed is so by replay
+    collect_garbage(machine, conflist, cni_bin, pods)  # keeps all, so only the replay releases
     assert (len(agent.held()), pending(machine)) == (len(others), [])
     assert [failure for failure in at_once(runtime.stop_pod, others) if failure] == []
     assert [failure for failure in at_once(runtime.remove_pod, others) if failure] == []
@@ -150,7 +153,7 @@ def test_a_runtime_killed_during_adds_is_started_again_and_nothing_is_left(
         wait_for(lambda: len(machine.processes(PLUGIN)) == len(names), "the ADDs")
         runtime.kill()
         assert len(machine.processes(PLUGIN)) == len(names)
-    # What it had started goes on without it.
+    # The plugins that it had started finish without it.
     wait_for(lambda: not machine.processes("ptp", PLUGIN), "the end of the plugins")
     assert len(agent.held()) == len(names)
 

@@ -1,7 +1,7 @@
-"""Canaries in every field of a Calico configuration, through the frozen plugin: none comes out anywhere.
+"""The frozen plugin reads a Calico configuration with a canary in every field, and reveals none of them.
 
-stdin holds credentials (FACTS of Calico: k8s_auth_token, k8s_client_key, etcd_*), and what a call leaves behind is read
-by more people than may read the conflist: log, pod event, pending releases, process list.
+stdin holds credentials (k8s_auth_token, k8s_client_key, etcd_*). Log, pod events, pending releases and process list can
+be read by more people than the conflist.
 """
 
 import contextlib
@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from tests import requirements
-from tests.e2e.conftest import Agent, Node
+from tests.e2e.frozen_agent import Agent
+from tests.e2e.node import Node
 
-# What Calico's plugin knows (projectcalico/calico cni-plugin/pkg/types), and what a conflist may hold beside it.
+# The fields of Calico's plugin (projectcalico/calico cni-plugin/pkg/types), and others that a conflist may have.
 FIELDS: dict[str, Any] = {
     "type": None, "mode": "", "vxlan_mtu": 1, "mtu": 0, "num_queues": 1, "nodename": "", "nodename_file": "",
     "datastore_type": "", "log_level": "", "log_file_path": "", "etcd_endpoints": "", "etcd_discovery_srv": "",
@@ -38,7 +39,7 @@ POD = "IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0;K8S_POD_UID=
 
 
 def fill(value: Any, canaries: Iterator[str]) -> Any:
-    """Put a canary in the place of each text, and as a key beside it."""
+    """Replace each text by a canary, and add a key that is one."""
     if isinstance(value, dict):
         return {**{key: fill(inner, canaries) for key, inner in value.items()}, next(canaries): next(canaries)}
     if isinstance(value, list):
@@ -47,7 +48,7 @@ def fill(value: Any, canaries: Iterator[str]) -> Any:
 
 
 class Caller:
-    """Calls the plugin and keeps all that came out."""
+    """Calls the plugin, and collects what it printed and what the process list showed."""
 
     def __init__(self, folder: Path, socket: Path) -> None:
         self.made: list[str] = []
@@ -55,7 +56,7 @@ class Caller:
         self.lib.mkdir()
         self.came_out = b""
         self.codes: set[int] = set()
-        self.listed = 0  # how often the process list was taken while the plugin knew all
+        self.listed = 0  # how often the plugin was in the process list
         ours = {"type": "spiderpool", "log_file_path": str(self.log)}
         document = fill(FIELDS, self._canaries())
         self.document = {**document, "cniVersion": "1.0.0", "name": "k8s-pod-network", "type": "calico",
@@ -70,7 +71,7 @@ class Caller:
         return next(self._canaries())
 
     def call(self, command: str, stdin: bytes | None = None, args: str = POD, ipam: Any = None) -> int:
-        """Run the plugin with a state folder of the test's own; return the code of the error, 0 for none."""
+        """Run the plugin with a /var/lib of the test's own; return the code of its error, 0 for none."""
         document = {**self.document, "ipam": {**self.document["ipam"], **(ipam or {})}}
         environ = {"CNI_COMMAND": command, "CNI_CONTAINERID": "c-1", "CNI_IFNAME": "eth0", "CNI_ARGS": args,
                    "CNI_NETNS": "/var/run/netns/x", "CNI_PATH": "/opt/cni/bin", "PATH": os.environ["PATH"]}  # fmt: skip
@@ -101,6 +102,7 @@ def caller(tmp_path: Path, node: Node, agent: Agent) -> Caller:
     return Caller(tmp_path, agent.socket)
 
 
+@pytest.mark.slow
 def test_no_canary_ever_comes_out(caller: Caller, agent: Agent, tmp_path: Path, show: Callable[[str], None]) -> None:
     assert caller.call("ADD") == 0
     assert caller.call("CHECK") == 7  # prevResult is missing

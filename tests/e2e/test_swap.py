@@ -1,20 +1,23 @@
-"""install and uninstall under the real containerd while it runs: its next sandbox follows."""
+"""install and uninstall while the real containerd runs: its next sandbox uses the new configuration."""
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import requirements
-from tests.e2e.conftest import Agent, add_debians_plugins
+from tests.e2e.conftest import add_debians_plugins
 from tests.e2e.containerd import Containerd
-from tests.e2e.machine import Machine, wait_for
+from tests.e2e.frozen_agent import Agent
+from tests.e2e.machine import Machine
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 SOURCE = "10-calico.conflist"
-# host-local stands for calico-ipam, and so ptp for calico: Calico's own plugins need a cluster.
+# Calico's own plugins need a cluster, so ptp stands for calico and host-local for calico-ipam.
 BEFORE = {
     "name": "k8s-pod-network",
     "cniVersion": "1.0.0",
@@ -26,7 +29,7 @@ PLUGIN_STAYS = 3
 
 
 class Node:
-    """The node's folders, and `spiderpool-ipam` run on them."""
+    """The folders of a node, and `spiderpool-ipam`, which is run on them."""
 
     def __init__(self, machine: Machine, folder: Path) -> None:
         self._machine = machine
@@ -37,7 +40,7 @@ class Node:
         (self.conf / SOURCE).write_text(json.dumps(BEFORE))
 
     def run(self, command: str, *options: str, status: int = 0) -> None:
-        """Run install or uninstall, which ends with this exit status."""
+        """Run install or uninstall, and require this exit status."""
         program = requirements.need_frozen("spiderpool-ipam")
         where = [f"--cni-bin-dir={self.bin}", f"--cni-conf-dir={self.conf}"]
         done = self._machine.run(program, command, *where, *options)
@@ -59,10 +62,8 @@ def containerd(machine: Machine, node: Node, tmp_path: Path) -> Iterator[Contain
 
 
 def seconds_until_loaded(containerd: Containerd, ipam_type: str) -> float:
-    """Wait until containerd has what was just changed in its conf folder."""
-    started = time.monotonic()
-    wait_for(lambda: containerd.ipam_type() == ipam_type, f"containerd to load {ipam_type}", 5)
-    return time.monotonic() - started
+    """Wait until containerd has loaded what was changed in its folder of conflists; return how long it took."""
+    return wait_for(lambda: containerd.ipam_type() == ipam_type, f"containerd to load {ipam_type}", 5)
 
 
 @pytest.mark.parametrize(
@@ -90,18 +91,18 @@ def test_the_next_sandbox_follows_install_and_uninstall_without_a_restart(
     assert ((node.conf / SOURCE).read_bytes() == before) == bool(as_name)
     new = containerd.run_pod("new")
     assert containerd.addresses(new) == {"10.244.100.10", "fd00:244::a"}
-    # Its DEL arrives at a plugin that never gave it an address.
+    # The DEL of the old pod goes to spiderpool, which never gave it an address.
     require_removed(containerd, old)
     served = containerd.run_pod("served")
     require_removed(containerd, served)
     assert [one["containerIDs"] for one in agent.held()] == [[new]]
 
-    node.run("uninstall", status=PLUGIN_STAYS)  # for the pod that was started with it
+    node.run("uninstall", status=PLUGIN_STAYS)  # because a pod that was started with it still runs
     back = seconds_until_loaded(containerd, "host-local")
     assert (node.conf / SOURCE).read_bytes() == before
     last = containerd.run_pod("last")
     assert containerd.addresses(last) == {"10.99.0.3"}
-    # And the other way round: containerd deletes with the conflist of now, so the agent's address stays until its GC.
+    # The reverse: containerd calls DEL with the present conflist, so the agent keeps the address until GC.
     require_removed(containerd, new)
     require_removed(containerd, last)
     assert [one["containerIDs"] for one in agent.held()] == [[new]]

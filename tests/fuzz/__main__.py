@@ -1,10 +1,10 @@
-"""`make fuzz`: N inputs of any kind into every place where bytes come in, guided by coverage.
+"""`make fuzz`: tries N inputs of any kind wherever bytes come in, guided by coverage.
 
     python -m tests.fuzz [--runs N] [TARGET …]
 
-Each target runs in a process of its own, in a chroot (a network configuration names files to write), with atheris
-(libFuzzer): the vectors and the published examples are its seeds, one second is a hang, an exception that a target does
-not expect is a find. The input of a find is kept in dist/fuzz/ and belongs into spec/vectors or a test.
+Each target runs in a process of its own, under atheris (libFuzzer), and in a chroot, because a network configuration
+names files to write. The vectors are the seeds. A find is an input that raises an exception which the target does not
+expect, or that takes a second. It is kept in dist/fuzz/ and should become a vector or a test.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tests import requirements, vectors
 
 FINDS = requirements.ROOT / "dist/fuzz"
 NAMES = ("stdin", "cni_args", "agent", "conflist", "pools")
-COMMANDS = ("ADD", "DEL", "CHECK", "STATUS", "GC", "VERSION")  # the first byte of some inputs is an index
+COMMANDS = ("ADD", "DEL", "CHECK", "STATUS", "GC", "VERSION")  # the first byte of some inputs is an index into this
 SOCKET = "/agent.sock"
 HANG = 1  # seconds
 MEMORY = 2048  # MB
@@ -42,7 +42,7 @@ spec:
 """
 
 
-# Whole words for the mutations; netconf's keys come on top.
+# Words that the fuzzer inserts, in addition to the keys of the network configuration.
 WORDS = r"""
 cniVersion name type ipam prevResult plugins args cni ips runtimeConfig routes dns interfaces address gateway nic
 version ifName dst gw vlan null true 1e999 -0 enableGatewayDetection calico 1.1.0 0.2.0 10.244.100.10/16
@@ -67,7 +67,7 @@ def dictionary() -> str:
 
 
 def seeds(target: str) -> Iterator[bytes]:
-    """Yield inputs to begin with; the first byte is the targets' own."""
+    """Yield the inputs to begin with; their first byte chooses a command or a variable."""
     for vector in vectors.load():
         stdin = vector.stdin.replace(b"@SOCKET@", SOCKET.encode()).replace(b"@LOG@", b"/log")
         if target == "stdin":
@@ -85,13 +85,13 @@ def seeds(target: str) -> Iterator[bytes]:
 
 
 def response(recorded: dict[str, Any]) -> bytes:
-    """Write a recorded answer as an agent sends it."""
+    """Return a recorded answer in the form in which an agent sends it."""
     body = json.dumps(recorded.get("body")).encode()
     return b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (recorded.get("status", 200), len(body), body)
 
 
 def run(target: str, runs: int, seed: int, broken: str) -> bool:
-    """Fuzz one target; say what came of it, and whether nothing was found."""
+    """Fuzz one target and print a summary; return whether nothing was found."""
     with tempfile.TemporaryDirectory() as root:
         corpus = Path(root) / "corpus"
         corpus.mkdir()
@@ -115,7 +115,7 @@ def run(target: str, runs: int, seed: int, broken: str) -> bool:
 
 
 def keep(target: str, root: Path, output: str) -> None:
-    """Keep the input that was found, and what was said about it."""
+    """Keep the input of a find, and print what the fuzzer said about it."""
     FINDS.mkdir(parents=True, exist_ok=True)
     for path in root.glob("find-*"):
         (FINDS / f"{target}-{path.name[5:25]}").write_bytes(path.read_bytes())

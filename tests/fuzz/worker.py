@@ -1,4 +1,4 @@
-"""One target's process: `python -m tests.fuzz.worker TARGET ROOT RUNS SEED BROKEN`. libFuzzer ends it."""
+"""The process of one target: `python -m tests.fuzz.worker TARGET ROOT RUNS SEED BROKEN`. libFuzzer ends it."""
 
 import importlib
 import os
@@ -14,7 +14,7 @@ from tests.fuzz.__main__ import HANG, MEMORY
 
 
 def fail(*_: object, **__: object) -> None:
-    """Stand in the place of what is broken on purpose."""
+    """Replace a function that is broken on purpose."""
     raise RuntimeError("broken on purpose")
 
 
@@ -24,7 +24,7 @@ def main(target: str, root: str, runs: str, seed: str, broken: str) -> None:
     options = [sys.argv[0], f"-seed={seed}", *limits, "-artifact_prefix=/find-", "-dict=/words", "/corpus"]
     agents: list[Agent] = []
     atheris.Setup(options, lambda data: TARGETS[target](data, agents[0]))
-    importlib.import_module("atheris.core_with_libfuzzer")  # what Fuzz() imports, out of the chroot's reach
+    importlib.import_module("atheris.core_with_libfuzzer")  # Fuzz() imports it, and could not find it in the chroot
     if broken:
         owner, _, name = broken.rpartition(".")
         setattr(pkgutil.resolve_name(owner), name, fail)

@@ -181,6 +181,7 @@ SCENARIOS = {
     "uninstall where the Go plugin was": Uninstalling(with_other_settings, GO_SWAPPED),
     "uninstall while a pod is there": Staying(with_a_pod),
 }
+QUICK = {"copy a source that has changed", "uninstall while a pod is there"}  # the others have more calls to kill at
 
 
 def assert_safe(node: Node, scenario: Scenario) -> None:
@@ -206,7 +207,9 @@ def calls_of(command: list[str], log: Path) -> Counter[str]:
     return Counter(re.findall(r"^(\w+)\(", log.read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in SCENARIOS]
+)
 def test_killed_anywhere_the_node_is_safe_and_the_next_run_completes(
     name: str, tmp_path: Path, show: Callable[[str], None]
 ) -> None:
@@ -230,6 +233,7 @@ def spread(count: int, points: int) -> Iterator[int]:
     yield from sorted({1 + round(step * (count - 1) / (points - 1)) for step in range(points)})
 
 
+@pytest.mark.slow
 def test_the_frozen_program_can_be_killed_as_well(tmp_path: Path, show: Callable[[str], None]) -> None:
     """It brings 260 files; so not every call, but some of each kind."""
 

@@ -51,6 +51,7 @@ def read_all_the_time(conf: Path, plugins: Path, stop: "multiprocessing.synchron
 
 
 @pytest.mark.parametrize("as_name", ["", COPY])
+@pytest.mark.slow
 def test_no_load_ever_finds_a_missing_or_broken_configuration(
     node: Node, as_name: str, show: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,6 +151,7 @@ def stdins(socket_path: str) -> st.SearchStrategy[bytes]:
     return st.integers(0, 39).flatmap(lambda dice: kinds.get(dice, whole))
 
 
+@pytest.mark.slow
 def test_any_input_gives_one_object_or_silence_and_no_traceback(
     agent: Agent, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, show: Callable[[str], None]
 ) -> None:

@@ -1,1 +1,1 @@
-"""Tests that the frozen tree runs anywhere: in a chroot without any C library, in other Debians, among traps."""
+"""Tests that the frozen tree runs anywhere: without any C library, in other Debians, in hostile surroundings."""

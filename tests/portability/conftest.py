@@ -1,60 +1,16 @@
-"""The places, by name."""
+"""Gives every place in turn to the tests that ask for one."""
 
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-from tests import requirements
-from tests.portability import debian, traps
-from tests.portability.flips import flipped
-from tests.portability.places import Place, opened
-
-NOBODY = 65534
+from tests.portability.place import Place
+from tests.portability.places import PLACES, SLOW
 
 
-def empty(*more: str) -> AbstractContextManager[Place]:
-    """Make a chroot with nothing but a static busybox, the bundle and the temporary folder, for the sockets."""
-    return opened("empty_root", *more, "bundle", busybox=requirements.need_program("busybox"))
-
-
-def other_debian(suite: str) -> AbstractContextManager[Place]:
-    return opened("debian_root", "proc", "bundle", debian=debian.root_of(suite))
-
-
-@contextmanager
-def trapped() -> Iterator[Place]:
-    """Make a chroot with the host's system and traps, the bundle elsewhere, its user nobody, who stands nowhere."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        opened(
-            "empty_root", "proc", "host_system", "set_traps", "bundle", "stand_nowhere",
-            folder="/mnt/read only/ä", busybox=requirements.need_program("busybox"), traps=traps.lay(Path(folder)),
-        ) as place,
-    ):  # fmt: skip
-        place.uid, place.surroundings = NOBODY, traps.variables()
-        yield place
-
-
-@contextmanager
-def behind_flips() -> Iterator[Place]:
-    with flipped("empty_root", "proc") as (place, _):
-        yield place
-
-
-PLACES: dict[str, Callable[[], AbstractContextManager[Place]]] = {
-    "empty": lambda: empty("proc"),
-    "empty-without-proc": empty,
-    "debian-11": lambda: other_debian("bullseye"),
-    "debian-13": lambda: other_debian("trixie"),
-    "trapped": trapped,
-    "behind-flips": behind_flips,
-}
-
-
-@pytest.fixture(scope="session", params=PLACES)
+@pytest.fixture(
+    scope="session", params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in PLACES]
+)
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     with PLACES[request.param]() as place:
         yield place

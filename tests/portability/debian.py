@@ -1,6 +1,7 @@
-"""Other Debians, made by debootstrap from the mirror that apt uses, kept in dist/.chroots for the next run."""
+"""Other Debians, made by debootstrap from the mirror that apt uses, and kept in the user's cache for later runs."""
 
 import fcntl
+import os
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -9,12 +10,12 @@ from pathlib import Path
 
 from tests import requirements
 
-FOLDER = requirements.ROOT / "dist/.chroots"
+FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spiderpool-ipam/debians"
 SUITES = ("bullseye", "trixie")
 
 
 def root_of(suite: str) -> Path:
-    """Return the root folder of a Debian; the first call makes all of them, side by side."""
+    """Return the root folder of a Debian release; the first call makes all of them at the same time."""
     requirements.need_root()
     complaint = _made()[suite]
     if complaint:
@@ -24,7 +25,7 @@ def root_of(suite: str) -> Path:
 
 @cache
 def _made() -> dict[str, str]:
-    """Make what is not there yet; return for each suite what went wrong, if anything."""
+    """Make those that do not exist yet; return for each suite what went wrong, if anything."""
     for program in ("debootstrap", "apt-get", "unshare"):
         requirements.need_program(program)
     with ThreadPoolExecutor() as pool:
@@ -42,7 +43,7 @@ def _bootstrap(suite: str) -> str:
             partial = FOLDER / f"{suite}.partial"
             if partial.exists():
                 shutil.rmtree(partial)
-            # In a mount namespace of its own, as debootstrap mounts /proc. The child keeps the lock if we are killed.
+            # debootstrap mounts /proc, so it gets a mount namespace. It keeps the lock if this process is killed.
             command = ["unshare", "--mount", "debootstrap", "--variant=minbase", suite, str(partial), site]
             done = subprocess.run(command, capture_output=True, text=True, pass_fds=[lock.fileno()])
             if done.returncode == 0:

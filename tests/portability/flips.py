@@ -1,4 +1,4 @@
-"""The link to the installed version, flipped all the time as upgrades do it: one rename each."""
+"""Switches the link to the installed version all the time, as upgrades do it: by one rename."""
 
 import threading
 import time
@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from itertools import cycle
 
 from tests import requirements
-from tests.portability.places import BIN, Place, opened
+from tests.portability.place import BIN, Place, opened
 
 VERSIONS = ("0.1.0-aaaaaaaa", "0.1.0-bbbbbbbb")
 PAUSE = 0.0003  # seconds
 
 
 class Flips:
-    """How often it was flipped so far."""
+    """Counts how often the link was switched."""
 
     count = 0
 

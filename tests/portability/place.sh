@@ -10,7 +10,7 @@ empty_root() {
     cp "$busybox" "$root/bin/busybox"
 }
 
-# Read-only, so that the next run finds it as debootstrap made it; what an installation writes to can be written.
+# Read-only, so that it stays as debootstrap made it, but for the folders that an installation writes to.
 debian_root() {
     mount -o bind,ro "$debian" "$root"
     for path in /opt /var/lib; do
@@ -28,7 +28,7 @@ bundle() {
     mount -o bind,ro "$tree" "$root$bin"
 }
 
-# As an installation lays it out, each version with a launcher of its own.
+# The layout of an installation; each version has a launcher of its own.
 two_versions() {
     for version in $versions; do
         mkdir -p "$root$bin/.spiderpool/$version"
@@ -38,7 +38,7 @@ two_versions() {
     ln -s .spiderpool/current/spiderpool "$root$bin/spiderpool"
 }
 
-# The host's own programs and libraries, so that there is something for a trap to be seen on.
+# The host's own programs and libraries, on which the effect of a trap can be seen.
 host_system() {
     for path in /bin /sbin /lib* /usr; do
         if [ -L "$path" ]; then

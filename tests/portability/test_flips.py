@@ -1,4 +1,4 @@
-"""The installed link is flipped between two versions while the plugin is called through it."""
+"""The plugin is called through the installed link while the link is switched between two versions."""
 
 import re
 import subprocess
@@ -10,12 +10,14 @@ import pytest
 
 from tests import requirements
 from tests.portability.flips import VERSIONS, flipped
-from tests.portability.places import Place
+from tests.portability.place import Place
 from tests.test_vectors import assert_ours_holds
 from tests.vectors import load, run
 
 (ADD,) = [vector for vector in load() if vector.name == "1.1.0/add-calico-dual-stack"]
 (ASK_VERSION,) = [vector for vector in load() if vector.name == "1.1.0/version"]
+pytestmark = pytest.mark.slow
+
 AT_A_TIME = 4
 
 

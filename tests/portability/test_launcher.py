@@ -1,4 +1,4 @@
-"""The launcher: it finds its bundle, hands everything on, keeps the host out, and says when the bundle is broken."""
+"""The launcher finds its bundle, passes everything on, loads nothing of the host, and reports a broken bundle."""
 
 import os
 import re
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests import requirements
 from tests.portability import traps, witness
-from tests.portability.conftest import PLACES
-from tests.portability.places import Place
+from tests.portability.place import Place
+from tests.portability.places import PLACES
 from tests.portability.witness import Account
 
 BUSYBOX = "/bin/busybox"
@@ -35,7 +35,7 @@ texts = st.binary(max_size=50).map(lambda text: os.fsdecode(text.replace(b"\0", 
 
 @pytest.fixture(scope="module", params=["empty", "empty-without-proc"])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """A chroot with the witness's bundle, with /proc and without."""
+    """A chroot with the bundle of the witness, once with /proc and once without."""
     with PLACES[request.param]() as place:
         witness.build(place.root / "bundle")
         yield place
@@ -46,7 +46,7 @@ def call(place: Place, *program: str, folder: str = "/", stdin: bytes = b"") -> 
     return witness.account(done)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(texts, max_size=20))
 def test_arguments_arrive_as_they_are(place: Place, arguments: list[str]) -> None:
     received = call(place, WITNESS, *arguments).arguments
@@ -57,7 +57,7 @@ def test_a_thousand_arguments_arrive(place: Place) -> None:
     assert len(call(place, WITNESS, *["x"] * 1000).arguments) == 1001
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(st.from_regex("[A-KM-Zx-z][A-Z_]*", fullmatch=True), texts, max_size=20))
 def test_variables_arrive_as_they_are(place: Place, environ: dict[str, str]) -> None:
     variables = [f"{name}={value}" for name, value in environ.items()]
@@ -77,7 +77,7 @@ def test_stdin_arrives_as_it_is(place: Place) -> None:
     assert call(place, WITNESS, stdin=stdin).stdin == stdin
 
 
-# How it is called -> in which folder, and by which line of a shell.
+# how it is called -> (working folder, command line of a shell)
 CALLS = {
     "absolute": ("/", "/bundle/witness"),
     "with needless slashes and dots": ("/", "//bundle/.//witness"),
@@ -191,7 +191,7 @@ def test_a_broken_bundle_is_one_line_and_status_127(tmp_path: Path, damage: Call
 
 
 def test_the_c_library_takes_no_plugin_from_the_host(tmp_path: Path) -> None:
-    """A user's lookup loads what /etc/nsswitch.conf names from the loader's own folders."""
+    """To look up a user, the C library loads what /etc/nsswitch.conf names from the loader's default folders."""
     with PLACES["empty"]() as place:
         witness.build(place.root / "bundle")
         library = place.root / "lib/libnss_trap.so.2"
@@ -209,7 +209,7 @@ def test_the_c_library_takes_no_plugin_from_the_host(tmp_path: Path) -> None:
 
 
 def hosts_loader() -> Path:
-    """Return the host's dynamic loader, which the bundle's was made from."""
+    """Return the host's dynamic loader, of which the bundle's is a changed copy."""
     text = subprocess.run(["ldd", "/bin/true"], capture_output=True, text=True).stdout
     (path,) = re.findall(r"^\t(/\S*/ld-\S+) \(", text, re.MULTILINE)
     return Path(path)

@@ -1,4 +1,4 @@
-"""Plugin and operator program in every place: all vectors, and attach against the embedded agent."""
+"""Plugin and operator program run in every place: all vectors, the embedded agent, attach, install and watch."""
 
 import json
 import os
@@ -15,17 +15,18 @@ import pytest
 from cni.cni_versions import SUPPORTED
 from tests.agent.agent_process import Agent, pool, write_pools
 from tests.installer.sample_conflists import CALICO
-from tests.installer.test_watch import until
-from tests.portability.conftest import NOBODY, PLACES
-from tests.portability.places import Place
+from tests.portability.place import Place
+from tests.portability.places import NOBODY, PLACES
 from tests.test_vectors import assert_ours_holds
 from tests.vectors import Vector, load, run
+from tests.waiting import wait_for
 
-# Six vectors wait 3 s each, as CHECK retries; they come first, and wait side by side.
+# Six vectors take 3 s each, because CHECK retries. They come first, so that they wait at the same time.
 VECTORS = sorted(load(), key=lambda vector: vector.environment.get("CNI_COMMAND") != "CHECK")
 AT_A_TIME = 8
 
 
+@pytest.mark.slow
 def test_every_vector_holds(place: Place, show: Callable[[str], None], request: pytest.FixtureRequest) -> None:
     def complaint(vector: Vector) -> str:
         try:
@@ -51,7 +52,7 @@ def test_both_programs_tell_what_they_speak(place: Place) -> None:
 
 
 def test_the_probing_of_addresses_starts_there(place: Place) -> None:
-    """Up to the pod's namespace: entering one takes rights that not every place's user has."""
+    """It ends at the pod's namespace, because not every place's user has the right to enter one."""
     request = {"netns": "/nowhere", "ifname": "eth0", "addresses": []}
     done = place.run(place.operator, "detect", stdin=json.dumps(request).encode())
     assert (done.returncode, done.stderr) == (0, "")
@@ -60,7 +61,7 @@ def test_the_probing_of_addresses_starts_there(place: Place) -> None:
 
 @contextmanager
 def shared_folder(place: Place) -> Iterator[Path]:
-    """Make a folder of the place's user that has the same path inside and outside."""
+    """Make a folder that belongs to the place's user and has the same path inside and outside."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         os.chown(folder, place.uid, place.uid)
         yield Path(folder)
@@ -68,7 +69,7 @@ def shared_folder(place: Place) -> Iterator[Path]:
 
 @contextmanager
 def agent_in(place: Place, folder: Path) -> Iterator[Agent]:
-    """Run the embedded agent inside."""
+    """Run the embedded agent in the place."""
     pools = write_pools(folder / "pools.yaml", pool("v4", "10.244.100.10-10.244.100.20", default=True))
     options = ["--socket", f"{folder}/agent.sock", "--pool", str(pools), "--state", f"{folder}/state"]
     command = place.command(place.operator, "agent", *options)
@@ -132,9 +133,9 @@ def test_install_watch_status_and_uninstall_work_there(place: Place) -> None:
         ready = folder / "ready"
         command = place.command(place.operator, "watch", "--readiness-file", str(ready), "--host-root", str(folder))
         with subprocess.Popen(command, env={}, stderr=subprocess.PIPE, text=True) as watch:
-            until(ready.exists, 20)
+            wait_for(ready.exists, "watch")
             conflist.write_text(CALICO)
-            until(lambda: '"spiderpool"' in conflist.read_text(), 5)
+            wait_for(lambda: '"spiderpool"' in conflist.read_text(), "the conflist to be swapped again", 1)
             watch.terminate()
             said = watch.communicate(timeout=10)[1]
         assert "swapped /etc/cni/net.d/10-calico.conflist again" in said
@@ -163,6 +164,7 @@ def test_the_empty_chroots_hold_busybox_and_the_bundle_and_nothing_else(name: st
 
 
 @pytest.mark.parametrize(("name", "release"), [("debian-11", "11"), ("debian-13", "13")])
+@pytest.mark.slow
 def test_the_other_debians_are_what_they_are_called(name: str, release: str) -> None:
     with PLACES[name]() as place:
         assert f'VERSION_ID="{release}"' in place.run("/bin/cat", "/etc/os-release").stdout.splitlines()

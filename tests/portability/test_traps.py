@@ -1,4 +1,4 @@
-"""The traps spring on the host's own programs, and the bundle walks around them wherever it stands."""
+"""The traps break the host's own programs, so they work; the bundle is not affected by them."""
 
 import json
 import subprocess
@@ -11,8 +11,8 @@ import pytest
 from cni.cni_versions import SUPPORTED
 from tests import requirements
 from tests.portability import traps
-from tests.portability.conftest import trapped
-from tests.portability.places import Place
+from tests.portability.place import Place
+from tests.portability.places import trapped
 
 
 @pytest.fixture(scope="module")

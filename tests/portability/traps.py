@@ -1,17 +1,17 @@
-"""Traps: a library, modules and configuration that end or break a process that takes them in."""
+"""Traps: a library, modules and configuration that end or break every process that loads them."""
 
 import subprocess
 from pathlib import Path
 
 from tests import requirements
 
-STATUS = 99  # of a process in which trap.c's library was loaded
+STATUS = 99  # the exit status of a process that has loaded trap.c's library
 RAISE = "raise SystemExit('a trap')\n"
 OPENSSL = "openssl_conf = a\n[a]\nproviders = b\n[b]\ntrap = c\n[c]\nmodule = /traps/preload.so\nactivate = 1\n"
 
 
 def lay(folder: Path) -> Path:
-    """Make the traps; where they are set they are in /traps."""
+    """Make the traps in a folder; places have it as /traps."""
     gcc = requirements.need_program("gcc")
     source = Path(__file__).with_name("trap.c")
     subprocess.run([gcc, "-shared", "-fPIC", "-o", folder / "preload.so", source], check=True)
@@ -28,7 +28,7 @@ def lay(folder: Path) -> Path:
 
 
 def variables(folder: str = "/traps") -> dict[str, str]:
-    """Return the environment that leads into the traps."""
+    """Return the variables that make a process load the traps."""
     return {
         "LD_PRELOAD": f"{folder}/preload.so",
         "LD_AUDIT": f"{folder}/preload.so",

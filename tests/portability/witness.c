@@ -1,5 +1,5 @@
-/* Tells how it was called, each with a NUL behind it: the number of arguments, they, the number of variables, they, the
- * working folder; then its stdin as it comes. Called with --look-up-a-user it does that instead. */
+/* Prints how it was called, each item followed by a NUL: the number of arguments, the arguments, the number of
+ * variables, the variables, the working folder. Then it copies its stdin. With --look-up-a-user it looks up one instead. */
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-"""A bundle around a program that tells how it was called: the launcher, the bundled loader and C library, witness.c."""
+"""A bundle of launcher, loader, C library and witness.c, a program that prints how it was called."""
 
 import shutil
 import subprocess
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from tests import requirements
 
-STATUS = 7  # witness.c's
+STATUS = 7  # the exit status of witness.c
 
 
 class Account(NamedTuple):
-    """What the witness told."""
+    """What the witness printed."""
 
     arguments: list[bytes]
     environment: list[bytes]
@@ -38,7 +38,7 @@ def loader_of(tree: Path) -> Path:
 
 
 def account(done: "subprocess.CompletedProcess[bytes]") -> Account:
-    """Read what the witness told."""
+    """Parse what the witness printed."""
     assert (done.returncode, done.stderr) == (STATUS, b"")
     arguments, rest = _counted(done.stdout)
     environment, rest = _counted(rest)

@@ -1,9 +1,10 @@
-"""`make soak` [N=10000]: pods come and go while the agent, the way to it, the plugin and the log's disk fail.
+"""`make soak` [N=10000]: pods come and go while agent, socket, plugin and the disk of the log fail.
 
     python -m tests.soak [--attachments N] [--seed S]
 
-The frozen plugin and the embedded agent, with a proxy between them. It ends with 1 if an address was given to two pods
-at once, if anything is held in the end that no pod has, or if a call printed what a runtime cannot read.
+It runs the frozen plugin and the embedded agent, with a proxy between them. The exit status is 1 if two pods had the
+same address at the same time, if an address stays allocated that no pod has, or if a runtime could not read what a call
+printed.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from cni.defaults import PENDING_FOLDER
 from cni.plugin import pending
 from cni.plugin.replay import replay
 from tests import requirements
-from tests.e2e.conftest import Agent
+from tests.e2e.frozen_agent import Agent
 from tests.own_state import with_own_state
 from tests.soak.proxy import CHANCES, Proxy
 from tests.soak.runtime import Lifetime, Pod, Runtime, given_twice
@@ -41,13 +42,14 @@ AT_A_TIME = 16
 STAY = 16  # pods that live on until the end
 REQUEST_TIMEOUT = 3  # seconds: how long a call waits for an agent that hangs
 REPLAY_EVERY = 10  # seconds, as watch does it
-QUIET = 1.5  # seconds at most between two troubles
+QUIET = 1.5  # seconds at most between two faults
 LOG_DISK = 4  # MB
-_INSIDE = "--inside"  # the folder to work in, with a mount namespace of our own: the second of two processes
+# The folder to work in. The second of two processes gets it, which has a mount namespace of its own.
+_INSIDE = "--inside"
 
 
 class Verdict(NamedTuple):
-    """What must be 0 in the end, and how often it was found."""
+    """Something that must not happen, and how often it did."""
 
     title: str
     found: int
@@ -56,7 +58,7 @@ class Verdict(NamedTuple):
 
 
 class Trouble:
-    """Does to agent and disk what happens to them, one thing after another, until `stop` is set."""
+    """Makes agent, socket and disk fail, one after the other, until `stop` is set."""
 
     def __init__(self, agent: Agent, proxy: Proxy, log_disk: Path, dice: random.Random) -> None:
         self.done: Counter[str] = Counter()
@@ -79,7 +81,7 @@ class Trouble:
                 self._replayed = time.monotonic()
 
     def _kill(self) -> None:
-        # Seen by the plugin as a socket without a listener, or as connections that end.
+        # The plugin sees a socket without a listener, or connections that end.
         with self._proxy.refusing() if self._dice.random() < 0.5 else nullcontext():
             self._agent.kill()
             self._agent.start()
@@ -111,7 +113,7 @@ class Soak:
         self.proxy = Proxy(folder / "proxy.sock", self.agent.socket, dice, gives_twice=gives_twice)
         log_disk = folder / "log"
         log_disk.mkdir()
-        # In the mount namespace of this process: it goes with it.
+        # The mount ends with the mount namespace of this process.
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={LOG_DISK}m", "none", log_disk], check=True)
         ipam = {
             "type": "spiderpool",
@@ -141,7 +143,7 @@ class Soak:
         return staying
 
     def settle(self, staying: list[Pod]) -> list[Verdict]:
-        """End all trouble, do what is pending, collect garbage, stop the last pods; say what is left at each step."""
+        """Send the pending releases, collect garbage, stop the last pods; return what is left after each step."""
         self.proxy.is_calm = self.runtime.is_calm = True
         replay(PENDING_FOLDER, deadline=Deadline(math.inf))
         left = pending.count(PENDING_FOLDER)
@@ -157,21 +159,21 @@ class Soak:
         return [stray, after_gc, lost, at_the_end, Verdict("releases pending after replay", left)]
 
     def _held(self) -> dict[str, str]:
-        """Return who holds which address, as the agent says it."""
+        """Return the pod of each address that the agent has allocated."""
         families = (("ipv4", "/32"), ("ipv6", "/128"))
         held = self.agent.held()
         return {row[key].partition("/")[0] + length: row["podName"] for row in held for key, length in families}
 
 
 def _difference(title: str, found: dict[str, str], wanted: dict[str, str]) -> Verdict:
-    """Return those that are too many, each with its pod."""
+    """Return the addresses that are found and not wanted, each with its pod."""
     more = sorted(found.items() - wanted.items())
     examples = [f"{address} of {pod}" for address, pod in more]
     return Verdict(title, len(more), examples, [pod for _, pod in more])
 
 
 def _await(todo: list["Future[None]"], progress: Callable[[int], None]) -> None:
-    """Wait for all; raise what the first one raises."""
+    """Wait for all; raise what the first failing one has raised."""
     left = set(todo)
     while left:
         done, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -224,7 +226,7 @@ def soak(folder: Path, attachments: int, seed: int, gives_twice: bool) -> int:
 
 
 def verdicts_of(runtime: Runtime, lifetimes: list[Lifetime]) -> list[Verdict]:
-    """Judge what the plugins printed."""
+    """Judge what the calls printed."""
     pairs = given_twice(lifetimes)
     twice = [f"{one.address}: {one.pod} and {other.pod}" for one, other in pairs]
     pods = [life.pod for pair in pairs for life in pair]
@@ -238,7 +240,7 @@ def verdicts_of(runtime: Runtime, lifetimes: list[Lifetime]) -> list[Verdict]:
 
 @contextmanager
 def progress_of(total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far it is: a bar on a terminal, a line for each tenth elsewhere."""
+    """Show the progress: as a bar on a terminal, elsewhere as a line for each tenth."""
     if sys.stderr.isatty():
         columns = (TextColumn("pods"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -1,8 +1,8 @@
-"""Stands between plugin and agent and does what an agent, or the way to it, may do wrong. Side effect: the sockets.
+"""Stands between plugin and agent, and does what an agent or a connection may do wrong. Side effect: the sockets.
 
-One connection is one request, as the plugin makes them. They reach the agent in the order in which they came, as they
-would without a proxy, and a client that hangs up is hung up on the other side, too. An ADD that is answered 500 has not
-been done: that is a refusal, after which the plugin gives nothing back (cni/plugin/agent_client.py says why).
+The plugin makes one connection for each request. Requests reach the agent in the order in which they came, as without a
+proxy, and when a client hangs up, so does the proxy. An ADD that the proxy answers with 500 never gets to the agent:
+the plugin takes 500 for a refusal, after which it releases nothing (cni/plugin/agent_client.py says why).
 """
 
 import random
@@ -26,7 +26,7 @@ NONSENSE = (
     b"SSH-2.0-OpenSSH_9.2\r\n",
     b"\0" * 4096,
 )
-# Kind of fault -> how many of 1000 requests meet it.
+# kind of fault -> how many of 1000 requests it affects
 CHANCES = {
     "answer cut": 70,
     "answer slow": 15,
@@ -37,13 +37,13 @@ CHANCES = {
 }
 GIVE_TWICE_EVERY = 20  # ADDs, for an agent that is broken on purpose
 NOT_DONE = ("500, nothing done", "no answer until the deadline")
-_READ_TIMEOUT = 2  # seconds that the plugin has for sending a request: it does so at once
+_READ_TIMEOUT = 2  # seconds for the plugin to send a request, which it does at once
 _SLOW_PAUSE = 0.02  # seconds between two pieces
 _SIZE = 65536
 
 
 class Cuts:
-    """Cuts each operation's answers at the next length of all that there are."""
+    """Cuts the answers of each operation, one byte later each time, so that every length is tried."""
 
     def __init__(self) -> None:
         self._next: Counter[str] = Counter()
@@ -83,7 +83,7 @@ class Request(NamedTuple):
 
 
 class Proxy:
-    """Serves on `path` what `agent` answers, or something else."""
+    """Serves on `path` what `agent` answers, or a fault."""
 
     def __init__(self, path: Path, agent: Path, dice: random.Random, *, gives_twice: bool = False) -> None:
         self.met: Counter[str] = Counter()
@@ -100,7 +100,7 @@ class Proxy:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Have connections refused meanwhile, as where an agent was killed: its socket's file stays."""
+        """Refuse connections during the block, as after an agent was killed: the file of its socket stays."""
         self._listener.close()
         try:
             yield
@@ -117,13 +117,13 @@ class Proxy:
     def _serve(self) -> None:
         while True:
             listener = self._listener
-            # Closing a socket does not wake an accept() that waits on it.
+            # An accept() that waits would not notice that its socket is closed.
             with suppress(OSError, ValueError):
                 if select.select([listener], [], [], 0.05)[0]:
                     self._take(listener.accept()[0])
 
     def _take(self, client: socket.socket) -> None:
-        """Read a request and pass it on, or not; the rest of the conversation has a thread of its own."""
+        """Read a request and pass it on, or not; a thread does the rest of the conversation."""
         client.settimeout(_READ_TIMEOUT)
         request = _read_request(client)
         client.settimeout(None)
@@ -144,7 +144,7 @@ class Proxy:
         return kind
 
     def _passed_on(self, request: Request) -> socket.socket | None:
-        """Return the connection on which the agent has the request; None where it is not there."""
+        """Send a request to the agent; return the connection, or None where the agent does not listen."""
         agent = socket.socket(socket.AF_UNIX)
         try:
             agent.connect(str(self._agent))
@@ -180,7 +180,7 @@ class Proxy:
                 return
 
     def _given_twice(self, answer: bytes) -> bytes:
-        """Be an agent that gives one pod's address to another one now and then."""
+        """Answer now and then with the address of another pod, as a broken agent would."""
         if not answer.startswith(b"HTTP/1.1 200"):
             return answer
         self._added.append(answer)
@@ -188,7 +188,7 @@ class Proxy:
 
 
 def _answer(client: socket.socket, agent: socket.socket) -> bytes:
-    """Return the agent's answer; nothing where the client hangs up before."""
+    """Return the agent's answer; nothing where the client hangs up first."""
     pieces: list[bytes] = []
     with agent:
         while True:
@@ -202,7 +202,7 @@ def _answer(client: socket.socket, agent: socket.socket) -> bytes:
 
 
 def _read_request(client: socket.socket) -> Request | None:
-    """Return a whole request; None from a client that ends before, or takes too long."""
+    """Return a whole request; None where the client hangs up first, or takes too long."""
     data = b""
     while b"\r\n\r\n" not in data or len(data) < _whole(data):
         try:
@@ -224,5 +224,5 @@ def _whole(data: bytes) -> int:
 
 
 def _hangs_up(client: socket.socket, seconds: float) -> bool:
-    """Tell whether the client hangs up within a time; it says nothing more otherwise."""
+    """Tell whether the client hangs up within a time. (It sends nothing after its request.)"""
     return bool(select.select([client], [], [], seconds)[0])

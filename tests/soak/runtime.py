@@ -1,4 +1,4 @@
-"""What a container runtime and a kubelet do with pods, in the calls of the frozen plugin. Side effects: those calls.
+"""Calls the frozen plugin as a container runtime and a kubelet do for their pods. Side effects: those calls.
 
 A pod's ADD is tried again until it gets its addresses; a DEL until it succeeds, and then it comes a second time. Some
 calls are killed or told to end at a random moment.
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 KILLED, TOLD_TO_END = 0.03, 0.03  # shares of the calls
-_KILLED_WITHIN = 0.1  # seconds; a call takes that long beside fifteen others
+_KILLED_WITHIN = 0.1  # seconds; so long takes a call while fifteen others run
 _LIFE = 0.2  # seconds at most
 _PAUSE = 0.02  # seconds before the next try
 _MOST_TRIES = 200
@@ -31,11 +31,11 @@ class Outcome(NamedTuple):
     started: float  # monotonic seconds
     ended: float
     status: int
-    printed: dict[str, Any]  # {}: nothing, or nothing that the call had finished to print
+    printed: dict[str, Any]  # {} for nothing, and for an object that is not complete
 
     @property
     def was_killed(self) -> bool:
-        """Whether it could not say how it ended. SIGTERM does that to a call whose interpreter is still starting."""
+        """Whether a signal ended it before it could print. (SIGTERM does so while the interpreter starts.)"""
         return self.status in (-signal.SIGKILL, -signal.SIGTERM)
 
 
@@ -49,7 +49,7 @@ class Lifetime(NamedTuple):
 
 
 class Pod(NamedTuple):
-    """A pod, and the container that its sandbox is at present."""
+    """A pod, and the container ID of its present sandbox."""
 
     name: str
     container: str
@@ -68,16 +68,16 @@ class SoakError(Exception):
 
 
 class Runtime:
-    """Runs pods, and keeps what it saw."""
+    """Runs pods, and records what happened."""
 
     def __init__(self, plugin: Path, ipam: dict[str, Any], dice: random.Random) -> None:
         self.is_calm = False  # kill no call
         self.outcomes: Counter[tuple[str, str]] = Counter()
-        self.seconds: dict[str, list[float]] = {}  # of calls that ended by themselves
+        self.seconds: dict[str, list[float]] = {}  # of the calls that no signal ended
         self.signals: Counter[str] = Counter()
         self.lifetimes: list[Lifetime] = []
         self.garbled: list[str] = []
-        self.internal: list[str] = []  # errors that are nobody's but the plugin's
+        self.internal: list[str] = []  # errors with code 999
         self.journal: list[tuple[float, str, str]] = []  # monotonic seconds, pod, what happened
         self._plugin = plugin
         self._document = {"cniVersion": "1.1.0", "name": "soak", "type": "calico", "ipam": ipam}
@@ -93,7 +93,7 @@ class Runtime:
                 pod = pod._replace(added=added)
                 self.call("CHECK", pod, more={"prevResult": added.printed})
                 return pod
-            # Calico calls no DEL after an ADD that said that it failed; containerd does, and after one that died.
+            # After an ADD that printed an error, containerd calls DEL and Calico does not. After a killed one, both do.
             if added.was_killed or self._dice.random() < 0.5:
                 self._delete(pod)
             pod = pod.again(is_new_sandbox=self._dice.random() < 0.7)
@@ -128,7 +128,7 @@ class Runtime:
         raise SoakError(f"{pod.name} cannot be removed in {_MOST_TRIES} tries: {deleted.printed}")
 
     def call(self, command: str, pod: Pod | None, netns: str = NETNS, more: dict[str, Any] | None = None) -> Outcome:
-        """Make one call, or kill it, and keep how it ended."""
+        """Make one call, perhaps interrupt it, and record how it ended."""
         environ = {"CNI_COMMAND": command, "CNI_PATH": "/opt/cni/bin"}
         if pod:
             args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE=soak;K8S_POD_NAME={pod.name};K8S_POD_UID=uid-{pod.name}"
@@ -182,7 +182,7 @@ class Runtime:
 
 
 def _object(stdout: bytes) -> dict[str, Any] | None:
-    """Return the one JSON object; {} for silence, None for anything else."""
+    """Return the printed JSON object; {} for nothing, None for anything else."""
     if not stdout:
         return {}
     try:
@@ -193,7 +193,7 @@ def _object(stdout: bytes) -> dict[str, Any] | None:
 
 
 def _fits(command: str, outcome: Outcome) -> bool:
-    """Tell whether that is what a runtime may be given; a call that was killed may have printed it, whole, or not."""
+    """Tell whether a runtime can read the outcome; a killed call may have printed nothing, or a whole object."""
     printed = outcome.printed
     is_error = isinstance(printed.get("code"), int) and bool(printed.get("msg"))
     is_success = not printed if command in SILENT else bool(printed.get("ips"))
@@ -205,7 +205,7 @@ def _fits(command: str, outcome: Outcome) -> bool:
 def given_twice(lifetimes: list[Lifetime]) -> list[tuple[Lifetime, Lifetime]]:
     """Return the pairs of different pods that had an address at the same time."""
     pairs = []
-    last: dict[str, Lifetime] = {}  # of each address the one that lives longest so far
+    last: dict[str, Lifetime] = {}  # for each address, the lifetime that ends last so far
     for lifetime in sorted(lifetimes, key=lambda one: one.begin):
         before = last.get(lifetime.address)
         if before and before.pod != lifetime.pod and lifetime.begin < before.end:

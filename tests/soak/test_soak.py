@@ -1,9 +1,11 @@
-"""A part of `make soak` at each run of the tests, and that it finds what is there."""
+"""A small soak finds no fault, and it does find the fault of a broken agent."""
 
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+
+import pytest
 
 from tests import requirements
 from tests.soak.runtime import Lifetime, given_twice
@@ -20,13 +22,14 @@ def soak(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def counts(output: str, title: str) -> dict[str, int]:
-    """Return the rows of one of its tables, up to the next one."""
+    """Return the rows of the table with this title."""
     lines = output[output.index(f"\n{title} ") :].splitlines()[2:]
     rows = [re.fullmatch(r"(\S.*\S) {2,}(\d+) *", line) for line in lines if not line.startswith("  ")]
     taken = rows[: rows.index(None)] if None in rows else rows
     return {row[1]: int(row[2]) for row in taken if row}
 
 
+@pytest.mark.slow
 def test_whatever_fails_no_address_is_given_twice_and_none_is_left(show: Callable[[str], None]) -> None:
     done = soak("--attachments", str(ATTACHMENTS))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -40,6 +43,7 @@ def test_whatever_fails_no_address_is_given_twice_and_none_is_left(show: Callabl
     show(f"soak, all of them 0: {', '.join(must_be_0)}")
 
 
+@pytest.mark.slow
 def test_an_agent_that_gives_one_address_twice_is_found() -> None:
     done = soak("--attachments", "100", "--give-twice")
     assert done.returncode == 1, done.stdout + done.stderr
