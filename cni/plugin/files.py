@@ -18,11 +18,11 @@ def make_folders(folder: str, mode: int, *, durable: bool = False) -> None:
     """Make a folder and those above it where they are missing; `durable`: on disk when this returns. OSError."""
     end = folder.find("/", 1)
     while end > 0:
-        _make(folder[:end], mode, durable)
+        _make(folder[:end], mode, durable=durable)
         end = folder.find("/", end + 1)
-    _make(folder, mode, durable)
+    _make(folder, mode, durable=False)
     if durable:
-        # In any case: whoever made the folder may have been killed before it was on disk.
+        # Also where the folder was there: whoever made it may have been killed before it was on disk.
         sync_folder(folder_of(folder))
 
 
@@ -35,7 +35,7 @@ def sync_folder(folder: str) -> None:
         posix.close(descriptor)
 
 
-def _make(folder: str, mode: int, durable: bool) -> None:
+def _make(folder: str, mode: int, *, durable: bool) -> None:
     try:
         posix.mkdir(folder, mode)
     except FileExistsError:

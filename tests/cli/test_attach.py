@@ -135,7 +135,7 @@ def test_a_result_that_is_none_is_one_line_and_status_1(setup: Setup, result: di
 def test_values_are_printed_literally_and_not_wrapped_in_a_pipe(setup: Setup) -> None:
     setup.answer({"ips": [{"address": "[red]10.244.100.10[/red]/16", "gateway": "a " * 500}]})
     _, row = setup.run("add", "--pod", "default/" + "a" * 500).stdout.splitlines()
-    assert row.split(maxsplit=2) == ["default/" + "a" * 500, "eth0", f"[red]10.244.100.10[/red]/16  {'a ' * 500}"]
+    assert row.split(maxsplit=2) == ["default/" + "a" * 500, "eth0", f"[red]10.244.100.10[/red]/16  {'a ' * 499}a"]
 
 
 def test_a_state_folder_that_cannot_be_written_is_a_warning(setup: Setup) -> None:
