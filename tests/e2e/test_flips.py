@@ -77,7 +77,7 @@ def test_no_run_fails_while_releases_are_switched(tmp_path: Path, show: Callable
     assert switches > 50
 
 
-def test_no_run_of_ours_fails_while_the_agents_post_start_fights_with_watch(
+def test_no_run_of_ours_fails_while_the_agents_post_start_conflicts_with_watch(
     tmp_path: Path, show: Callable[[str], None]
 ) -> None:
     go_plugin = requirements.need_tool("spiderpool-go")
@@ -85,7 +85,7 @@ def test_no_run_of_ours_fails_while_the_agents_post_start_fights_with_watch(
     assert node.run("install", "--wait-agent", "0").returncode == 0
     in_force = node.bin / ".spiderpool/current/spiderpool"
     took: list[float] = []
-    fights: list[tuple[float, float]] = []
+    conflicts: list[tuple[float, float]] = []
 
     def timed(plugin: Path) -> tuple[Path, str, float, float]:
         started = time.monotonic()
@@ -102,12 +102,12 @@ def test_no_run_of_ours_fails_while_the_agents_post_start_fights_with_watch(
             for _ in range(CONFLICT_DRIFTS):
                 post_start(node.bin, go_plugin)
                 took.append(wait_for(lambda: bundle.current_bundle(node.bin) is not None, "our name", 1))
-            fights.append((started, time.monotonic()))
+            conflicts.append((started, time.monotonic()))
             watch.stop()
         runs = [future.result() for future in futures]
     named = Counter(found for plugin, found, _, _ in runs if plugin == node.plugin)
     strict = [run for run in runs if run[0] == in_force]
-    meanwhile = sum(any(start < end and begin < stop for start, stop in fights) for _, _, begin, end in strict)
+    meanwhile = sum(any(start < end and begin < stop for start, stop in conflicts) for _, _, begin, end in strict)
     show(
         f"postStart, {len(took)} times: ours again after at most {max(took) * 1000:.0f} ms; {meanwhile} of {RUNS} runs"
         f" meanwhile; by name {dict(named)}"

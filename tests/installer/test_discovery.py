@@ -107,22 +107,6 @@ def test_without_a_memory_our_bundle_is_looked_for(tmp_path: Path) -> None:
     assert find(tmp_path, None, None, "calico").bin_name == "/home/kubernetes/bin"
 
 
-def test_a_link_in_a_folders_path_is_followed_anew_at_each_look(tmp_path: Path) -> None:
-    """Of microk8s, at each refresh of its snap."""
-    conf, binaries = PLATFORMS[2]
-    for revision in ("7000", "7001"):
-        calico_in(tmp_path, conf.replace("current", revision))
-        make(tmp_path, binaries.replace("current", revision))
-    current = tmp_path / "var/snap/microk8s/current"
-    current.symlink_to("7000")
-    folders = find(tmp_path, None, None, "calico")
-    assert (folders.bin_name, folders.conf_name) == (binaries, conf)
-    assert folders.name_of(folders.bin / "spiderpool") == f"{binaries}/spiderpool"
-    current.unlink()
-    current.symlink_to("7001")
-    assert folders.resolve_again().conf == tmp_path / conf.replace("current", "7001")[1:]
-
-
 def test_what_a_daemonset_installed_is_found_on_the_node_as_well(tmp_path: Path) -> None:
     """GKE's plugins are mounted in the place of the usual ones; the folder of conflists is the usual one."""
     install_to(tmp_path, "/opt/cni/bin", "/etc/cni/net.d")
