@@ -12,13 +12,14 @@ Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs this must be the bu
 import ast
 import marshal
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import CodeType
 
 ENTRY = "cni.plugin.__main__"
-# The home folder is the plugin's own (see the spec), and the bootloader takes it for the bundle's. That one is the
-# folder around it, with the extension modules. The first path is base_library.zip, which is the operator program's.
+# The plugin's interpreter has a home folder of its own (see the spec), which the bootloader takes for the bundle. The
+# bundle, with the extension modules, is the folder around it. The first path is base_library.zip, which belongs to the
+# operator's program.
 LOADER = """import gc, marshal, sys
 gc.disable()
 home, sys._MEIPASS = sys._MEIPASS, sys._MEIPASS.rpartition("/")[0]
@@ -31,12 +32,12 @@ def defer(module, code):
     module.__getattr__ = load
 for name, code in {deferred!r}:
     sys.modules[name] = module = type(sys)(name)
-    module.packed = sys.modules
+    module.__packed__ = sys.modules
     defer(module, code)
 for name, code in marshal.loads({modules!r}):
     module = type(sys)(name) if name != "__main__" else sys.modules[name]
     sys.modules[name] = module
-    module.packed = sys.modules
+    module.__packed__ = sys.modules
     exec(code, module.__dict__)
 """
 
@@ -48,7 +49,8 @@ def source_path(root: Path, module: str) -> Path | None:
 
 
 def imports_of(path: Path) -> list[str]:
-    """List what a file imports of our own when it is run: `if TYPE_CHECKING:` blocks and functions are none of it."""
+    """List what a file imports of our own when it is run. Imports for the type checker, and in functions, do not
+    count."""
     return our_names(ast.parse(path.read_text()).body)
 
 
@@ -80,61 +82,78 @@ def in_import_order(root: Path, module: str, seen: dict[str, Path]) -> dict[str,
 
 
 class Bare(ast.NodeTransformer):
-    """Leaves out annotations, which are worked out as the functions are made, and what only they name.
+    """Removes annotations, which would be worked out when the functions are made, and the imports that only they need.
 
-    Where an annotation means something to the program, it raises ValueError.
+    It raises ValueError where an annotation may mean something to the program.
     """
 
     def visit_arg(self, node: ast.arg) -> ast.arg:
-        """Leave out an argument's."""
+        """Remove an argument's annotation."""
         node.annotation = None
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        """Leave out the result's."""
+        """Remove a function's return annotation."""
         node.returns = None
         return self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt:
-        """Leave out a variable's."""
+        """Remove a variable's annotation."""
         return ast.Assign([node.target], node.value) if node.value else ast.Pass()
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        """Refuse fields, as NamedTuple and dataclass have them."""
+        """Refuse annotations that may be fields, as those of NamedTuple and dataclass are."""
         if (node.bases or node.decorator_list) and any(isinstance(part, ast.AnnAssign) for part in node.body):
             raise ValueError(f"line {node.lineno}: the annotations in class {node.name} may be its fields")
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST:
-        """Leave out `if TYPE_CHECKING:`."""
+        """Remove `if TYPE_CHECKING:`."""
         is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" and not node.orelse
         return ast.Pass() if is_for_types else self.generic_visit(node)
 
 
 class Linked(ast.NodeTransformer):
-    """Makes `from cni.… import name` a look-up in `packed`, which the loader puts into each module."""
+    """Makes `from cni.… import name` a look-up in `__packed__`, which the loader puts into each module.
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    It raises ValueError for an import that would find nothing there: of a module that is not packed, because no import
+    statement that this program reads names it, or in a form that it does not read.
+    """
+
+    def __init__(self, path: Path, packed: Collection[str]) -> None:
+        self._path = path
+        self._packed = packed
+
+    def visit_Import(self, node: ast.Import) -> ast.stmt:
+        """Refuse `import cni.…`."""
+        if any(alias.name.split(".")[0] == "cni" for alias in node.names):
+            raise self._error(node, "write `from cni.… import …`")
+        return node
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt | list[ast.stmt]:
         """Assign each imported name: a module, or what a module holds under that name."""
-        if not node.module or node.module.split(".")[0] != "cni":
+        if node.level or not node.module:
+            raise self._error(node, "a relative import")
+        if node.module.split(".")[0] != "cni":
             return node
-        return [self._assignment(node.module, alias) for alias in node.names]
+        return [self._assignment(node, alias) for alias in node.names]
 
-    def _assignment(self, module: str, alias: ast.alias) -> ast.stmt:
-        submodule = f"{module}.{alias.name}"
-        is_module = source_path(self._root, submodule)
-        value = f"packed[{submodule!r}]" if is_module else f"packed[{module!r}].{alias.name}"
+    def _assignment(self, node: ast.ImportFrom, alias: ast.alias) -> ast.stmt:
+        submodule = f"{node.module}.{alias.name}"
+        if alias.name == "*" or not {submodule, node.module} & set(self._packed):
+            raise self._error(node, f"{submodule} is not packed")
+        is_module = submodule in self._packed
+        value = f"__packed__[{submodule!r}]" if is_module else f"__packed__[{node.module!r}].{alias.name}"
         return ast.parse(f"{alias.asname or alias.name} = {value}").body[0]
 
+    def _error(self, node: ast.stmt, text: str) -> ValueError:
+        return ValueError(f"{self._path}:{node.lineno}: {text}")
 
-def compiled(root: Path, path: Path, module: str) -> CodeType:
-    """Compile as `python -OO` does, without docstrings and assertions, bare and linked."""
-    tree = Linked(root).visit(Bare().visit(ast.parse(path.read_text())))
-    tree = ast.fix_missing_locations(tree)
-    return compile(tree, f"{module.replace('.', '/')}.py", "exec", optimize=2)
+
+def compiled(path: Path, module: str, packed: Collection[str]) -> CodeType:
+    """Compile as `python -OO` does, without docstrings and assertions, bare and linked with the modules in `packed`."""
+    tree = Linked(path, packed).visit(Bare().visit(ast.parse(path.read_text())))
+    return compile(ast.fix_missing_locations(tree), f"{module.replace('.', '/')}.py", "exec", optimize=2)
 
 
 def deferred_files(root: Path, files: dict[str, Path]) -> dict[str, Path]:
@@ -153,9 +172,11 @@ def deferred_files(root: Path, files: dict[str, Path]) -> dict[str, Path]:
 def main(root: Path, output: Path) -> None:
     """Write the script."""
     files = in_import_order(root, ENTRY, {})
+    rare = deferred_files(root, files)
+    packed = [*files, *rare]
     # In one piece, names that several modules use are read once.
-    modules = [("__main__" if name == ENTRY else name, compiled(root, path, name)) for name, path in files.items()]
-    deferred = [(name, marshal.dumps(compiled(root, path, name))) for name, path in deferred_files(root, files).items()]
+    modules = [("__main__" if name == ENTRY else name, compiled(path, name, packed)) for name, path in files.items()]
+    deferred = [(name, marshal.dumps(compiled(path, name, packed))) for name, path in rare.items()]
     output.write_text(LOADER.format(modules=marshal.dumps(modules), deferred=tuple(deferred)))
 
 

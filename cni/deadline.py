@@ -1,4 +1,4 @@
-"""A moment by which something must have ended. Side effects: reads the monotonic clock, and sleeps.
+"""A point in time at which waiting ends. Side effects: reads the monotonic clock, and sleeps.
 
 One deadline is made where the work starts and handed to everything that waits, so that no two waits add up.
 """

@@ -1,4 +1,4 @@
-"""What holds where nobody says otherwise: types, folders, and the settings of the `ipam` object. Imports nothing.
+"""Default values: types, folders, and the settings of the `ipam` object. Imports nothing.
 
 Each value stands here once. The settings' defaults are upstream's (spiderpool cmd/spiderpool/cmd/cni_types.go).
 """

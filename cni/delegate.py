@@ -16,7 +16,7 @@ class DelegateError(Exception):
     """There is no plugin to run, or it cannot be run; the text is one line."""
 
 
-class Attachment(NamedTuple):
+class PodInterface(NamedTuple):
     """A pod's interface, as a runtime would name it."""
 
     pod_namespace: str
@@ -57,7 +57,7 @@ class Delegate:
         self._netconf = _execution_configuration(conf)
         self._executable = _find_executable(self._netconf["ipam"]["type"], cni_path)
 
-    def run(self, command: str, attachment: Attachment | None, **keys: Any) -> subprocess.CompletedProcess[str]:
+    def run(self, command: str, attachment: PodInterface | None, **keys: Any) -> subprocess.CompletedProcess[str]:
         """Run one CNI command with `keys` added to the configuration on stdin; raise DelegateError."""
         environ = {"CNI_COMMAND": command, "CNI_PATH": self._cni_path, "PATH": os.environ.get("PATH", "")}
         environ |= attachment.environ() if attachment else {}
@@ -70,8 +70,8 @@ class Delegate:
         except OSError as error:
             raise DelegateError(f"cannot run {self._executable}: {error.strerror}") from None
 
-    def result_file(self, folder: Path, attachment: Attachment) -> Path:
-        """Return where the result of ADD is kept for CHECK, under the name that libcni gives it."""
+    def result_file(self, folder: Path, attachment: PodInterface) -> Path:
+        """Return where the result of ADD is kept for CHECK, under a name like the one that libcni gives it."""
         name = f"{self._netconf.get('name', '')}-{attachment.container_id}-{attachment.ifname}"
         return folder / f"{name}.json"
 

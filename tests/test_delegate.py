@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cni.delegate import Attachment, Delegate, DelegateError, container_id_of, keep_result
+from cni.delegate import Delegate, DelegateError, PodInterface, container_id_of, keep_result
 
 STAND_IN = """#!/bin/sh
 [ -e "$0.answer" ] && cat "$0.answer"
@@ -23,7 +23,7 @@ CONFLIST = {
         {"type": "portmap"},
     ],
 }
-ATTACHMENT = Attachment("default", "a", "u-1", "c1", "eth0", "/n")
+ATTACHMENT = PodInterface("default", "a", "u-1", "c1", "eth0", "/n")
 
 
 class StandIn:

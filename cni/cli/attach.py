@@ -12,7 +12,7 @@ import click
 
 from cni.cli.table import print_table
 from cni.defaults import ATTACH_FOLDER, BIN_FOLDER
-from cni.delegate import Attachment, Delegate, DelegateError, container_id_of, keep_result
+from cni.delegate import Delegate, DelegateError, PodInterface, container_id_of, keep_result
 
 
 def _takes_network(command: Callable[..., None]) -> Callable[..., None]:
@@ -32,7 +32,7 @@ def _takes_network(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _takes_pod(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that name the attachment; it is called with an Attachment."""
+    """Give a command the options that name the attachment; it is called with an PodInterface."""
 
     @click.option("--pod", required=True, metavar="NS/NAME", help="The pod. A real agent must know it.")
     @click.option("--pod-uid", default="", metavar="UID", help="Its UID. A real agent needs it for DEL.")
@@ -59,7 +59,7 @@ def _takes_pod(command: Callable[..., None]) -> Callable[..., None]:
         if not namespace or not name:
             raise click.BadParameter("must be NAMESPACE/NAME", param_hint="--pod")
         container_id = container_id or container_id_of(namespace, name)
-        command(*delegate, Attachment(namespace, name, pod_uid, container_id, ifname, netns), **rest)
+        command(*delegate, PodInterface(namespace, name, pod_uid, container_id, ifname, netns), **rest)
 
     return with_attachment
 
@@ -72,7 +72,7 @@ def attach() -> None:
 @attach.command()
 @_takes_network
 @_takes_pod
-def add(delegate: Delegate, attachment: Attachment, state: Path, as_json: bool) -> None:
+def add(delegate: Delegate, attachment: PodInterface, state: Path, as_json: bool) -> None:
     """Allocate addresses for a pod's interface and show them."""
     result = _finish("add", delegate.run("ADD", attachment), as_json)
     try:
@@ -90,7 +90,7 @@ def add(delegate: Delegate, attachment: Attachment, state: Path, as_json: bool) 
 @attach.command()
 @_takes_network
 @_takes_pod
-def check(delegate: Delegate, attachment: Attachment, state: Path, as_json: bool) -> None:
+def check(delegate: Delegate, attachment: PodInterface, state: Path, as_json: bool) -> None:
     """Check that the pod still holds what add gave it."""
     try:
         prev_result = json.loads(delegate.result_file(state, attachment).read_text())
@@ -103,7 +103,7 @@ def check(delegate: Delegate, attachment: Attachment, state: Path, as_json: bool
 @attach.command("del")
 @_takes_network
 @_takes_pod
-def delete(delegate: Delegate, attachment: Attachment, state: Path, as_json: bool) -> None:
+def delete(delegate: Delegate, attachment: PodInterface, state: Path, as_json: bool) -> None:
     """Release the pod's addresses."""
     _finish("del", delegate.run("DEL", attachment), as_json)
     delegate.result_file(state, attachment).unlink(missing_ok=True)

@@ -1,8 +1,8 @@
 """Core schemas as plain data: what pydantic compiles the types to, in a form that the plugin can carry as literals.
 
 The plugin feeds them to pydantic-core's SchemaValidator without importing pydantic. Kept are the constructs that
-validate without importing anything; the rest is refused here, at build time, rather than found out at three in the
-morning: `pattern`, for one, makes pydantic-core import `re`.
+validate without importing anything. The rest is refused here, when the validators are generated, and not when the
+plugin runs: `pattern`, for example, makes pydantic-core import `re`.
 """
 
 import subprocess

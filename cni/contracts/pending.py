@@ -30,6 +30,6 @@ class PendingRelease(TypedDict):
 
 
 class AllocationsProbe(TypedDict):
-    """By an answer of this shape to GET /ipam/allocations the plugin recognises the embedded agent."""
+    """The plugin recognises the embedded agent by an answer of this shape to GET /ipam/allocations."""
 
     allocations: list[Any]

@@ -66,7 +66,7 @@ def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int)
 
 
 def _give_back(call: Call) -> None:
-    """Leave nothing held after an ADD that failed. Whatever comes of that, the first error is the one to report."""
+    """Leave nothing held after an ADD that failed. If that fails as well, the ADD's own error is still reported."""
     if call.command == "ADD":
         try:
             from cni.plugin import recovery

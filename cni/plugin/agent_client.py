@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from cni.plugin.netconf import NetConf
 
 NO_LIMIT = float("inf")  # seconds
-UNDO_TIMEOUT = 2  # seconds, beyond the call's own deadline, for releasing what a failed ADD holds
+GIVE_BACK_TIMEOUT = 2  # seconds, beyond the call's own deadline, for releasing what a failed ADD holds
 _BACKLOG_PAUSE = 0.01  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 0.4  # seconds between two attempts to connect
 _RECEIVE_SIZE = 65536
@@ -96,7 +96,7 @@ class AgentClient:
 
         body = {**attachment.identity(netconf.name), "netNamespace": attachment.netns, "isReleaseConflictIPs": True}
         del body["ifName"]
-        self.deadline = Deadline(max(self.deadline.left(), UNDO_TIMEOUT))
+        self.deadline = Deadline(max(self.deadline.left(), GIVE_BACK_TIMEOUT))
         try:
             status, answer = self.ask("DELETE", "/v1/ipam/ips", body)
         except CNIError as error:
@@ -109,8 +109,8 @@ class AgentClient:
     def endpoint(self, attachment: "Attachment") -> "dict[str, Any] | None":
         """GET /workloadendpoint; return a WorkloadEndpointStatus, None where nothing is held. Codes 11, 105.
 
-        UnknownOperationError: agents before v1.2 answer 501; 404 as a JSON object says "unknown path", as a JSON string
-        "nothing held".
+        Raises UnknownOperationError for 501 (agents before v1.2), and for a 404 whose body is a JSON object. A 404 with
+        a JSON string means that nothing is held.
         """
         from cni.plugin._rare_validators import WORKLOAD_ENDPOINT
 
@@ -131,7 +131,7 @@ class AgentClient:
         return _parsed(WORKLOAD_ENDPOINT, "CHECK", answer)
 
     def collect_garbage(self, network: str, valid_attachments: "list[dict[str, str]]") -> None:
-        """POST /ipam/gc, our extension. Codes 11, 105; UnknownOperationError: a real agent."""
+        """POST /ipam/gc, our extension. Codes 11, 105. Raises UnknownOperationError where the agent is a real one."""
         status, answer = self.ask("POST", "/v1/ipam/gc", {"network": network, "validAttachments": valid_attachments})
         if status in (404, 405, 501):
             raise UnknownOperationError

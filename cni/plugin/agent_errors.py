@@ -9,7 +9,8 @@ from cni.plugin.validation import Invalid, validate
 
 _WORDS_LIMIT = 65536  # characters of the agent's words that go into a log line
 
-# What the agent's words hold (upstream pkg/constant/errors.go, pkg/ipam) -> what to do about it; the first that fits.
+# (part of the agent's words, what to do about it): the first that matches is used. Upstream pkg/constant/errors.go,
+# pkg/ipam.
 _HINTS = (
     ("all IP addresses used out", "the SpiderIPPool is exhausted: add addresses to it, or delete pods"),
     ("cluster-network multus", "the agent lacks its Multus cluster network: set MULTUS_CLUSTER_NETWORK in its chart"),

@@ -7,7 +7,7 @@ _FILE_NAME_LENGTH = 200  # characters; the kernel's NAME_MAX is 255, suffix incl
 
 
 class Attachment:
-    """(container ID, interface name), and what else the runtime said of it; texts, empty where unknown."""
+    """One interface of one container, with what the runtime said about its pod. What is unknown is an empty text."""
 
     __slots__ = ("container_id", "ifname", "netns", "pod_name", "pod_namespace", "pod_uid", "requested_ip")
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class Call:
     """One call. A field is None until it is known, so that the log tells as much as was understood when the call ended.
 
-    By the time that an operation runs, all of them are known, but for the attachment of GC and STATUS, which have none.
+    When an operation runs, all fields are known, except the attachment of GC and STATUS, which have none.
     """
 
     __slots__ = ("agent", "attachment", "command", "log_fields", "netconf", "owes_release")

@@ -23,7 +23,8 @@ def compare(call: "Call") -> None:
     """Compare what the agent holds with prevResult. Codes 7, 11, 104, 105.
 
     # SPEC CHECK: "The plugin must return an error if a resource included in the CNI Result type that was created by
-    # the plugin … is missing or in an invalid state." Not the reverse: chained plugins may have added addresses.
+    # the plugin … is missing or in an invalid state." The reverse is not
+    # checked, because chained plugins may have added addresses.
     """
     assert call.agent and call.attachment and call.netconf
     previous = _parsed_where_possible(call.netconf.prev_addresses())

@@ -77,22 +77,22 @@ def run(attachment: "Attachment", addresses: "list[Address]", deadline: "Deadlin
 def _ask_child(request: bytes, deadline: "Deadline") -> bytes:
     """Run `spiderpool-ipam detect`; return what it printed. Codes 11, 999."""
     pid = 0
-    ours, the_childs = socketpair(AF_UNIX, SOCK_STREAM)
+    our_end, childs_end = socketpair(AF_UNIX, SOCK_STREAM)
     try:
         try:
-            pid = _start(the_childs.fileno())
+            pid = _start(childs_end.fileno())
         finally:
-            the_childs.close()
+            childs_end.close()
         with Waiting():
-            _send(ours, request, deadline)
-            return _receive(ours, deadline)
+            _send(our_end, request, deadline)
+            return _receive(our_end, deadline)
     except TimeoutError:
         text = "the probing of the address, which the agent asks for, did not end in time: is the node overloaded?"
         raise CNIError(TRY_AGAIN_LATER, text) from None
     except OSError as error:
         raise CNIError(INTERNAL, NOT_PROBED, str(error)) from None
     finally:
-        ours.close()
+        our_end.close()
         if pid:
             _end(pid)
 

@@ -1,10 +1,10 @@
-"""Writing that is whole and durable, in the terms of the kernel's own calls. Side effects: descriptors and folders."""
+"""Writes all bytes, and makes folders, durably where asked for, without the module `os`. Side effects: these."""
 
 import posix
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all bytes. OSError."""
+    """Write all bytes. Raises OSError."""
     while data:
         data = data[posix.write(descriptor, data) :]
 
@@ -15,19 +15,19 @@ def folder_of(path: str) -> str:
 
 
 def make_folders(folder: str, mode: int, *, durable: bool = False) -> None:
-    """Make a folder and those above it where they are missing; `durable`: on disk when this returns. OSError."""
+    """Make a folder and those above it where they are missing; `durable`: on disk when this returns. Raises OSError."""
     end = folder.find("/", 1)
     while end > 0:
         _make(folder[:end], mode, durable=durable)
         end = folder.find("/", end + 1)
     _make(folder, mode, durable=False)
     if durable:
-        # Also where the folder was there: whoever made it may have been killed before it was on disk.
+        # Even if the folder existed: whoever made it may have been killed before it was on disk.
         sync_folder(folder_of(folder))
 
 
 def sync_folder(folder: str) -> None:
-    """Have a folder's entries on disk: a new file's name, and a rename, are durable only then. OSError."""
+    """Have a folder's entries on disk: a new file's name, and a rename, are durable only then. Raises OSError."""
     descriptor = posix.open(folder, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
         posix.fsync(descriptor)

@@ -54,7 +54,7 @@ def decode_response(receive: "Callable[[], bytes]") -> tuple[int, bytes]:
     length = _content_length(fields)
     coding = fields.get(b"transfer-encoding")
     if coding is None:
-        return status, source.rest() if length is None else source.take(length)
+        return status, source.to_end() if length is None else source.take(length)
     # RFC 9112 6.3: both at once "ought to be handled as an error".
     if length is not None:
         raise ProtocolError("both Content-Length and Transfer-Encoding")
@@ -109,7 +109,7 @@ def _chunks(source: "_Source") -> bytes:
 
 
 class _Source:
-    """The answer's bytes, by line and by count."""
+    """Reads the answer line by line, or a given number of bytes at a time."""
 
     def __init__(self, receive: "Callable[[], bytes]") -> None:
         self._receive = receive
@@ -138,7 +138,7 @@ class _Source:
         del self._buffer[:count]
         return taken
 
-    def rest(self) -> bytes:
+    def to_end(self) -> bytes:
         """Return everything up to the end of the stream."""
         while piece := self._receive():
             self._buffer += piece

@@ -27,7 +27,7 @@ _FLAGS = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOFOLLOW | po
 
 
 def write_call(call: "Call", error: "CNIError | None", seconds: float) -> None:
-    """Log a call that took `seconds`; but not VERSION, which has no configuration and touches nothing."""
+    """Log a call that took `seconds`. VERSION is not logged, because it has no configuration and touches nothing."""
     if call.command == "VERSION":
         return
     record: dict[str, Any] = {"command": call.command}
@@ -53,7 +53,8 @@ def write_call(call: "Call", error: "CNIError | None", seconds: float) -> None:
 
 
 def write(ipam: "dict[str, Any]", level: str, record: "dict[str, Any]") -> None:
-    """Append `record` with time and level to the file that the `ipam` object names, if it wants that level."""
+    """Append `record` with time and level to the file that the `ipam` object names, if its log_level lets it
+    through."""
     least = ipam.get("log_level") or defaults.LOG_LEVEL
     if syntax.LOG_LEVELS.index(level) < syntax.LOG_LEVELS.index(least):
         return
@@ -89,7 +90,7 @@ def _open_folder(path: str) -> int:
 
 
 def _append_line(log: int, line: bytes) -> int:
-    """Append a line, or nothing of it; return the file's size."""
+    """Append the whole line or nothing; return the file's size."""
     # One write: O_APPEND keeps the lines of many processes apart.
     written = posix.write(log, line)
     size = posix.fstat(log).st_size

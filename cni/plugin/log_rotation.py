@@ -23,8 +23,8 @@ def rotate(log: int, folder: int, name: str, max_age: int, max_count: int) -> No
         posix.lockf(log, posix.F_TLOCK, 0)
     except OSError:
         return  # another call is doing it
-    here, there = posix.fstat(log), posix.stat(name, dir_fd=folder, follow_symlinks=False)
-    if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+    opened, named = posix.fstat(log), posix.stat(name, dir_fd=folder, follow_symlinks=False)
+    if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino):
         return
     stem, dot, suffix = name.rpartition(".")
     prefix, suffix = (f"{stem}-", dot + suffix) if stem else (f"{name}-", "")

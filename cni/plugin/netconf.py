@@ -60,7 +60,7 @@ class NetConf:
         return self.document["cni.dev/valid-attachments"] or []
 
 
-def parse(stdin: bytes) -> NetConf:
+def read_netconf(stdin: bytes) -> NetConf:
     """Read stdin; codes 6 (not JSON), 1 (version), 7 (anything else, naming the key)."""
     try:
         return NetConf(validate(NETCONF, stdin))

@@ -1,5 +1,5 @@
-"""Whether a network namespace has an interface, asked of the kernel. Side effects: a netlink socket; the namespace gets
-an ID in ours, as with the first veth between the two. Loaded only where detection is on.
+"""Asks the kernel whether a network namespace has an interface. Side effects: a netlink socket; the namespace gets an
+ID in ours, as with the first veth between the two. Loaded only where detection is on.
 
 Nobody has to enter the namespace for it, and it takes 0.01 ms.
 """

@@ -2,7 +2,7 @@
 
 What not every call needs is imported in the function that needs it: recovery only where a release is pending or has to
 be, detection only where the agent asks for it. An operation returns the object to print, or None for silence.
-Everything that goes wrong is one CNIError, but for a signal, which is a KeyboardInterrupt.
+Everything that goes wrong is one CNIError, except a signal, which is a KeyboardInterrupt.
 """
 
 import posix
@@ -12,8 +12,8 @@ from cni.cni_versions import FIRST_VERSION, LATEST, SUPPORTED, knows
 from cni.deadline import Deadline
 from cni.errors import INCOMPATIBLE_VERSION, NOT_AVAILABLE, CNIError
 from cni.plugin import ip_address, parameters
-from cni.plugin import netconf as network_configuration
 from cni.plugin.agent_client import NO_LIMIT, AgentClient, UnknownOperationError
+from cni.plugin.netconf import read_netconf, stated_version
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from cni.plugin.call import Call
 
-# Command: seconds for all that is asked of the agent, where request_timeout is longer; seconds to connect; seconds for
-# which an agent that is not there is tried again, because agents restart.
+# For each command, in seconds: the most for all requests together (request_timeout may be shorter), the most for one
+# connection, and for how long to try again while no agent listens, because agents restart.
 LIMITS = {
     "ADD": (NO_LIMIT, NO_LIMIT, 3),
     "CHECK": (NO_LIMIT, NO_LIMIT, 3),  # some runtimes replace a pod whose CHECK fails
@@ -42,7 +42,7 @@ def run(call: "Call", environ: "Mapping[bytes, bytes]", stdin: bytes) -> "dict[s
         raise
     if call.command == "VERSION":
         return cmd_version(stdin)
-    call.netconf = netconf = network_configuration.parse(stdin)
+    call.netconf = netconf = read_netconf(stdin)
     if not knows(netconf.version, call.command):
         text = f"{call.command} exists from cniVersion {FIRST_VERSION[call.command]} on"
         raise CNIError(INCOMPATIBLE_VERSION, text, f"the configuration's is {netconf.version}")
@@ -54,8 +54,7 @@ def run(call: "Call", environ: "Mapping[bytes, bytes]", stdin: bytes) -> "dict[s
 
 def cmd_version(stdin: bytes) -> "dict[str, Any]":
     """Return the versions that the plugin speaks."""
-    stated = network_configuration.stated_version(stdin) or LATEST
-    return {"cniVersion": stated, "supportedVersions": list(SUPPORTED)}
+    return {"cniVersion": stated_version(stdin) or LATEST, "supportedVersions": list(SUPPORTED)}
 
 
 def cmd_add(call: "Call") -> "dict[str, Any]":
@@ -89,7 +88,7 @@ def cmd_add(call: "Call") -> "dict[str, Any]":
 
 
 def cmd_del(call: "Call") -> None:
-    """Release the attachment's addresses; if the agent does not take that, write it down. Code 11: neither can be done.
+    """Release the attachment's addresses. Code 11 if the release can neither be sent nor be written down.
 
     # SPEC DEL: "Plugins should generally complete a DEL action without error even if some resources are missing."
     """
@@ -157,6 +156,6 @@ def _requested(call: "Call") -> list[tuple[str, str]]:
 def _read_log_settings(call: "Call", stdin: bytes) -> None:
     """Have a call with a broken environment logged where its configuration says, if that can be read."""
     try:
-        call.netconf = network_configuration.parse(stdin)
+        call.netconf = read_netconf(stdin)
     except CNIError:
         pass

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT = 10.0  # seconds
 LOCK_PAUSE = 0.002  # seconds between two attempts to take the lock
 _SIZE_LIMIT = 16 * 1024 * 1024  # bytes of a file
-_TEMPORARY = "/.new"  # one name will do: it is written under the lock
+_TEMPORARY = "/.new"  # one name is enough, because it is only written under the lock
 _NO_FILE_OF_OURS = (6, 40)  # ENXIO, ELOOP: a socket, a symbolic link
 
 
@@ -42,8 +42,8 @@ def count(folder: str) -> int:
     return len(names(folder))
 
 
-def add(path: str, socket_path: str, release: "dict[str, str]", deadline: Deadline) -> None:
-    """Write a release down, durably; once, however often it is asked for.
+def write_down(path: str, socket_path: str, release: "dict[str, str]", deadline: Deadline) -> None:
+    """Write a release down durably. Repeating it adds no second line.
 
     Raises OSError: BlockingIOError where others hold the lock until the deadline.
     """
@@ -51,24 +51,24 @@ def add(path: str, socket_path: str, release: "dict[str, str]", deadline: Deadli
     make_folders(folder, 0o700, durable=True)
     record = encode({"time": int(time.time()), "socketPath": socket_path, "release": release})
     with Lock(folder, deadline):
-        others = [line for line in read(path) if not _is_of(line, release)]
-        replace(path, [*others, record])
+        others = [line for line in read_lines(path) if not _is_of(line, release)]
+        replace_lines(path, [*others, record])
 
 
 def remove(path: str, release: "dict[str, str]", deadline: Deadline) -> bool:
-    """Remove the line of one attachment, and say whether there was one. Raises OSError, as `add` does.
+    """Remove the line of one attachment, and say whether there was one. Raises OSError, as `write_down` does.
 
     Lines of other containers stay: to release those takes nothing away from this one.
     """
     with Lock(folder_of(path), deadline):
-        lines = read(path)
+        lines = read_lines(path)
         others = [line for line in lines if not _is_of(line, release)]
         if len(others) < len(lines):
-            replace(path, others)
+            replace_lines(path, others)
         return len(others) < len(lines)
 
 
-def parse(line: bytes) -> "dict[str, Any] | None":
+def parse_record(line: bytes) -> "dict[str, Any] | None":
     """Return the PendingRelease in a line; None where it is damaged."""
     try:
         return validate(PENDING_RELEASE, line)  # type: ignore[no-any-return]
@@ -78,7 +78,7 @@ def parse(line: bytes) -> "dict[str, Any] | None":
 
 def _is_of(line: bytes, release: "dict[str, str]") -> bool:
     """Tell whether a line is about the same attachment as `release`."""
-    record = parse(line)
+    record = parse_record(line)
     if record is None:
         return False
     return all(record["release"][key] == release[key] for key in ("containerID", "ifName", "network"))
@@ -108,8 +108,8 @@ class Lock:
         posix.close(self._descriptor)
 
 
-def read(path: str) -> list[bytes]:
-    """Return a file's lines: none where it is missing, and one empty line where it is no file of ours.
+def read_lines(path: str) -> list[bytes]:
+    """Return a file's lines: none where it is missing, and one empty line where the path is no regular file.
 
     Raises OSError where it cannot be read at present: what it holds must not be forgotten.
     """
@@ -134,7 +134,7 @@ def read(path: str) -> list[bytes]:
         posix.close(descriptor)
 
 
-def replace(path: str, lines: list[bytes]) -> None:
+def replace_lines(path: str, lines: list[bytes]) -> None:
     """Put a file with these lines in the place of the old one, on disk when this returns; no lines: remove the file."""
     if not lines:
         return posix.unlink(path)

@@ -1,5 +1,6 @@
-"""What a call does about releases: after an ADD that failed, and where one is pending or has to be. Side effects: the
-agent client's, and those of pending.py and replay.py. Loaded only by the calls that need it.
+"""Releases what a failed ADD holds; writes down, removes and sends the releases that an agent did not take.
+
+Side effects: the agent client's, and those of pending.py and replay.py. Loaded only by the calls that need it.
 """
 
 import posix
@@ -8,7 +9,7 @@ from cni import defaults
 from cni.deadline import Deadline
 from cni.errors import TRY_AGAIN_LATER, CNIError
 from cni.plugin import pending, replay
-from cni.plugin.agent_client import NOTHING, UNDO_TIMEOUT, UNKNOWN
+from cni.plugin.agent_client import GIVE_BACK_TIMEOUT, NOTHING, SOMETHING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ def give_back(call: "Call") -> None:
     if agent is None or (agent.holds == NOTHING and not call.owes_release):
         return None
     assert call.attachment and call.netconf
-    if agent.holds == UNKNOWN and not agent.deadline.left():
+    if agent.holds != SOMETHING and not agent.deadline.left():
         call.log_fields["warning"] = "not given back yet: the agent is silent"
     else:
-        agent.deadline = Deadline(UNDO_TIMEOUT)
+        agent.deadline = Deadline(GIVE_BACK_TIMEOUT)
         try:
             return agent.release(call.attachment, call.netconf)
         except CNIError as error:
@@ -47,7 +48,7 @@ def release_later(call: "Call", error: BaseException) -> None:
 
 
 def after_release(call: "Call") -> None:
-    """Remove the pending release that this DEL has done, then send another one; nothing of it fails the DEL."""
+    """Remove the pending release that this DEL has done, then send another one. No failure of this fails the DEL."""
     try:
         if posix.access(_path(call), posix.F_OK):
             remove_own(call)
@@ -57,7 +58,10 @@ def after_release(call: "Call") -> None:
 
 
 def remove_own(call: "Call") -> None:
-    """Remove this attachment's pending release: an ADD would lose its address to it, a DEL has done it. Code 11."""
+    """Remove this attachment's pending release. Code 11.
+
+    An ADD must do this first, because the release would take its new address; a DEL has done the release by now.
+    """
     assert call.agent and call.attachment and call.netconf
     deadline = call.agent.deadline.within(pending.LOCK_TIMEOUT)
     release = call.attachment.identity(call.netconf.name)
@@ -70,7 +74,10 @@ def remove_own(call: "Call") -> None:
 
 
 def replay_own(call: "Call") -> None:
-    """Release what earlier containers of an ADD's pod hold: together with this one they would keep its address."""
+    """Send the pending releases of the earlier containers of an ADD's pod.
+
+    Otherwise the embedded agent would keep the address for them after this container is gone.
+    """
     replay_pending(call, only=_path(call).rpartition("/")[2])
 
 
@@ -91,7 +98,7 @@ def _write_down(call: "Call") -> None:
     deadline = Deadline(max(pending.LOCK_TIMEOUT, call.agent.deadline.left()))
     release = call.attachment.identity(call.netconf.name)
     try:
-        pending.add(_path(call), call.netconf.socket_path, release, deadline)
+        pending.write_down(_path(call), call.netconf.socket_path, release, deadline)
     except OSError as error:
         text = "the agent did not take the release, and it cannot be written down: "
         busy = isinstance(error, BlockingIOError)

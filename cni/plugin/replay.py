@@ -101,20 +101,20 @@ class _Replay:
     def _send_lines(self, path: str) -> int:
         """Send one file's first releases, as many as the limit allows; return how many that were."""
         # An agent that hangs is found out before the lock is taken, because others need the lock to write.
-        for line in pending.read(path):
-            record = pending.parse(line)
+        for line in pending.read_lines(path):
+            record = pending.parse_record(line)
             if record:
                 self._agents.kind(record["socketPath"])
         with pending.Lock(folder_of(path), Deadline(_REQUEST_TIMEOUT)):
-            lines = pending.read(path)
+            lines = pending.read_lines(path)
             kept = [line for line in lines[: self._limit] if not self._is_settled(line)] + lines[self._limit :]
             if len(kept) < len(lines):
-                pending.replace(path, kept)
+                pending.replace_lines(path, kept)
         return min(self._limit, len(lines))
 
     def _is_settled(self, line: bytes) -> bool:
         """Send the release in a line, unless there is a reason not to; tell whether the line can go."""
-        record = pending.parse(line)
+        record = pending.parse_record(line)
         if record is None:
             return self._is_dropped("a pending release that is damaged: dropped")
         if abs(time.time() - record["time"]) > EXPIRY:  # a clock may have been set back

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Address:
-    """One address of the interface: packed bytes, prefix length, the gateway's text or "", what is to be probed."""
+    """One address of the interface: packed bytes, prefix length, gateway (empty if none), and the probes asked for."""
 
     __slots__ = ("detect_conflict", "detect_gateway", "gateway", "length", "packed")
 
@@ -123,9 +123,9 @@ def _per_family(
     out: dict[str, dict[str, Any]] = {}
     for address, ip in zip(addresses, ips, strict=True):
         family = ip_address.family(address.packed)
-        own = {"ip": ip["address"], **{key: value for key, value in ip.items() if key == "gateway"}}
+        entry = {"ip": ip["address"], **{key: value for key, value in ip.items() if key == "gateway"}}
         family_routes = [route for route in routes if (":" in route["dst"]) == (family == 6)]
-        out[f"ip{family}"] = {**own, "routes": family_routes} if family_routes else own
+        out[f"ip{family}"] = {**entry, "routes": family_routes} if family_routes else entry
     return out
 
 

@@ -15,6 +15,8 @@ from tests.requirements import ROOT
 
 pack_plugin = recipes.load("pack_plugin")
 
+PACKED = ["cni.errors", "cni.plugin.http1"]
+
 SOURCE = '''
 """Text for readers."""
 TYPE_CHECKING = False
@@ -41,8 +43,8 @@ class Thing:
 
 def _run(source: str, path: Path) -> dict[str, Any]:
     path.write_text(source)
-    names: dict[str, Any] = {"__name__": "module", "packed": sys.modules}
-    exec(pack_plugin.compiled(ROOT, path, "module"), names)
+    names: dict[str, Any] = {"__name__": "module", "__packed__": sys.modules}
+    exec(pack_plugin.compiled(path, "module", PACKED), names)
     return names
 
 
@@ -63,8 +65,22 @@ def test_an_import_of_a_packed_module_is_a_look_up(tmp_path: Path) -> None:
     module = _run(source, tmp_path / "module.py")
     assert (module["codes"], module["Error"], module["INTERNAL"]) == (errors, errors.CNIError, errors.INTERNAL)
     assert (module["late"](), module["stat"]) == (http1, os.stat)
-    code = pack_plugin.compiled(ROOT, tmp_path / "module.py", "module")
+    code = pack_plugin.compiled(tmp_path / "module.py", "module", PACKED)
     assert [step.argval for step in dis.get_instructions(code) if step.opname == "IMPORT_NAME"] == ["posix"]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("try:\n    from cni.nowhere import x\nexcept ImportError:\n    x = 1\n", "module.py:2: cni.nowhere.x is not"),
+        ("from cni.errors import *\n", r"cni.errors.\* is not packed"),
+        ("import cni.errors\n", "write `from cni"),
+        ("from .errors import INTERNAL\n", "a relative import"),
+    ],
+)
+def test_an_import_that_would_find_nothing_fails_the_build(source: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=words):
+        _run(source, tmp_path / "module.py")
 
 
 def test_the_other_branch_of_a_type_check_stays(tmp_path: Path) -> None:
@@ -84,5 +100,6 @@ def test_the_plugins_code_holds_no_type_checking_imports() -> None:
     def names(code: CodeType) -> set[str]:
         return {*code.co_names}.union(*[names(part) for part in code.co_consts if isinstance(part, CodeType)])
 
-    imported = set().union(*[names(pack_plugin.compiled(ROOT, path, module)) for module, path in files.items()])
+    packed = [*files, *pack_plugin.deferred_files(ROOT, files)]
+    imported = set().union(*[names(pack_plugin.compiled(path, module, packed)) for module, path in files.items()])
     assert "collections.abc" not in imported and "posix" in imported

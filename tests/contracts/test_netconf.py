@@ -34,7 +34,7 @@ def verdicts(document: bytes) -> dict[str, bool]:
     except ValidationError:
         by_type = False
     try:
-        netconf.parse(document)
+        netconf.read_netconf(document)
         by_plugin = True
     except CNIError:
         by_plugin = False
@@ -65,7 +65,7 @@ def test_all_three_refuse_a_bad_document(path: Path) -> None:
 )
 def test_a_refusal_has_its_code_and_names_the_key(case: str, code: int, details: str) -> None:
     with pytest.raises(CNIError) as raised:
-        netconf.parse((SPEC / f"bad/{case}.json").read_bytes())
+        netconf.read_netconf((SPEC / f"bad/{case}.json").read_bytes())
     assert raised.value.code == code
     assert details in raised.value.details
 

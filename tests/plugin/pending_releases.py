@@ -28,7 +28,7 @@ def path_of(of: dict[str, str], folder: Path) -> str:
 
 def write(folder: Path, socket: Path, uid: str, container: str = "") -> Path:
     of = release(uid, container)
-    pending.add(path_of(of, folder), str(socket), of, Deadline(10))
+    pending.write_down(path_of(of, folder), str(socket), of, Deadline(10))
     return Path(path_of(of, folder))
 
 
