@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -30,6 +31,12 @@ def show(request: pytest.FixtureRequest) -> Callable[[str], None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the slow tests first, so that no worker is left with a long one when the others have finished."""
     items.sort(key=lambda item: "slow" not in item.keywords)
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the test a folder with a short name, because the path of a socket in it may not exceed 107 bytes."""
+    return tmp_path_factory.mktemp("t")
 
 
 @pytest.fixture
