@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,17 +14,11 @@ from cni.detection.packets import Arp, Claim, Ndp, protocol_of
 from cni.detection.probe import CARRIER_WAIT, TRIES
 from cni.errors import ADDRESS_CONFLICT, GATEWAY_UNREACHABLE, INVALID_NETNS, IO_FAILURE
 from tests.requirements import ROOT
-from tests.segment import Segment, ip, mac, packet_socket, path, segment
+from tests.segment import Segment, ip, mac, packet_socket, path
 
 V4, V6 = "10.244.100.10", "fd00:244::1234:5678"
 ETH_P_ALL = 3
 GATEWAYS = ("10.244.0.1/16", "fd00:244::1/64")
-
-
-@pytest.fixture
-def lan() -> Iterator[Segment]:
-    with segment() as made:
-        yield made
 
 
 def asked(*addresses: str, gateway: bool = False, conflict: bool = True) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import pytest
 from cni.plugin import operations
 from tests.plugin.node import Node
 from tests.plugin.pending_releases import answer, scripted_agent
+from tests.waiting import SLACK
 
 Conversation = Callable[[socket.socket], None]
 
@@ -47,7 +48,7 @@ def test_an_add_that_the_agent_never_answers_ends_at_the_deadline_and_is_release
     with agent_of(node.socket, wait_for_the_end):
         started = time.monotonic()
         printed = node.call("ADD", request_timeout=1)
-        assert 1 <= time.monotonic() - started < 1 + 5
+        assert 1 <= time.monotonic() - started < 1 + SLACK
     assert printed["code"] == 11
     assert re.search(r"did not answer POST /v1/ipam/ip within [\d.]+ s", printed["msg"])
     assert node.containers() == ["c1"]
@@ -57,7 +58,7 @@ def test_an_add_whose_agent_dies_before_it_answers_is_released_later(node: Node)
     with agent_of(node.socket, lambda connection: None):
         started = time.monotonic()
         printed = node.call("ADD")  # whose release nobody accepts
-        assert time.monotonic() - started < 2 + 5
+        assert time.monotonic() - started < 2 + SLACK
     assert printed["code"] == 11
     assert node.containers() == ["c1"]
     assert "not given back yet" in node.last_line["warning"]
@@ -88,12 +89,12 @@ def test_a_del_gives_up_connecting_long_before_it_gives_up_an_answer(
         first.connect(str(node.socket))  # no place left in the queue
         started = time.monotonic()
         assert node.call("DEL") == {}
-        assert 0.3 <= time.monotonic() - started < 0.3 + 5
+        assert 0.3 <= time.monotonic() - started < 0.3 + SLACK
     node.socket.unlink()
     with agent_of(node.socket, wait_for_the_end):
         started = time.monotonic()
         assert node.call("DEL") == {}
-        assert 1 <= time.monotonic() - started < 1 + 5
+        assert 1 <= time.monotonic() - started < 1 + SLACK
     assert node.containers() == ["c1"]
 
 
