@@ -118,7 +118,9 @@ def status(delegate: Delegate, as_json: bool) -> None:
 
 @attach.command()
 @_takes_network
-@click.option("--keep", multiple=True, metavar="CONTAINER_ID/IFNAME", help="An attachment to keep; repeat it.")
+@click.option(
+    "--keep", multiple=True, metavar="CONTAINER_ID/IFNAME", help="An attachment to keep. Can be given more than once."
+)
 @click.option("--keep-none", is_flag=True, help="Free everything that the network holds.")
 def gc(delegate: Delegate, as_json: bool, keep: tuple[str, ...], keep_none: bool) -> None:
     """Free what the network holds for attachments other than those to keep."""

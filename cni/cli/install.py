@@ -48,7 +48,9 @@ class Duration(click.ParamType[float]):
     show_default=True,
     help="How long to wait for the agent and for Calico's conflist, before the first swap.",
 )
-@click.option("--set", "texts", multiple=True, metavar="KEY=VALUE", help="A key of our ipam object; repeat it.")
+@click.option(
+    "--set", "texts", multiple=True, metavar="KEY=VALUE", help="A key of our ipam object. Can be given more than once."
+)
 @click.option("--force", is_flag=True, help="Replace an ipam of any type.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change in the conflist.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object (spec/report/install.schema.json).")
@@ -71,15 +73,7 @@ def install(
     from cni.contracts.installation import Desired
 
     desired = Desired(plugin_type, conf, as_name, _settings(texts), force)
-    report: DryRunReport | InstallReport
-    if dry_run:
-        from cni.installer.install import dry_run as run_dry
-
-        report = run_dry(find_folders(), desired)
-        text = report.diff or f"nothing would change in {report.conf_dir}\n"
-        click.echo(f"{report.to_json()}\n" if as_json else text, nl=False)
-        return
-    report = _install(find_folders, desired, wait_agent)
+    report = _dry_run(find_folders(), desired) if dry_run else _install(find_folders, desired, wait_agent)
     if as_json:
         click.echo(report.to_json())
     else:
@@ -95,24 +89,35 @@ def _settings(texts: tuple[str, ...]) -> dict[str, Any]:
         raise click.BadParameter(str(error), param_hint="--set") from None
 
 
+def _dry_run(folders: "Folders", desired: "Desired") -> "DryRunReport":
+    from cni.installer.install import dry_run
+
+    return dry_run(folders, desired)
+
+
 def _install(find_folders: "Callable[[], Folders]", desired: "Desired", wait_agent: float) -> "InstallReport":
-    from cni.installer import install as installer
     from cni.installer.bundle import own
+    from cni.installer.install import install
 
     tree = own.tree()
     if tree is None:
         raise click.ClickException(
             "this runs from a source tree: `make build`, then run dist/spiderpool-ipam/spiderpool-ipam"
         )
-    return installer.install(
-        tree, own.version(), find_folders, desired, wait_agent, lambda line: click.echo(line, err=True)
+    return install(tree, own.version(), find_folders, desired, wait_agent, log=lambda line: click.echo(line, err=True))
+
+
+def _show(report: "DryRunReport | InstallReport") -> None:
+    from cni.contracts.reports import DryRunReport
+
+    if isinstance(report, DryRunReport):
+        click.echo(report.diff or f"nothing would change in {report.conf_dir}\n", nl=False)
+        return
+    plugin = f"{report.bin_dir}/spiderpool: {report.bundle}, {'installed' if report.bundle_changed else 'unchanged'}"
+    kept = (
+        "; another plugin of this name was there: it is kept, and returns at uninstall" if report.foreign_kept else ""
     )
-
-
-def _show(report: "InstallReport") -> None:
-    plugin = f"{report.bin_dir}/spiderpool: {report.bundle}, {'put there' if report.bundle_changed else 'as before'}"
-    kept = ", what was there of others is kept for uninstall" if report.foreign_kept else ""
-    conflist = f"{report.conflist}: {f'swapped ({report.message})' if report.conflist_changed else 'as before'}"
+    conflist = f"{report.conflist}: {f'swapped ({report.message})' if report.conflist_changed else 'unchanged'}"
     print_rows({"plugin": plugin + kept, "conflist": conflist})
     if report.loaded_first:
         click.secho(f"warning: runtimes load {report.loaded_first} before it", fg="yellow", err=True)

@@ -4,6 +4,8 @@ The installer is imported when a command runs: `--help` does without it.
 """
 
 import functools
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +20,10 @@ from cni.installer.errors import InstallerError
 def takes_folders(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that name the node's folders; it gets a function that finds them."""
 
-    @click.option("--cni-bin-dir", metavar="DIR", help="The folder of plugins; found by itself.")
-    @click.option("--cni-conf-dir", metavar="DIR", help="The folder of network configurations; found by itself.")
+    @click.option("--cni-bin-dir", metavar="DIR", help="The folder of plugins; default: found automatically.")
+    @click.option(
+        "--cni-conf-dir", metavar="DIR", help="The folder of network configurations; default: found automatically."
+    )
     @click.option(
         "--host-root",
         type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -42,7 +46,7 @@ def takes_folders(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def failing_in_one_line() -> Iterator[None]:
-    """End with one line on stderr and exit status 1 for everything that can be wrong with a node."""
+    """End with one line on stderr and exit status 1 for everything that can be wrong with a node, or with stdout."""
     try:
         yield
     except InstallerError as error:
@@ -50,4 +54,15 @@ def failing_in_one_line() -> Iterator[None]:
     except OSError as error:
         from cni.installer.node.os_errors import one_line
 
+        _drop_unwritten_output()
         raise click.ClickException(one_line(error)) from None
+
+
+def _drop_unwritten_output() -> None:
+    """Drop what stdout could not be given: Python would try again when it exits, and report the error once more."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())

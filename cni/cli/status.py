@@ -1,4 +1,4 @@
-"""`spiderpool-ipam status`: how this node's installation is."""
+"""`spiderpool-ipam status`: report the state of this node's installation."""
 
 import time
 from collections.abc import Callable
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object (spec/report/status.schema.json).")
 def status(find_folders: "Callable[[], Folders]", readiness_file: Path | None, as_json: bool) -> None:
-    """Show how this node's installation is. The exit status is 0 only if all is well."""
+    """Show the state of this node's installation. The exit status is 0 only if all is well."""
     if readiness_file:
         raise SystemExit(not readiness.is_ready(readiness_file))
-    from cni.installer import status as installer
-    from cni.installer.node import pending as releases
+    from cni.installer.node import pending
+    from cni.installer.status import gather
 
     folders = find_folders()
-    report = installer.gather(folders, releases.count(folders))
+    report = gather(folders, pending.count(folders))
     if as_json:
         click.echo(report.to_json())
     else:
@@ -49,7 +49,7 @@ def _show(report: "StatusReport") -> None:
             "conflist": conflist,
             "swapped": _swapped(report),
             "agent": f"{report.agent_socket}: {report.agent_fault or 'healthy'}",
-            "pending": f"{report.pending_releases} releases",
+            "pending": _number(report.pending_releases, "release"),
         }
     )
     for problem in report.problems:
@@ -59,9 +59,14 @@ def _show(report: "StatusReport") -> None:
 def _swapped(report: "StatusReport") -> str:
     if not report.swapped_at:
         return "never"
-    drift = f"changed by others and swapped again {report.drift_count} times" if report.drift_count else "no drift"
+    times = _number(report.drift_count, "time")
+    drift = f"changed by others and swapped again {times}" if report.drift_count else "no drift"
     modified = ", changed by others since" if report.conflist_modified else ""
     return f"since {_time(report.swapped_at)}, last written {_time(report.written_at)}, {drift}{modified}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _time(seconds: float) -> str:

@@ -6,7 +6,11 @@ may read them, so nothing is wrapped, cut or coloured.
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cni.cli.node_options import failing_in_one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,10 +43,11 @@ def print_rows(rows: Mapping[str, str]) -> None:
 def _print(table: "Table") -> None:
     from rich.console import Console
 
-    if sys.stdout.isatty():
-        Console(markup=False, highlight=False, emoji=False).print(table)
-        return
-    console = Console(width=_PIPE_WIDTH, color_system=None, markup=False, highlight=False, emoji=False)
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()
+    plain: dict[str, Any] = {} if on_terminal else {"width": _PIPE_WIDTH, "color_system": None}
+    console = Console(markup=False, highlight=False, emoji=False, **plain)
     with console.capture() as captured:
         console.print(table)
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    lines = captured.get().splitlines()
+    with failing_in_one_line():
+        click.echo("\n".join(line.rstrip() for line in lines))  # it flushes: what goes to stderr comes after it

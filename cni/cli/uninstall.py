@@ -9,6 +9,7 @@ import click
 from cni.cli.node_options import takes_folders
 
 if TYPE_CHECKING:
+    from cni.contracts.reports import UninstallReport
     from cni.installer.node.folders import Folders
 
 PLUGIN_STAYS = 3
@@ -26,14 +27,11 @@ def uninstall(find_folders: "Callable[[], Folders]", force: bool, stay: bool, as
     with the configuration of its start), and while releases are pending. Then the exit status is 3: run it again later.
     The first two do not count where another plugin of this name was there before, and comes back.
     """
-    from cni.installer import uninstall as installer
-
-    folders = find_folders()
-    report = installer.uninstall(folders, lambda: _send_pending(folders), force=force)
+    report = _uninstall(find_folders(), force=force)
     if as_json:
         click.echo(report.to_json())
     else:
-        for line in report.done or ["there was nothing to give back"]:
+        for line in report.done or ["nothing was installed"]:
             click.echo(line)
         for reason in report.plugin_stays:
             click.secho(f"the plugin stays: {reason}", fg="yellow", err=True)
@@ -45,9 +43,15 @@ def uninstall(find_folders: "Callable[[], Folders]", force: bool, stay: bool, as
         signal.sigwait({signal.SIGTERM, signal.SIGINT})
 
 
+def _uninstall(folders: "Folders", *, force: bool) -> "UninstallReport":
+    from cni.installer.uninstall import uninstall
+
+    return uninstall(folders, lambda: _send_pending(folders), force=force)
+
+
 def _send_pending(folders: "Folders") -> int:
     """Send pending releases; return how many are left."""
-    from cni.installer.node import pending as releases
+    from cni.installer.node import pending
 
-    releases.replay(folders, lambda line: click.echo(line, err=True))
-    return releases.count(folders)
+    pending.replay(folders, log=lambda line: click.echo(line, err=True))
+    return pending.count(folders)

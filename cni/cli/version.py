@@ -16,13 +16,13 @@ def version(as_json: bool) -> None:
     """Show the version, what the plugin speaks, and what is bundled."""
     with failing_in_one_line():
         number, sbom = own.version(), own.sbom()
-    parts = sbom["components"] if sbom else []
-    if as_json:
-        from cni.contracts.reports import Component, VersionReport
+        bundled = sbom.components if sbom else []
+        if as_json:
+            from cni.contracts.reports import Component, VersionReport
 
-        components = [Component(name=part["name"], version=part["version"]) for part in parts]
-        report = VersionReport(version=number, cni_versions=list(SUPPORTED), components=components)
-        click.echo(report.to_json())
-    else:
-        bundled = f"with {len(parts)} components (--json lists them)" if sbom else "from a source tree"
-        click.echo(f"spiderpool-ipam {number}, CNI {' '.join(SUPPORTED)}, {bundled}")
+            components = [Component(name=part.name, version=part.version) for part in bundled]
+            report = VersionReport(version=number, cni_versions=list(SUPPORTED), components=components)
+            click.echo(report.to_json())
+        else:
+            origin = f"with {len(bundled)} components (--json lists them)" if sbom else "from a source tree"
+            click.echo(f"spiderpool-ipam {number}, CNI {' '.join(SUPPORTED)}, {origin}")

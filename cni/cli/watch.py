@@ -1,4 +1,4 @@
-"""`spiderpool-ipam watch`: keep plugin and conflist as install was asked to have them."""
+"""`spiderpool-ipam watch`: keep plugin and conflist as `install` set them up."""
 
 import signal
 import threading
@@ -33,13 +33,13 @@ class HostPort(click.ParamType[tuple[str, int]]):
 @click.option(
     "--readiness-file",
     type=click.Path(path_type=Path),
-    help="A file that is there as long as plugin and conflist are as install was asked to have them.",
+    help="A file that is there as long as plugin and conflist are as `install` set them up.",
 )
 @click.option("--metrics-addr", type=HostPort(), metavar="HOST:PORT", help="Serve metrics there, in Prometheus' form.")
 def watch(
     find_folders: "Callable[[], Folders]", readiness_file: Path | None, metrics_addr: tuple[str, int] | None
 ) -> None:
-    """Keep plugin and conflist as install was asked to have them, until SIGTERM.
+    """Keep plugin and conflist as `install` set them up, until SIGTERM.
 
     calico-node writes its conflist at each start, and spiderpool-agent copies its own plugin over ours. What others
     have changed is repaired within a second, and reported on stderr. SIGTERM leaves the node as it is.
@@ -56,24 +56,24 @@ def watch(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    reconciler = Reconciler(folders, own.tree(), own.version(), _report)
-    agent = AgentWatch(reconciler, _report)
+    reconciler = Reconciler(folders, own.tree(), own.version(), _log)
+    agent = AgentWatch(reconciler, _log)
     if metrics_addr:
         from cni.installer.metrics import Metrics
 
         Metrics(reconciler, agent, own.version()).serve(*metrics_addr)
 
-    def tell(*, ended: bool = False) -> None:
+    def update_readiness(*, ended: bool = False) -> None:
         if readiness_file:
             readiness.update(readiness_file, ready=not (reconciler.state.fault or ended))
 
-    tell()
+    update_readiness()
     threading.Thread(target=agent.run, args=(stop,), daemon=True).start()
     try:
-        Watch(reconciler, _report).run(stop, tell)
+        Watch(reconciler, _log).run(stop, update_readiness)
     finally:
-        tell(ended=True)
+        update_readiness(ended=True)
 
 
-def _report(line: str) -> None:
+def _log(line: str) -> None:
     click.echo(line, err=True)

@@ -4,7 +4,7 @@ containernetworking/cni libcni/api.go, cachedInfo: one JSON file per attachment.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Base64Bytes, Field, TypeAdapter
 
@@ -14,7 +14,8 @@ class CachedInfo:
     """One attachment."""
 
     config: Base64Bytes  # the network configuration that ADD was called with
-    network_name: Annotated[str, Field(alias="networkName")] = ""
+    # Of any type: an attachment that was refused because of its name would be overlooked by uninstall.
+    network_name: Annotated[Any, Field(alias="networkName")] = None
 
 
 CACHED_INFO = TypeAdapter(CachedInfo)

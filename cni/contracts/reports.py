@@ -23,7 +23,7 @@ class _Report(BaseModel):
 
 
 class InstallReport(_Report):
-    """What install has come to."""
+    """The result of install."""
 
     bin_dir: NodePath
     conf_dir: NodePath
@@ -45,14 +45,14 @@ class DryRunReport(_Report):
 
 
 class UninstallReport(_Report):
-    """What uninstall has come to."""
+    """The result of uninstall."""
 
     done: list[str]
     plugin_stays: Annotated[list[str], Field(description="Why the plugin is still needed; empty where it is gone.")]
 
 
 class StatusReport(_Report):
-    """How a node's installation is."""
+    """The state of a node's installation."""
 
     plugin: NodePath
     bundle: Annotated[str | None, Field(description="The bundle that the plugin leads to; null where it is not ours.")]

@@ -3,21 +3,21 @@
 import threading
 from collections.abc import Callable
 
-from cni.installer.node import agent_health
-from cni.installer.node import pending as releases
+from cni.installer.node import agent_health, pending
 from cni.installer.reconciler import Reconciler
 
 AGENT_EVERY = 10.0  # seconds between two looks at the agent
+_NOT_ASKED = "not asked yet"
 
 
 class AgentWatch:
     """Looks after the agent, in a thread of its own: one that hangs must hold up neither the checks nor SIGTERM."""
 
-    def __init__(self, reconciler: Reconciler, report: Callable[[str], None]) -> None:
-        self.fault = ""
+    def __init__(self, reconciler: Reconciler, log: Callable[[str], None]) -> None:
+        self.fault = _NOT_ASKED
         self.pending = 0
         self._reconciler = reconciler
-        self._report = report
+        self._log = log
 
     def run(self, stop: threading.Event) -> None:
         """Ask for its health, and send it what is pending, until `stop` is set."""
@@ -27,22 +27,23 @@ class AgentWatch:
                 self._replay()
             except Exception as error:
                 # Whatever it is, the next round may succeed; if the thread ended, all that is pending would stay.
-                self.fault = f"cannot be looked after: {type(error).__name__}: {error}"
-                self._report(f"the spiderpool-agent {self.fault}")
+                self.fault = f"cannot be asked: {type(error).__name__}: {error}"
+                self._log(f"the spiderpool-agent {self.fault}")
             if stop.wait(AGENT_EVERY):
                 return
 
     def _ask(self) -> None:
         socket = self._reconciler.agent_socket
         fault = agent_health.fault(socket)
-        if fault != self.fault:
+        if fault != self.fault and (fault or self.fault != _NOT_ASKED):  # a first answer that is well is no news
             name = self._reconciler.folders.name_of(socket)
-            self._report(f"the spiderpool-agent on {name}: {fault or 'healthy again'}")
+            self._log(f"the spiderpool-agent on {name}: {fault or 'healthy again'}")
         self.fault = fault
 
     def _replay(self) -> None:
         folders = self._reconciler.folders
-        outcome = releases.replay(folders, self._report)
+        outcome = pending.replay(folders, self._log)
         if outcome.released:
-            self._report(f"sent {outcome.released} pending releases to the spiderpool-agent")
-        self.pending = releases.count(folders)
+            number = "1 pending release" if outcome.released == 1 else f"{outcome.released} pending releases"
+            self._log(f"sent {number} to the spiderpool-agent")
+        self.pending = pending.count(folders)

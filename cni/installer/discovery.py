@@ -18,7 +18,7 @@ from cni.installer.conflist.document import ConflistError
 from cni.installer.conflist.folder import delegates
 from cni.installer.errors import InstallerError
 from cni.installer.node import atomic_file
-from cni.installer.node.folders import Folders, resolve_folders
+from cni.installer.node.folders import Folders, printable, resolve_folders
 from cni.installer.node.host_root import HostRoot
 
 _NAMES = "folders"
@@ -39,7 +39,13 @@ class FoldersError(InstallerError):
 
 
 def find_folders(root: HostRoot, bin_name: str | None, conf_name: str | None, plugin_type: str) -> Folders:
-    """Return the node's folders. A name that is given wins, then what was installed to. ConflistError: not clear."""
+    """Return the node's folders. A name that is given wins, then what was installed to.
+
+    FoldersError: a name cannot be written to a file. ConflistError: it is not clear which folders are meant.
+    """
+    for flag, name in (("--cni-bin-dir", bin_name), ("--cni-conf-dir", conf_name)):
+        if name and printable(name) != name:
+            raise FoldersError(f"{flag} {printable(name)}: the name is not UTF-8, give the folder another one")
     installed = installed_folders(root)
     conf = conf_name or (installed.conf_name if installed else _conf_folder(root, plugin_type))
     binaries = bin_name or (installed.bin_name if installed else _bin_folder(root, conf, plugin_type))
@@ -87,6 +93,16 @@ def require_not_elsewhere(folders: Folders) -> None:
     if installed and (installed.bin, installed.conf) != (folders.bin, folders.conf):
         flags = f"--cni-bin-dir {installed.bin_name} --cni-conf-dir {installed.conf_name}"
         raise FoldersError(f"this node is installed elsewhere: uninstall there first, with {flags}")
+
+
+def require_not_moved(folders: Folders) -> None:
+    """Raise FoldersError where a link in the folders' names leads elsewhere by now, as after a refresh of microk8s.
+
+    To be called after each wait: what is written to the former folders is lost.
+    """
+    if folders.resolve_again() != folders:
+        names = f"{folders.bin_name} and {folders.conf_name}"
+        raise FoldersError(f"{names}: a symbolic link in these names has changed meanwhile: run the command again")
 
 
 def _conf_folder(root: HostRoot, plugin_type: str) -> str:

@@ -32,16 +32,17 @@ def install(
     find_folders: Callable[[], Folders],
     desired: Desired,
     wait_agent: float,
-    report: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> InstallReport:
     """Install or upgrade; a second run changes nothing.
 
-    `report` gets a line when something is waited for. InstallerError, OSError: the conflist is as it was.
+    `log` gets a line when something is waited for. InstallerError, OSError: the conflist is as it was.
     """
     deadline = Deadline(wait_agent)
-    folders = _await_conflist(find_folders, desired, deadline, report)
+    folders = _await_conflist(find_folders, desired, deadline, log)
     _require_writable(folders)
     with lock.held(folders.state):
+        discovery.require_not_moved(folders)
         discovery.require_not_elsewhere(folders)
         planned = look(folders, desired)
         discovery.write_installed_folders(folders)
@@ -50,7 +51,8 @@ def install(
             # The runtime tries a pod again that gets no address, so the first pods after a swap must find an agent.
             # Once a node is swapped, waiting would only give pods addresses of the other IPAM.
             socket = agent_health.socket_path(folders, planned.settings)
-            agent_health.wait(socket, folders.name_of(socket), deadline, report)
+            agent_health.wait(socket, folders.name_of(socket), deadline, log)
+            discovery.require_not_moved(folders)
         return _install_report(reconcile(planned), bundle)
 
 
@@ -67,7 +69,7 @@ def look(folders: Folders, desired: Desired) -> Plan:
 
 
 def _await_conflist(
-    find_folders: Callable[[], Folders], desired: Desired, deadline: Deadline, report: Callable[[str], None]
+    find_folders: Callable[[], Folders], desired: Desired, deadline: Deadline, log: Callable[[str], None]
 ) -> Folders:
     """Wait until Calico has written its conflist, to the end; return the folders, which are found by it.
 
@@ -82,7 +84,7 @@ def _await_conflist(
             if not deadline.left():
                 raise
             if not reported:
-                report(f"waiting up to {deadline.left():.0f} s for Calico's conflist: {error}")
+                log(f"waiting up to {deadline.left():.0f} s for Calico's conflist: {error}")
                 reported = True
         else:
             return folders

@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from cni.installer.agent_watch import AgentWatch
-from cni.installer.drift import Object, Reason
+from cni.installer.conflict import Object, Reason
+from cni.installer.errors import InstallerError
 from cni.installer.reconciler import Reconciler
 
 _PREFIX = "spiderpool_ipam"
@@ -22,15 +23,19 @@ class Metrics:
         self._version = version
 
     def serve(self, host: str, port: int) -> None:
-        """Serve them at http://host:port/metrics. OSError."""
+        """Serve them at http://host:port/metrics. InstallerError names an address that cannot be used."""
         registry = CollectorRegistry()
         registry.register(self)
-        start_http_server(port, host, registry)
+        try:
+            start_http_server(port, host, registry)
+        except OSError as error:
+            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            raise InstallerError(f"the metrics cannot be served on {address}: {error.strerror}") from None
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric with its present value."""
         state = self._reconciler.state
-        yield _gauge("in_sync", "1 while plugin and conflist are as install was asked to have them", not state.fault)
+        yield _gauge("in_sync", "1 while plugin and conflist are as `install` set them up", not state.fault)
         drift = CounterMetricFamily(
             f"{_PREFIX}_drift",
             "How often others changed plugin or conflist, by what they did",

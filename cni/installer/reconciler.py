@@ -1,4 +1,4 @@
-"""Look whether plugin and conflist are as install was asked to have them, and repair them where they are not.
+"""Check whether plugin and conflist are as `install` set them up, and repair them where they are not.
 
 calico-node writes its conflist at each start, in place; spiderpool-agent copies its own plugin over ours. What others
 have changed is drift: `plugin_links.drift` and `Plan.drift` tell it. Side effects: those of `plugin_links.reconcile`
@@ -17,6 +17,7 @@ from cni.contracts.installation import Desired, Record
 from cni.deadline import Deadline
 from cni.defaults import IPAM_TYPE
 from cni.installer.bundle import plugin_links
+from cni.installer.conflict import BACK_OFF, CONFLICT_DRIFTS, CONFLICT_WINDOW, Conflict, Object, Reason
 from cni.installer.conflist import record as records
 from cni.installer.conflist import result_cache
 from cni.installer.conflist.apply import reconcile
@@ -24,7 +25,6 @@ from cni.installer.conflist.document import NoneFoundError
 from cni.installer.conflist.plan import Plan, plan
 from cni.installer.conflist.record import RecordError
 from cni.installer.conflist.restore import remove_copies
-from cni.installer.drift import BACK_OFF, CONFLICT_DRIFTS, CONFLICT_WINDOW, Conflict, Object, Reason
 from cni.installer.errors import InstallerError
 from cni.installer.node import agent_health, lock
 from cni.installer.node.folders import Folders
@@ -42,7 +42,7 @@ _PLUGIN_DRIFT: dict[Reason, str] = {
 
 
 class State(NamedTuple):
-    """What the checks have come to since the program started."""
+    """The result of the checks since the program started."""
 
     fault: str = "not checked yet"  # "" where plugin and conflist are in sync
     drift: Counter[tuple[Object, Reason]] = Counter()  # noqa: RUF012  (never changed)
@@ -57,13 +57,13 @@ class UninstalledError(Exception):
 class Reconciler:
     """Keeps one node's installation: `check` may be called at any time."""
 
-    def __init__(self, folders: Folders, tree: Path | None, version: str, report: Callable[[str], None]) -> None:
+    def __init__(self, folders: Folders, tree: Path | None, version: str, log: Callable[[str], None]) -> None:
         self.folders = folders
         self.state = State()
         self.next_check = Deadline(0)  # when to check, whatever happens
         self._tree = tree  # what to install from where the bundle was removed; None in a source tree
         self._version = version
-        self._report = report
+        self._log = log
         self._desired: Desired | None = None
         self._settings: dict[str, Any] = {}  # what our ipam object says
         self._reported: str | None = None  # the last fault that was reported
@@ -79,8 +79,8 @@ class Reconciler:
     def check(self) -> None:
         """Look, and repair what is not as desired. UninstalledError."""
         self.next_check = Deadline(FULL_CHECK * random.uniform(0.9, 1.1))  # noqa: S311  (no secret)
-        self.folders = self.folders.resolve_again()
         try:
+            self.folders = self.folders.resolve_again()
             self._read_record()  # without the lock, which makes a file: an uninstalled node is to stay without it
             with lock.held(self.folders.state, timeout=LOCK_TIMEOUT):
                 self._reconcile()
@@ -99,8 +99,8 @@ class Reconciler:
     def _reconcile(self) -> None:
         record = self._read_record()
         if record and not record.is_in_force:
-            how = "the conflist was given back by uninstall" if record.restored else "the first swap has not ended"
-            self._settle(f"{how}: nothing is kept until it is installed again")
+            how = "uninstall has restored the conflist" if record.restored else "the first installation did not finish"
+            self._settle(f"{how}: watch does nothing until you install again")
             return
         if record:
             self._desired = record.desired
@@ -141,15 +141,15 @@ class Reconciler:
     def _report_write(self, applied: Plan, written: float) -> None:
         if applied.drift:
             pods = self._pods_on_other_ipam(written, applied.source.delegation.network)
-            more = f"; {pods} pods got another IPAM's address meanwhile" if pods else ""
+            more = f"; {pods} {'pod' if pods == 1 else 'pods'} got another IPAM's address meanwhile" if pods else ""
             self.state = self.state._replace(pods_on_other_ipam=self.state.pods_on_other_ipam + pods)
             self._count("conflist", applied.drift, f"swapped {applied.target.name} again: {applied.message}{more}")
         elif applied.message:
-            self._report(f"wrote {applied.target.name}: {applied.message}")
+            self._log(f"wrote {applied.target.name}: {applied.message}")
 
     def _remove_copies(self, record: Record) -> None:
         for line in remove_copies(self.folders, record):
-            self._report(f"{line}: its source is gone")
+            self._log(f"{line}: its source is gone")
         records.write(self.folders.conf, replace(record, copies=[]))
 
     def _written_at(self, record: Record | None) -> float:
@@ -167,20 +167,20 @@ class Reconciler:
     def _count(self, what: Object, reason: Reason, text: str) -> None:
         """Count a drift that was repaired, and report on it."""
         self.state = self.state._replace(drift=self.state.drift + Counter({(what, reason): 1}))
-        self._report(text)
+        self._log(text)
         conflict = self._conflicts[what]
         conflict.add()
         if conflict.back_off:
             often = f"more than {CONFLICT_DRIFTS} times in {CONFLICT_WINDOW / 60:g} minutes"
-            self._report(
+            self._log(
                 f"warning: others have changed the {what} {often}: find out what else writes it. From now on it is"
-                f" repaired once in {BACK_OFF:g} s"
+                f" repaired at most every {BACK_OFF:g} s"
             )
 
     def _back_off(self, what: Object) -> str:
         """Check again when it is time to repair; return what is left as it is."""
         self.next_check = self.next_check.within(self._conflicts[what].back_off)
-        return f"others have changed the {what} again: it is repaired once in {BACK_OFF:g} s"
+        return f"others have changed the {what} again: the next repair is in up to {BACK_OFF:g} s"
 
     def _fail(self, error: Exception, text: str) -> None:
         """Give what is being written a moment, then report the fault."""
@@ -197,9 +197,9 @@ class Reconciler:
         return self._grace
 
     def _settle(self, fault: str) -> None:
-        """Keep what a check has come to, and report it when it is another than before."""
+        """Keep the result of a check, and report it when it is another than before."""
         if fault != self._reported:
-            self._report(fault or "in sync: plugin and conflist are as install was asked to have them")
+            self._log(fault or "in sync: plugin and conflist are as `install` set them up")
             self._reported = fault
         if not fault:
             self._fault_kind = None

@@ -1,4 +1,4 @@
-"""How a node's installation is. Side effects: reads files, asks the agent for its health."""
+"""Reports the state of a node's installation. Side effects: reads files, asks the agent for its health."""
 
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from cni.installer.conflist.document import ConflistError
 from cni.installer.conflist.folder import loaded_before
 from cni.installer.conflist.plan import Plan, digest, plan
 from cni.installer.conflist.record import RecordError
-from cni.installer.node import agent_health
+from cni.installer.node import agent_health, pending
 from cni.installer.node.folders import Folders
 
 
 def gather(folders: Folders, pending_releases: int) -> StatusReport:
-    """Look at everything. OSError."""
+    """Read the node's state and list its problems. OSError."""
     problems: list[str] = []
     record = _record(folders, problems)
     desired = record.desired if record else Desired()
@@ -30,7 +30,7 @@ def gather(folders: Folders, pending_releases: int) -> StatusReport:
     if agent_fault:
         problems.append(f"the spiderpool-agent on {folders.name_of(socket)}: {agent_fault}")
     if pending_releases:
-        problems.append(f"{pending_releases} releases are pending: watch sends them when the agent answers")
+        problems.append(f"{pending.describe(pending_releases)}: watch sends what is pending when the agent answers")
     return StatusReport(
         plugin=plugin,
         bundle=plugin_links.current_bundle(folders.bin),
@@ -56,9 +56,9 @@ def _record(folders: Folders, problems: list[str]) -> Record | None:
     if record is None:
         problems.append("nothing is installed here")
     elif record.restored:
-        problems.append("the conflist was given back; the plugin is kept for pods that were made with it")
+        problems.append("uninstall has restored the conflist; the plugin stays for pods that use it")
     elif not record.is_in_force:
-        problems.append("the first swap has not come to its end: install again")
+        problems.append("the first installation did not finish: install again")
     return record
 
 
@@ -76,7 +76,7 @@ def _plan(folders: Folders, desired: Desired, record: Record | None, problems: l
 
 
 def _conflist(planned: Plan | None) -> dict[str, Any]:
-    """Return what the report tells of the conflist."""
+    """Return the fields of the report that describe the conflist."""
     if planned is None:
         return {"conflist": "", "ipam_type": "", "conflist_modified": False}
     target, record = planned.target, planned.record

@@ -16,8 +16,7 @@ from cni.installer.conflist import result_cache
 from cni.installer.conflist.folder import ConfFile, read_folder
 from cni.installer.conflist.restore import restore
 from cni.installer.discovery import FoldersError
-from cni.installer.node import lock
-from cni.installer.node import pending as releases
+from cni.installer.node import lock, pending
 from cni.installer.node.folders import Folders
 
 SETTLE = 1.0  # seconds until an ADD that began before the conflist was restored is in libcni's cache
@@ -27,23 +26,25 @@ def uninstall(folders: Folders, send_pending: Callable[[], int], *, force: bool 
     """Restore the conflist, then take the plugin away, unless something still needs it.
 
     `send_pending` sends pending releases and returns how many are left.
-    FoldersError, ConflistError: nothing was done. LockedError, RecordError, OSError.
+    FoldersError, ConflistError: the plugin stays. LockedError, RecordError, OSError.
     """
     with lock.held(folders.state):
+        discovery.require_not_moved(folders)
         if not force:
             discovery.require_not_elsewhere(folders)
             _require_known(folders)
         is_installed = discovery.is_installed(folders)
-        pending = send_pending()
+        left = send_pending()
+        discovery.require_not_moved(folders)
         done = _restore_conflist(folders, force=force) if is_installed else []
         reasons = _users(folders) if is_installed else []
-        reasons += [f"{pending} releases are pending"] if pending else []
+        reasons += [pending.describe(left)] if left else []
         if reasons and not force:
             return UninstallReport(done=done, plugin_stays=reasons)
         if is_installed:
             done += [f"{folders.bin_name}: {line}" for line in plugin_links.uninstall(folders.bin)]
             records.remove(folders.conf)
-        releases.remove(folders, force=force)
+        pending.remove(folders, force=force)
         discovery.remove_installed_folders(folders)
         lock.remove(folders.state)
     return UninstallReport(done=done, plugin_stays=[])
@@ -68,6 +69,7 @@ def _restore_conflist(folders: Folders, *, force: bool) -> list[str]:
         records.write(folders.conf, replace(record, original=None, values=[], copies=[], restored=True))
     if record and record.is_in_force and not has_successor:
         time.sleep(SETTLE)
+        discovery.require_not_moved(folders)
     return done
 
 
@@ -80,7 +82,8 @@ def _users(folders: Folders) -> list[str]:
     served = [attachment for attachment in result_cache.read(folders.results) if IPAM_TYPE in attachment.ipam_types]
     if served:
         example = folders.name_of(served[0].path)
-        reasons.append(f"{len(served)} attachments were made with it ({example} is one)")
+        several = f"{len(served)} attachments were made with it ({example} is one)"
+        reasons.append(several if len(served) > 1 else f"1 attachment was made with it ({example})")
     return reasons
 
 

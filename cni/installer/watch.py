@@ -27,19 +27,19 @@ _STEP = 50  # milliseconds without an event that end a burst
 class Watch:
     """Watches the folders of one node."""
 
-    def __init__(self, reconciler: Reconciler, report: Callable[[str], None]) -> None:
+    def __init__(self, reconciler: Reconciler, log: Callable[[str], None]) -> None:
         self._reconciler = reconciler
-        self._report = report
+        self._log = log
 
     def run(self, stop: threading.Event, tick: Callable[[], None]) -> None:
-        """Check until `stop` is set, or the installation is taken away; call `tick` twice a second."""
+        """Check until `stop` is set, or the installation is removed; call `tick` twice a second."""
         try:
             for changed in self._events(stop):
                 if not self._reconciler.next_check.left() or any(_matters(path) for path in changed):
                     self._reconciler.check()
                 tick()
         except UninstalledError:
-            self._report("the installation was taken away: there is nothing to keep any more")
+            self._log("the installation was removed, so watch ends")
 
     def _events(self, stop: threading.Event) -> Iterator[set[Path]]:
         """Yield changed files, or nothing at each tick; arm anew when a folder has become another."""
@@ -61,7 +61,7 @@ class Watch:
                     continue  # a folder was removed meanwhile
                 # All inotify instances of the node may be in use.
                 polling = True
-                self._report(f"no file events here, looking twice a second instead: {error}")
+                self._log(f"no file events here, looking twice a second instead: {error}")
 
     def _armed(self, stop: threading.Event, polling: bool) -> Iterator[set[tuple[Change, str]]]:
         return file_events(
@@ -75,7 +75,10 @@ class Watch:
         return [folders.bin, folders.conf, (folders.bin / plugin_links.HOME / plugin_links.CURRENT).resolve()]
 
     def _identity(self) -> list[tuple[int, int] | None]:
-        return [_inode(folder) for folder in self._watched()]
+        try:
+            return [_inode(folder) for folder in self._watched()]
+        except (OSError, RuntimeError):  # a link cannot be read, or leads to itself
+            return [None]
 
 
 def _matters(path: Path) -> bool:

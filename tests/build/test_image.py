@@ -105,7 +105,7 @@ def test_the_daemonset_installs_and_holds_and_the_other_gives_back(podman: Podma
     node, spec = with_agent, manifests.pod_spec("install")
     (install,), (watch,) = spec["initContainers"], spec["containers"]
     (node.bin / "spiderpool").write_text("another's")
-    for expected in ("put there", "as before"):  # a pod that is restarted runs it again
+    for expected in (", installed", "unchanged"):  # a pod that is restarted runs it again
         done = podman.run(node, spec, install, "--rm")
         assert (done.returncode, expected in done.stdout) == (0, True), done.stderr
     assert (node.ipam(node.copy), node.ipam()) == ({"type": "spiderpool"}, {"type": "calico-ipam"})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -36,10 +37,10 @@ def test_the_report_says_what_was_done_and_then_that_nothing_was(node: Node) -> 
     (node.plugin).write_text("another's")
     first = node.run(*SWAP).stdout.splitlines()
     assert "/opt/cni/bin/spiderpool: 0.1.0-" in first[0]
-    assert first[0].endswith("put there, what was there of others is kept for uninstall")
+    assert first[0].endswith("installed; another plugin of this name was there: it is kept, and returns at uninstall")
     assert first[1] == "conflist  /etc/cni/net.d/10-calico.conflist: swapped (ipam.type is calico-ipam)"
     again = node.run(*SWAP).stdout.splitlines()
-    assert [line.rpartition(" ")[2] for line in again] == ["before", "before"]
+    assert [line.rpartition(" ")[2] for line in again] == ["unchanged", "unchanged"]
 
 
 def test_the_json_reports_hold_what_the_texts_do(node: Node) -> None:
@@ -62,7 +63,7 @@ def test_the_json_reports_hold_what_the_texts_do(node: Node) -> None:
     assert dry["diff"].startswith(f"--- /etc/cni/net.d/{COPY}\n")
     given_back = json.loads(node.run("uninstall", "--json").stdout)
     assert given_back["pluginStays"] == []
-    assert "/etc/cni/net.d/10-calico.conflist: has its ipam back" in given_back["done"]
+    assert "/etc/cni/net.d/10-calico.conflist: its original ipam is restored" in given_back["done"]
 
 
 def test_settings_reach_the_conflist(node: Node) -> None:
@@ -76,8 +77,10 @@ def test_where_the_plugin_stays_the_status_is_3_and_the_reason_is_told(node: Nod
     node.cache_result("one", json.loads(node.conflist.read_text()))
     done = node.run("uninstall")
     assert done.returncode == 3
-    assert "the plugin stays: 1 attachments were made with it" in done.stderr
-    assert "given back" in node.run("status").stderr
+    assert "the plugin stays: 1 attachment was made with it" in done.stderr
+    node.cache_result("two", json.loads(node.conflist.read_text().replace("calico-ipam", "spiderpool")))
+    assert "the plugin stays: 2 attachments were made with it" in node.run("uninstall").stderr
+    assert "uninstall has restored the conflist" in node.run("status").stderr
     assert node.run("uninstall", "--force").returncode == 0
     assert not node.plugin.exists()
 
@@ -85,8 +88,11 @@ def test_where_the_plugin_stays_the_status_is_3_and_the_reason_is_told(node: Nod
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [
-        ("unlink opt/cni/bin/spiderpool", "is not ours: install again"),
-        ("echo x >opt/cni/bin/.spiderpool/current/../../spiderpool2; rm opt/cni/bin/spiderpool", "is not ours"),
+        ("unlink opt/cni/bin/spiderpool", "is missing or another program: run install"),
+        (
+            "echo x >opt/cni/bin/.spiderpool/current/../../spiderpool2; rm opt/cni/bin/spiderpool",
+            "is missing or another program",
+        ),
         ("sed -i s/spiderpool/calico-ipam/ etc/cni/net.d/10-calico.conflist", "ipam.type is calico-ipam"),
         ("echo { >etc/cni/net.d/10-calico.conflist", "not JSON"),
         ("echo { >etc/cni/net.d/.spiderpool-ipam.swap", "move it away"),
@@ -124,10 +130,28 @@ def test_the_probe_tells_by_its_status_whether_watch_is_at_work(node: Node) -> N
     assert status() == 1
 
 
+def test_an_address_that_is_in_use_is_named(node: Node) -> None:
+    node.run(*SWAP)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        done = node.run("watch", "--metrics-addr", address)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"Error: the metrics cannot be served on {address}: Address already in use\n"
+
+
 def test_a_port_that_is_none_is_wrong_usage(node: Node) -> None:
     node.run(*SWAP)
     done = node.run("watch", "--metrics-addr", "127.0.0.1:65536")
     assert (done.returncode, "want HOST:PORT" in done.stderr) == (2, True)
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused_before_anything_is_done(node: Node) -> None:
+    folder = node.conf.rename(os.fsdecode(bytes(node.root / "n") + b"\xff"))
+    done = subprocess.run([*node.command(*SWAP), "--cni-conf-dir", b"/n\xff"], capture_output=True, text=True)
+    text = "Error: --cni-conf-dir /n\\xff: the name is not UTF-8, give the folder another one\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", text)
+    assert ([path.name for path in node.bin.iterdir()], len(list(folder.iterdir()))) == (["calico"], 1)
+    assert not (node.root / "var").exists()
 
 
 @pytest.mark.parametrize("value", [b'log_file_path="\\ud800"', b"log_file_path=/\xff"])
@@ -145,7 +169,7 @@ def test_what_was_installed_by_flags_needs_none_to_be_shown_and_given_back(node:
     assert "/custom/10-calico.conflist" in node.run("status").stdout
     assert node.run("uninstall", "--cni-conf-dir=/etc/cni/net.d").returncode == 1
     done = node.run("uninstall")
-    assert "/custom/10-calico.conflist: has its ipam back" in done.stdout
+    assert "/custom/10-calico.conflist: its original ipam is restored" in done.stdout
     assert [path.name for path in node.bin.iterdir()] == ["calico"]
 
 

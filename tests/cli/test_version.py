@@ -2,10 +2,14 @@ import json
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from cni.cli.version import version
 from cni.cni_versions import SUPPORTED
+from cni.installer.bundle import own
 
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:
@@ -44,3 +48,40 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     done = run("instal")
     assert done.returncode == 2
     assert "instal" in done.stderr
+
+
+RELEASE = '"metadata": {"component": {"name": "spiderpool-ipam", "version": "1.2.3"}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (None, "No such file or directory"),
+        ("", "Invalid JSON"),
+        ("[]", "Input should be an object"),
+        ("{}", "metadata: Field required"),
+        ('{"metadata": {}, "components": []}', "metadata.component: Field required"),
+        (f"{{{RELEASE}}}", "components: Field required"),
+        (f'{{{RELEASE}, "components": [{{"name": "zlib"}}]}}', "components.0.version: Field required"),
+        (f'{{{RELEASE}, "components": [{{"name": "zlib", "version": 1}}]}}', "components.0.version: "),
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_an_sbom_that_cannot_be_used_is_a_broken_bundle(
+    text: str | None, fault: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own, "tree", lambda: tmp_path)
+    if text is not None:
+        (tmp_path / "sbom.cdx.json").write_text(text)
+    done = CliRunner().invoke(version, options)
+    assert (done.exit_code, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert done.stderr.startswith(f"Error: broken bundle, install it again: {tmp_path}/sbom.cdx.json: ")
+    assert fault in done.stderr
+
+
+def test_of_the_sbom_the_names_and_versions_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "tree", lambda: tmp_path)
+    part = '{"name": "zlib", "version": "1.3", "purl": "pkg:generic/zlib@1.3"}'
+    (tmp_path / "sbom.cdx.json").write_text(f'{{"bomFormat": "CycloneDX", {RELEASE}, "components": [{part}]}}')
+    report = json.loads(CliRunner().invoke(version, ["--json"]).stdout)
+    assert (report["version"], report["components"]) == ("1.2.3", [{"name": "zlib", "version": "1.3"}])

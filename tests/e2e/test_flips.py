@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cni.cni_versions import SUPPORTED
 from cni.installer.bundle import plugin_links as bundle
-from cni.installer.drift import CONFLICT_DRIFTS
+from cni.installer.conflict import CONFLICT_DRIFTS
 from tests import requirements
 from tests.installer.sample_node import Node
 from tests.installer.test_watch import Watch

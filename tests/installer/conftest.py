@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from cni.installer import uninstall as installer
+from cni.installer import uninstall
 from tests.installer.sample_node import Node
 
 
 @pytest.fixture(autouse=True)
 def _no_wait_for_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let uninstall go on at once, but in the test of its waiting."""
-    monkeypatch.setattr(installer, "SETTLE", 0.0)
+    monkeypatch.setattr(uninstall, "SETTLE", 0.0)
 
 
 @pytest.fixture

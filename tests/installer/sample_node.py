@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,9 @@ PLUGIN = """#!/bin/sh
 echo '{{"cniVersion":"1.1.0","supportedVersions":["1.1.0"]}}'
 """
 COPY = "05-spiderpool-calico.conflist"
+
+
+SNAP = "var/snap/microk8s"
 
 
 def make_tree(folder: Path, mark: str, script: str = PLUGIN) -> Path:
@@ -115,3 +119,28 @@ class Node:
 
     def run(self, *arguments: str, frozen: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command(*arguments, frozen=frozen), capture_output=True, text=True, timeout=60)
+
+
+class Microk8sNode(Node):
+    """A node whose folders are below a link, which leads to another revision after each refresh of the snap."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        revision = root / SNAP / "1"
+        for folder in ("opt/cni", "args"):
+            (revision / folder).mkdir(parents=True)
+        self.bin.rename(revision / "opt/cni/bin")
+        self.conf.rename(revision / "args/cni-network")
+        self._lead_to("1")
+
+    def refresh(self) -> None:
+        """Do what snapd does: copy the revision, and have the link and the paths lead to the copy."""
+        shutil.copytree(self.root / SNAP / "1", self.root / SNAP / "2", symlinks=True)
+        (self.root / SNAP / "current").unlink()
+        self._lead_to("2")
+
+    def _lead_to(self, revision: str) -> None:
+        snap = self.root / SNAP
+        (snap / "current").symlink_to(revision)
+        self.bin, self.conf = snap / revision / "opt/cni/bin", snap / revision / "args/cni-network"
+        self.plugin, self.conflist = self.bin / "spiderpool", self.conf / "10-calico.conflist"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cni.installer.conflist.document import ConflistError
-from cni.installer.discovery import find_folders, installed_folders, write_installed_folders
+from cni.installer.discovery import FoldersError, find_folders, installed_folders, write_installed_folders
 from cni.installer.node.folders import Folders, resolve_folders
 from cni.installer.node.host_root import HostRoot
 from tests.installer.sample_conflists import CALICO
@@ -115,3 +115,10 @@ def test_what_a_daemonset_installed_is_found_on_the_node_as_well(tmp_path: Path)
     make(tmp_path, "/home/kubernetes/bin/.spiderpool")
     assert find(tmp_path, None, None, "calico") == folders_of(tmp_path, "/home/kubernetes/bin", "/etc/cni/net.d")
     assert installed_folders(HostRoot(tmp_path)) == find(tmp_path, None, None, "calico")
+
+
+@pytest.mark.parametrize("names", [("/b/n\udcff", "/c"), ("/b", "/c/n\udcff")])
+def test_a_name_that_no_file_can_hold_is_refused(names: tuple[str, str], tmp_path: Path) -> None:
+    calico_in(tmp_path, PLATFORMS[0][0])
+    with pytest.raises(FoldersError, match=r"--cni-(bin|conf)-dir /[bc]/n\\xff: the name is not UTF-8"):
+        find(tmp_path, *names, "calico")

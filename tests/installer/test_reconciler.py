@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cni.installer import reconciler as module
+from cni.installer import reconciler
 from cni.installer.bundle import plugin_links as bundle
-from cni.installer.drift import BACK_OFF, CONFLICT_DRIFTS
+from cni.installer.conflict import BACK_OFF, CONFLICT_DRIFTS
 from cni.installer.node import atomic_file, lock
 from cni.installer.reconciler import Reconciler, UninstalledError
 from tests.installer.sample_conflists import CALICO, GO, SWAPPED
@@ -60,7 +60,7 @@ def test_during_a_conflict_a_plugin_that_is_missing_is_repaired_at_once(node: No
     conflict(made, lambda: replaced(node))
     replaced(node)
     made.check()
-    assert "repaired once in 60 s" in made.state.fault
+    assert "the next repair is in up to 60 s" in made.state.fault
     assert node.plugin.read_text() == "the Go plugin"
     node.plugin.unlink()
     made.check()
@@ -74,7 +74,7 @@ def test_a_conflict_about_the_plugin_is_none_about_the_conflist(node: Node, watc
     node.write()
     made.check()
     assert node.conflist.read_text() == SWAPPED
-    assert "repaired once" in made.state.fault
+    assert "the next repair" in made.state.fault
     assert made.next_check.left() <= BACK_OFF
 
 
@@ -98,7 +98,7 @@ def test_beside_a_copy_what_calico_writes_is_calicos(node: Node, watch: Watching
 def test_a_source_that_vanishes_after_another_fault_has_its_own_grace(
     node: Node, watch: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "GRACE", 0.3)
+    monkeypatch.setattr(reconciler, "GRACE", 0.3)
     made = watch(COPY)
     (node.conf / "20-x.conflist").write_text(CALICO)
     made.check()
@@ -120,7 +120,7 @@ def test_a_source_that_vanishes_after_another_fault_has_its_own_grace(
 def test_copies_are_removed_under_the_lock_and_a_refusal_is_told(
     node: Node, watch: Watching, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "GRACE", 0.0)
+    monkeypatch.setattr(reconciler, "GRACE", 0.0)
     made = watch(COPY)
     node.conflist.unlink()
 
@@ -140,7 +140,7 @@ def test_copies_are_removed_under_the_lock_and_a_refusal_is_told(
 def test_a_file_of_others_is_not_removed_with_its_source(
     node: Node, watch: Watching, monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
-    monkeypatch.setattr(module, "GRACE", 0.0)
+    monkeypatch.setattr(reconciler, "GRACE", 0.0)
     made = watch(COPY)
     node.conflist.unlink()
     node.copy.write_text('{"name": "admin", "plugins": [{"type": "bridge"}]}')
@@ -163,7 +163,7 @@ def test_from_a_bundle_that_is_itself_the_damaged_one_nothing_is_installed(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the unit's watch is run."""
-    monkeypatch.setattr(module, "GRACE", 0.0)
+    monkeypatch.setattr(reconciler, "GRACE", 0.0)
     node.install()
     folder = node.plugin.resolve().parent
     made = Reconciler(node.folders, folder, "1.0.0", lambda _: None)

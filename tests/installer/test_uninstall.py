@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from cni.contracts.reports import UninstallReport
-from cni.installer import status
-from cni.installer import uninstall as installer
+from cni.installer import status, uninstall
 from cni.installer.conflist import record
 from cni.installer.conflist.document import ConflistError
 from cni.installer.discovery import FoldersError
@@ -36,7 +35,7 @@ def test_the_plugin_stays_while_a_pod_was_made_with_it(node: Node) -> None:
     node.cache_result("k8s-pod-network-2-eth0", json.loads(node.conflist.read_text()))
     (node.root / "var/lib/cni/results/half").write_text("{")
     done = node.uninstall()
-    assert done.plugin_stays == ["1 attachments were made with it (/var/lib/cni/results/k8s-pod-network-2-eth0 is one)"]
+    assert done.plugin_stays == ["1 attachment was made with it (/var/lib/cni/results/k8s-pod-network-2-eth0)"]
     assert node.conflist.read_text() == CALICO
     assert node.answers()
     assert node.record.restored
@@ -124,11 +123,11 @@ def test_by_force_the_go_plugins_node_gets_what_it_had(node: Node) -> None:
 def test_an_add_that_is_under_way_is_waited_for(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     node.install()
     swapped = json.loads(node.conflist.read_text())
-    monkeypatch.setattr(installer, "SETTLE", 1.0)
+    monkeypatch.setattr(uninstall, "SETTLE", 1.0)
     later = threading.Timer(0.3, lambda: node.cache_result("late", swapped))
     later.start()
     try:
-        assert "1 attachments were made with it" in node.uninstall().plugin_stays[0]
+        assert "1 attachment was made with it" in node.uninstall().plugin_stays[0]
     finally:
         later.join()
     assert node.answers()
@@ -171,12 +170,12 @@ def test_in_other_folders_than_it_was_installed_to_nothing_is_done(node: Node) -
     node.install_to("/opt/cni/bin", "/c")
     wrong = node.find(conf_folder="/etc/cni/net.d")
     with pytest.raises(FoldersError, match=r"installed elsewhere: .*--cni-bin-dir /opt/cni/bin --cni-conf-dir /c"):
-        installer.uninstall(wrong, lambda: 0)
+        uninstall.uninstall(wrong, lambda: 0)
     with pytest.raises(FoldersError, match="installed elsewhere"):
         node.install_to("/opt/cni/bin", "/etc/cni/net.d")
     shutil.rmtree(node.root / "var/lib/spiderpool-ipam")
     with pytest.raises(FoldersError, match=r"nothing is recorded in /etc/cni/net.d: name the folder .* --cni-conf-dir"):
-        installer.uninstall(wrong, lambda: 0)
+        uninstall.uninstall(wrong, lambda: 0)
     assert node.answers()
     assert node.conflist.read_text() == CALICO
 

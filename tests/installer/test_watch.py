@@ -235,7 +235,7 @@ def test_a_conflict_is_reported_and_backed_off_from(node: Node, watching: Callab
     until(lambda: not watch.ready.exists(), 2)
     time.sleep(1.5)
     assert node.conflist.read_text() == CALICO
-    assert "repaired once in 60 s" in watch.said
+    assert "the next repair is in up to 60 s" in watch.said
     assert watch.said.count("warning") == 1
 
 
@@ -252,14 +252,14 @@ def test_after_uninstall_it_has_nothing_to_keep(node: Node, watching: Callable[.
     watch = watching()
     node.uninstall()
     assert watch.process.wait(5) == 0
-    assert "nothing to keep any more" in watch.said
+    assert "the installation was removed" in watch.said
     assert node.conflist.read_text() == CALICO
 
 
 def test_after_giving_back_it_keeps_nothing_until_the_next_install(node: Node, watching: Callable[..., Watch]) -> None:
     watch = watching()
     node.uninstall(pending=1)
-    until(lambda: "given back" in watch.said, 2)
+    until(lambda: "uninstall has restored the conflist" in watch.said, 2)
     node.write()
     time.sleep(1)
     assert node.conflist.read_text() == CALICO

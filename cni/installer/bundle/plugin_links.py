@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from cni.defaults import IPAM_TYPE
 from cni.installer.bundle import tree as trees
-from cni.installer.drift import Reason
+from cni.installer.conflict import Reason
 from cni.installer.errors import InstallerError
 from cni.installer.node.atomic_file import sync_folder
 
@@ -36,7 +36,7 @@ class BundleError(InstallerError):
 
 
 class Installed(NamedTuple):
-    """What installing a bundle has come to."""
+    """The result of installing a bundle."""
 
     name: str  # <version>-<hash8>
     changed: bool
@@ -90,7 +90,7 @@ def fault(bin_folder: Path) -> str:
     """Return what is wrong with <bin>/spiderpool and the bundle in force, "" for nothing. OSError."""
     name = current_bundle(bin_folder)
     if name is None:
-        return "is not ours: install again, and run watch"
+        return "is missing or another program: run install, then keep watch running"
     folder = bin_folder / HOME / name
     if trees.digest(folder)[:8] != name.rpartition("-")[2]:
         return f"is damaged, its files are not those of {name}: install the release again"

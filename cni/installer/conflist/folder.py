@@ -1,4 +1,4 @@
-"""The folder of network configurations, read once: which file holds Calico's, which one runtimes take. Reads files.
+"""Reads the folder of network configurations once; finds Calico's file and the file that runtimes load.
 
 libcni loads what ends in .conf, .conflist or .json, in the order of the names. Multus' own configuration only names
 Calico's network (SpiderPool's chart installs one that sorts first), so it is never chosen: the file that it names is.

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from cni.contracts.installation import Desired, Record
 from cni.defaults import IPAM_TYPE
+from cni.installer.conflict import Reason
 from cni.installer.conflist import ipam
 from cni.installer.conflist.document import ConflistError
 from cni.installer.conflist.folder import SUFFIXES, ConfFile, Source, choose, names_our_plugin, read_folder
-from cni.installer.drift import Reason
 from cni.installer.node.folders import Folders
 
 
@@ -67,7 +67,7 @@ class Plan(NamedTuple):
     def message(self) -> str:
         """Why something is to be written, in a few words; "" where everything is as desired."""
         if not self.target.is_needed:
-            return "what it replaces is still there" if self.leftovers else ""
+            return "the former copy, or the former change in Calico's file, is still there" if self.leftovers else ""
         if self.target.before is None:
             return "it was removed" if self.drift else "it is missing"
         if self.desired.as_name:

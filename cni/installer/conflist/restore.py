@@ -38,7 +38,7 @@ def remove_copies(folders: Folders, record: Record) -> list[str]:
             atomic_file.remove(path)
             done.append(f"{folders.name_of(path)}: removed")
         elif path.exists():
-            done.append(f"{folders.name_of(path)}: left, it is no longer ours")
+            done.append(f"{folders.name_of(path)}: left unchanged: it is no longer ours")
     return done
 
 
@@ -47,11 +47,11 @@ def _restore_source(folders: Folders, record: Record | None, force: bool) -> lis
         source = _swapped_source(folders, record)
     except ConflistError as error:
         if isinstance(error, NoneFoundError) or (record and record.original is None):
-            return [f"{folders.conf_name}: left, {error}"]
+            return [f"{folders.conf_name}: left unchanged: {error}"]
         raise
     name, delegation = folders.name_of(source.path), source.delegation
     if delegation.ipam_type != IPAM_TYPE:
-        return [f"{name}: left, its ipam.type is {delegation.ipam_type}"]
+        return [f"{name}: left unchanged: its ipam.type is {delegation.ipam_type}"]
     if record is None and not force:
         text = f"{name} names spiderpool, and what it held before is not recorded: edit its ipam"
         raise ConflistError(f"{text}, or write calico-ipam with --force")
@@ -60,10 +60,10 @@ def _restore_source(folders: Folders, record: Record | None, force: bool) -> lis
         original = _CALICO_IPAM
     after = source.document.with_ipam(delegation, original).encode()
     if after == source.data:
-        return [f"{name}: left, its ipam was the same before the installation"]
+        return [f"{name}: left unchanged: its ipam was the same before the installation"]
     is_as_written = record is not None and digest(source.data) == record.written
     atomic_file.replace(folders.root.follow(source.path), after, instead_of=source.data)
-    return [f"{name}: has its ipam back{'' if is_as_written else ' (the rest has changed since: kept)'}"]
+    return [f"{name}: its original ipam is restored{'' if is_as_written else ' (later changes by others are kept)'}"]
 
 
 def _swapped_source(folders: Folders, record: Record | None) -> Source:

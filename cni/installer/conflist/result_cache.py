@@ -11,21 +11,22 @@ from cni.contracts.libcni import CACHED_INFO
 from cni.installer.conflist.document import read_document
 
 
-class Attachment(NamedTuple):
-    """One attachment."""
+class CachedAttachment(NamedTuple):
+    """One attachment, as far as its file in the cache tells."""
 
     path: Path  # its file in the cache
     made: float  # Unix seconds of its ADD
-    network: str
+    network: str  # "" where the file names none
     ipam_types: set[str]
 
 
-def read(folder: Path) -> Iterator[Attachment]:
+def read(folder: Path) -> Iterator[CachedAttachment]:
     """Yield the attachments. Files that are something else, or still being written, are left out."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
             cached = CACHED_INFO.validate_json(path.read_bytes())
             ipam_types = read_document(cached.config.decode()).ipam_types()
-            yield Attachment(path, path.stat().st_mtime, cached.network_name, ipam_types)
+            network = cached.network_name if isinstance(cached.network_name, str) else ""
+            yield CachedAttachment(path, path.stat().st_mtime, network, ipam_types)
         except (OSError, ValueError):
             continue

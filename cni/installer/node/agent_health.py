@@ -37,7 +37,7 @@ def fault(socket: Path) -> str:
     return "" if status == 200 else f"HTTP status {status}"
 
 
-def wait(socket: Path, name: str, deadline: Deadline, report: Callable[[str], None]) -> None:
+def wait(socket: Path, name: str, deadline: Deadline, log: Callable[[str], None]) -> None:
     """Wait until the agent is healthy. AgentError at the deadline. `name` is what the node calls the socket."""
     seconds = deadline.left()
     reported = False
@@ -48,6 +48,6 @@ def wait(socket: Path, name: str, deadline: Deadline, report: Callable[[str], No
                 " repair the agent and install again (--wait-agent 0 does not ask it)"
             )
         if not reported:
-            report(f"waiting up to {seconds:.0f} s for the spiderpool-agent on {name}: {found}")
+            log(f"waiting up to {seconds:.0f} s for the spiderpool-agent on {name}: {found}")
             reported = True
         deadline.sleep(_PAUSE)

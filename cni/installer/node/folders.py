@@ -29,8 +29,8 @@ class Folders(NamedTuple):
         """Return what the node's own processes call a path. Bytes that are not UTF-8 are escaped."""
         for folder, name in ((self.bin, self.bin_name), (self.conf, self.conf_name)):
             if path.is_relative_to(folder):
-                return _printable(Path(name) / path.relative_to(folder))
-        return _printable(self.root.name_of(path))
+                return printable(Path(name) / path.relative_to(folder))
+        return printable(self.root.name_of(path))
 
 
 def resolve_folders(root: HostRoot, bin_name: str, conf_name: str) -> Folders:
@@ -39,5 +39,6 @@ def resolve_folders(root: HostRoot, bin_name: str, conf_name: str) -> Folders:
     return Folders(root, bin_name, conf_name, *paths)
 
 
-def _printable(name: str | Path) -> str:
+def printable(name: str | Path) -> str:
+    """Return a name with the bytes that are not UTF-8 escaped."""
     return str(name).encode(errors="surrogateescape").decode(errors="backslashreplace")

@@ -17,9 +17,14 @@ def count(folders: Folders) -> int:
     return pending.count(str(_folder(folders)))
 
 
-def replay(folders: Folders, report: Callable[[str], None]) -> Outcome:
-    """Send what is pending; `report` gets a line for each release that is given up."""
-    return send(str(_folder(folders)), find_socket=lambda name: str(folders.root.resolve(name)), report=report)
+def describe(number: int) -> str:
+    """Return how many releases are pending, as a sentence."""
+    return "1 release is pending" if number == 1 else f"{number} releases are pending"
+
+
+def replay(folders: Folders, log: Callable[[str], None]) -> Outcome:
+    """Send what is pending; `log` gets a line for each release that is given up."""
+    return send(str(_folder(folders)), find_socket=lambda name: str(folders.root.resolve(name)), report=log)
 
 
 def remove(folders: Folders, *, force: bool) -> None:

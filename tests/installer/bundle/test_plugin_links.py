@@ -247,7 +247,7 @@ def with_another_launcher(node: Path) -> None:
         (by_cp, "is damaged"),
         (not_executable, "is damaged"),
         (without_a_file, "is damaged"),
-        (with_another_launcher, "is not ours"),
+        (with_another_launcher, "is missing or another program"),
     ],
 )
 def test_what_is_wrong_with_it_is_told(damage: Callable[[Path], None], words: str, node: Path, tmp_path: Path) -> None:

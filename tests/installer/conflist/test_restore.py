@@ -19,7 +19,7 @@ def test_giving_back_restores_every_byte(node: Node) -> None:
 def test_what_has_changed_since_is_kept_but_for_our_value(node: Node) -> None:
     reconciled(node)
     node.write(SWAPPED.replace('"mtu": 0', '"mtu": 1450'))
-    assert "has changed since" in restored(node)[0]
+    assert "later changes by others are kept" in restored(node)[0]
     assert node.conflist.read_text() == CALICO.replace('"mtu": 0', '"mtu": 1450')
 
 

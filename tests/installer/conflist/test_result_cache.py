@@ -29,6 +29,13 @@ def test_an_attachment_is_told_by_network_and_ipam(tmp_path: Path) -> None:
     assert found.made == path.stat().st_mtime
 
 
+@pytest.mark.parametrize("name", [None, 7, ["k8s-pod-network"], {}])
+def test_an_attachment_whose_network_has_an_odd_name_counts(name: Any, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(json.dumps({**CACHED, "networkName": name}))
+    (found,) = result_cache.read(tmp_path)
+    assert (found.network, found.ipam_types) == ("", {"calico-ipam"})
+
+
 @pytest.mark.parametrize(
     "cached",
     [

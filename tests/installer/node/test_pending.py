@@ -11,7 +11,7 @@ import pytest
 
 from cni.installer import agent_watch
 from cni.installer.agent_watch import AgentWatch
-from cni.installer.node import pending as releases
+from cni.installer.node import pending
 from cni.installer.reconciler import Reconciler
 from cni.plugin.replay import Outcome
 from tests.agent.agent_process import Agent, add_args, pool, running_agent, write_pools
@@ -54,7 +54,7 @@ def test_uninstall_sends_what_is_pending_to_the_agent_of_the_node(frozen: bool, 
     for uid in ("u1", "u2"):
         agent.add(add_args(uid))
     write(node, "u1")
-    assert "1 releases are pending" in node.run("status", frozen=frozen).stderr
+    assert "1 release is pending" in node.run("status", frozen=frozen).stderr
     done = node.run("uninstall", frozen=frozen)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [held["podUID"] for held in agent.allocations()] == ["u2"]
@@ -81,6 +81,6 @@ def test_watch_goes_on_looking_after_the_agent_whatever_happens(monkeypatch: pyt
         return Outcome()
 
     monkeypatch.setattr(agent_watch, "AGENT_EVERY", 0.01)
-    monkeypatch.setattr(releases, "replay", fail_once)
+    monkeypatch.setattr(pending, "replay", fail_once)
     AgentWatch(Reconciler(node.folders, None, "1.0.0", print), print).run(stop)
     assert len(calls) == 2

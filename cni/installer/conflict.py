@@ -1,6 +1,7 @@
-"""Drift is what others have changed of what install made: the words for it, and how long to back off from repairing it.
+"""Counts the drifts of one object: when there are too many, others keep writing it, and repairing has to back off.
 
-bundle/plugin_links.py and conflist/plan.py detect it, reconciler.py repairs it. Side effect: reads the monotonic clock.
+Drift is what others have changed of what install made. bundle/plugin_links.py and conflist/plan.py detect it,
+reconciler.py repairs it. Side effect: reads the monotonic clock.
 """
 
 import time
