@@ -31,6 +31,7 @@ from cni.installer.node.folders import Folders
 from cni.installer.node.os_errors import one_line
 
 GRACE = 3.0  # seconds that a half-written file has to become whole, and a removed one to come back
+_RECHECK = 0.2  # seconds until the next look at a plugin that is being replaced
 FULL_CHECK = 60.0  # seconds, give or take a tenth, so that 5,000 nodes do not look at once
 LOCK_TIMEOUT = 0.3  # seconds to wait for another installer: SIGTERM ends watch within one second
 
@@ -69,6 +70,7 @@ class Reconciler:
         self._reported: str | None = None  # the last fault that was reported
         self._fault_kind: type[Exception] | None = None
         self._grace = Deadline(0)  # until when the present fault may pass by itself
+        self._replaced_by: Deadline | None = None  # until when the agent may take to copy its plugin over ours
         self._conflicts: dict[Object, Conflict] = {"plugin": Conflict(), "conflist": Conflict()}
 
     @property
@@ -115,6 +117,8 @@ class Reconciler:
         if self._tree and not plugin_links.has_launcher(folder):
             plugin_links.install(self._tree, folder, self._version)
             self._count("plugin", "removed", f"{self.folders.bin_name} has the bundle again: it was removed")
+        if self._is_being_replaced():
+            return ""
         if reason := plugin_links.drift(folder):
             # A name that leads nowhere is always repaired: no pod could be deleted.
             if self._conflicts["plugin"].back_off and (folder / plugin_links.PLUGIN).exists():
@@ -122,6 +126,15 @@ class Reconciler:
             plugin_links.reconcile(folder)
             self._count("plugin", reason, f"{name} is ours again: {_PLUGIN_DRIFT[reason]}")
         return ""
+
+    def _is_being_replaced(self) -> bool:
+        """Tell whether to wait until the agent has copied its plugin, for GRACE seconds at most: it may be killed."""
+        if not plugin_links.is_being_replaced(self.folders.bin):
+            self._replaced_by = None
+            return False
+        self._replaced_by = self._replaced_by or Deadline(GRACE)
+        self.next_check = self.next_check.within(_RECHECK)
+        return self._replaced_by.left() > 0
 
     def _reconcile_conflist(self, desired: Desired, record: Record | None) -> str:
         """Repair the conflist; return what is left as it is."""

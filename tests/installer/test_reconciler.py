@@ -229,3 +229,30 @@ def test_a_bundle_that_was_removed_is_installed_from_elsewhere(node: Node, watch
     shutil.rmtree(node.bin / ".spiderpool")
     made.check()
     assert node.answers()
+
+
+def test_the_agents_copy_is_waited_for_so_that_it_does_not_go_through_our_link(node: Node, watch: Watching) -> None:
+    """Its container moves our link to spiderpool.old, copies its plugin to the name, and removes spiderpool.old."""
+    made = watch()
+    launcher = node.plugin.resolve()
+    before = launcher.read_bytes()
+    old = node.plugin.rename(f"{node.plugin}.old")
+    made.check()
+    node.plugin.write_text("the Go plugin")
+    old.unlink()
+    made.check()
+    assert node.plugin.is_symlink()
+    assert launcher.read_bytes() == before
+
+
+def test_an_agent_that_is_killed_before_it_has_copied_is_not_waited_for(
+    node: Node, watch: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "GRACE", 0.05)
+    made = watch()
+    node.plugin.rename(f"{node.plugin}.old")
+    made.check()
+    assert not node.plugin.exists()
+    time.sleep(0.1)
+    made.check()
+    assert node.plugin.is_symlink()

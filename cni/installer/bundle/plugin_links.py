@@ -117,6 +117,15 @@ def drift(bin_folder: Path) -> Reason | None:
     return "replaced" if os.path.lexists(plugin) else "removed"
 
 
+def is_being_replaced(bin_folder: Path) -> bool:
+    """Tell whether the agent's container has moved <bin>/spiderpool away, and is about to copy its own plugin there.
+
+    A link that is put there before the copy begins would have the copy written over the bundle's launcher.
+    """
+    plugin = bin_folder / PLUGIN
+    return not os.path.lexists(plugin) and os.path.lexists(plugin.with_name(f"{PLUGIN}.old"))
+
+
 def reconcile(bin_folder: Path) -> None:
     """Have <bin>/spiderpool lead to the bundle in force again, and that have its launcher. OSError."""
     if _launcher_is_overwritten(bin_folder):
