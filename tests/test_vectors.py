@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 
 from cni.cni_versions import SUPPORTED
 from cni.contracts.agent_api import BASE_PATH, OPERATIONS
+from cni.contracts.log import LogLine
 from cni.contracts.result import RESULTS, Error, VersionResult
 from tests import requirements
 from tests.vectors import FILES, FOLDER, TIME_LIMIT, Main, Outcome, Vector, executable, fault, load, run, staged_stdin
@@ -49,6 +50,9 @@ def plugin_main(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Mai
     signal.signal(signal.SIGALRM, before)
 
 
+LOG_LINE = TypeAdapter(LogLine)
+
+
 def assert_ours_holds(vector: Vector, outcome: Outcome) -> None:
     """Judge our own plugin: what every plugin must do, and what we promise on top."""
     assert fault(vector, outcome) == "", (outcome, vector.stdout)
@@ -56,6 +60,8 @@ def assert_ours_holds(vector: Vector, outcome: Outcome) -> None:
     assert distinct == vector.requests
     if "CNI_COMMAND" in vector.environment:
         assert outcome.stderr == b""
+    for line in outcome.log:
+        LOG_LINE.validate_json(line, strict=True)
     if vector.stdout is not None and "code" in vector.stdout:
         printed = TypeAdapter(Error).validate_json(outcome.stdout)
         assert printed["cniVersion"] == vector.stdout["cniVersion"]
@@ -67,7 +73,10 @@ def assert_ours_holds(vector: Vector, outcome: Outcome) -> None:
 
 @each_vector
 def test_holds_in_process(vector: Vector, plugin_main: Main) -> None:
-    assert_ours_holds(vector, run(vector, plugin_main))
+    outcome = run(vector, plugin_main)
+    assert_ours_holds(vector, outcome)
+    if outcome.status == 0:
+        assert len(outcome.log) == (vector.environment.get("CNI_COMMAND", "VERSION") != "VERSION")
 
 
 @each_vector
@@ -175,7 +184,7 @@ def test_containernetworkings_types_refuse_a_damaged_result(tmp_path: Path, key:
 
 
 def outcome(stdout: object, status: int = 0) -> Outcome:
-    return Outcome(status, json.dumps(stdout).encode(), b"", [])
+    return Outcome(status, json.dumps(stdout).encode(), b"", [], [])
 
 
 def expecting(stdout: object) -> Vector:

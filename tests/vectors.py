@@ -57,6 +57,7 @@ class Outcome(NamedTuple):
     stdout: bytes
     stderr: bytes
     requests: list[dict[str, Any]]
+    log: list[str]  # the lines of the log file that the configuration names
 
 
 def load(folder: Path = FOLDER) -> list[Vector]:
@@ -197,7 +198,9 @@ def run(vector: Vector, main: Main, *, bytewise: bool = False) -> Outcome:
             os.close(stdin)
         stdout.seek(0)
         stderr.seek(0)
-        return Outcome(status, stdout.read(), stderr.read(), list(requests))
+        log_file = Path(folder, "log")
+        log = log_file.read_text().splitlines() if log_file.exists() else []
+        return Outcome(status, stdout.read(), stderr.read(), list(requests), log)
 
 
 def staged_stdin(vector: Vector, folder: str) -> bytes:

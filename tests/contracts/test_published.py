@@ -10,7 +10,7 @@ import yaml
 
 from cni.cni_versions import SUPPORTED
 from cni.contracts import agent_api, core_schemas
-from cni.contracts.__main__ import VALIDATORS, publish
+from cni.contracts.__main__ import RARE_VALIDATORS, VALIDATORS, publish
 
 ROOT = Path(__file__).parents[2]
 SPEC = ROOT / "spec"
@@ -59,6 +59,6 @@ def test_a_construct_that_the_plugin_cannot_afford_is_refused_when_publishing() 
         core_schemas.plain(Annotated[str, Field(pattern="x")])
 
 
-@pytest.mark.parametrize("name", VALIDATORS)
-def test_the_plugins_validators_are_plain_data(name: str) -> None:
-    assert core_schemas.plain(VALIDATORS[name])["type"] == "typed-dict"
+@pytest.mark.parametrize(("name", "contract"), [*VALIDATORS.items(), *RARE_VALIDATORS.items()])
+def test_the_plugins_validators_are_plain_data(name: str, contract: Any) -> None:
+    assert core_schemas.plain(contract)["type"] == "typed-dict", name
