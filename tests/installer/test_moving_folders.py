@@ -3,6 +3,7 @@
 import errno
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,7 +85,8 @@ def test_an_uninstall_that_waited_for_adds_keeps_the_plugin(
 ) -> None:
     node.install()
     former = node.plugin
-    monkeypatch.setattr("time.sleep", lambda _: node.refresh())
+    # In this module only: a thread of another test may sleep as well.
+    monkeypatch.setattr(uninstall, "time", SimpleNamespace(sleep=lambda _: node.refresh()))
     with pytest.raises(FoldersError, match="has changed meanwhile"):
         node.uninstall()
     assert (former.exists(), node.answers()) == (True, True)
