@@ -14,7 +14,7 @@ from cni.deadline import Deadline
 from cni.errors import CNIError
 from cni.plugin._validators import IPAM_ADD_RESPONSE
 from cni.plugin.http1 import ProtocolError, decode_response, encode_request, quoted
-from cni.plugin.interrupts import Waiting
+from cni.plugin.interrupts import Waiting, receive
 from cni.plugin.json_text import encode
 from cni.plugin.validation import Invalid, validate
 
@@ -169,15 +169,14 @@ class AgentClient:
             connection.settimeout(self.deadline.require_left())
             connection.sendall(request)
 
-            def receive() -> bytes:
-                connection.settimeout(self.deadline.require_left())
-                piece = connection.recv(_RECEIVE_SIZE)
+            def next_piece() -> bytes:
+                piece = receive(connection, _RECEIVE_SIZE, self.deadline)
                 if not piece and self.holds is UNKNOWN:
                     raise EOFError
                 self.holds = SOMETHING
                 return piece
 
-            return decode_response(receive)
+            return decode_response(next_piece)
         finally:
             connection.close()
 

@@ -14,7 +14,7 @@ from _socket import AF_UNIX, SHUT_WR, SOCK_STREAM, socket, socketpair
 from cni.errors import ADDRESS_CONFLICT, GATEWAY_UNREACHABLE, INTERNAL, TRY_AGAIN_LATER, CNIError
 from cni.plugin import ip_address
 from cni.plugin._rare_validators import DETECTION_ANSWER
-from cni.plugin.interrupts import Waiting
+from cni.plugin.interrupts import Waiting, receive
 from cni.plugin.json_text import encode
 from cni.plugin.netlink import lacks_link
 from cni.plugin.validation import Invalid, validate
@@ -109,9 +109,8 @@ def _send(child: socket, request: bytes, deadline: "Deadline") -> None:
 def _receive(child: socket, deadline: "Deadline") -> bytes:
     output = b""
     try:
-        while len(output) < _ANSWER_LIMIT and (piece := child.recv(_ANSWER_LIMIT)):
+        while len(output) < _ANSWER_LIMIT and (piece := receive(child, _ANSWER_LIMIT, deadline)):
             output += piece
-            child.settimeout(deadline.require_left())
     except ConnectionResetError:
         pass  # it ended before it had read the whole request
     return output

@@ -7,6 +7,13 @@ into another one. So both signals are blocked, and let in only while the call wa
 import posix
 from _signal import SIG_BLOCK, SIG_UNBLOCK, SIGINT, SIGTERM, pthread_sigmask, signal
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+
+    from cni.deadline import Deadline
+
+_LONGEST_WAIT = 1.0  # seconds
 _signals: tuple[int, ...] = ()  # none unless take_over was called: tests run the plugin in their own process
 _is_over = False
 
@@ -34,6 +41,20 @@ class Waiting:
 
     def __exit__(self, *_: object) -> None:
         pthread_sigmask(SIG_BLOCK, _signals)
+
+
+def receive(connection: "socket", size: int, deadline: "Deadline") -> bytes:
+    """Return the next bytes, b"" at the end of the stream. TimeoutError at the deadline.
+
+    The kernel is not asked to wait for long at a time: a signal that comes at the last moment before it begins to wait
+    does not end that wait, and is noticed only afterwards.
+    """
+    while True:
+        connection.settimeout(min(deadline.require_left(), _LONGEST_WAIT))
+        try:
+            return connection.recv(size)
+        except TimeoutError:
+            continue
 
 
 def _stop(number: int, _frame: object) -> None:
