@@ -107,18 +107,18 @@ class _Replay:
                 self._agents.kind(record["socketPath"])
         with pending.Lock(folder_of(path), Deadline(_REQUEST_TIMEOUT)):
             lines = pending.read_lines(path)
-            kept = [line for line in lines[: self._limit] if not self._is_settled(line)] + lines[self._limit :]
+            kept = [line for line in lines[: self._limit] if not self._settle(line)] + lines[self._limit :]
             if len(kept) < len(lines):
                 pending.replace_lines(path, kept)
         return min(self._limit, len(lines))
 
-    def _is_settled(self, line: bytes) -> bool:
+    def _settle(self, line: bytes) -> bool:
         """Send the release in a line, unless there is a reason not to; tell whether the line can go."""
         record = pending.parse_record(line)
         if record is None:
-            return self._is_dropped("a pending release that is damaged: dropped")
+            return self._drop("a pending release that is damaged: dropped")
         if abs(time.time() - record["time"]) > EXPIRY:  # a clock may have been set back
-            return self._is_dropped(f"{_described(record)}: dropped, older than {EXPIRY // 3600} hours")
+            return self._drop(f"{_described(record)}: dropped, older than {EXPIRY // 3600} hours")
         kind = self._agents.kind(record["socketPath"])
         if kind == _REAL:
             self._outcome.left_to_controller += 1
@@ -130,7 +130,7 @@ class _Replay:
         self._outcome.kept += 1
         return False
 
-    def _is_dropped(self, reason: str) -> bool:
+    def _drop(self, reason: str) -> bool:
         self._outcome.dropped += 1
         self._report(reason)
         return True
