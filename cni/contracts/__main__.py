@@ -23,7 +23,7 @@ VALIDATORS = {
 }
 RARE_VALIDATORS = {
     "WORKLOAD_ENDPOINT": agent_api.WorkloadEndpointStatus,
-    "PREV_RESULT": result.PrevResult,
+    "CHECK_NETCONF": netconf.CheckNetConf,
     "DETECTION_ANSWER": detection.DetectionAnswer,
     "PENDING_RELEASE": pending.PendingRelease,
     "ALLOCATIONS_PROBE": pending.AllocationsProbe,

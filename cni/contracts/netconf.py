@@ -143,7 +143,28 @@ class NetConf(_Gc):
     ipam: Ipam
     runtimeConfig: NotRequired[RuntimeConfig | None]
     args: NotRequired[Args | None]
-    prevResult: NotRequired[Annotated[Any, Field(description="Read by CHECK only, as contracts.result.PrevResult.")]]
+    prevResult: NotRequired[
+        Annotated[Any, Field(description="Read by CHECK only; each of its `ips` must have an `address`.")]
+    ]
+
+
+class PrevIp(TypedDict):
+    """An address of prevResult. Its further keys come from the main plugin and are not read."""
+
+    address: str
+
+
+class PrevResult(TypedDict):
+    """The result of the ADD, as chained plugins have left it."""
+
+    ips: NotRequired[list[PrevIp] | None]
+
+
+class CheckNetConf(TypedDict):
+    """What CHECK reads beside a NetConf. Other commands do not look at prevResult: a DEL must succeed whatever it
+    holds."""
+
+    prevResult: NotRequired[PrevResult | None]
 
 
 @with_config(ConfigDict(strict=True))

@@ -107,18 +107,6 @@ class VersionResult(TypedDict):
     supportedVersions: list[str]
 
 
-class PrevIp(TypedDict):
-    """An address of prevResult. Its further keys come from the main plugin and are not read."""
-
-    address: str
-
-
-class PrevResult(TypedDict):
-    """What CHECK reads of prevResult (0.4.0 and later)."""
-
-    ips: NotRequired[list[PrevIp] | None]
-
-
 RESULTS = {
     "0.1.0": Result020,
     "0.2.0": Result020,

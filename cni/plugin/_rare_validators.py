@@ -96,20 +96,36 @@ WORKLOAD_ENDPOINT = {
     },
 }
 
-PREV_RESULT = {
+CHECK_NETCONF = {
     "type": "typed-dict",
     "fields": {
-        "ips": {
+        "prevResult": {
             "type": "typed-dict-field",
             "schema": {
                 "type": "nullable",
                 "schema": {
-                    "type": "list",
-                    "items_schema": {
-                        "type": "typed-dict",
-                        "fields": {
-                            "address": {"type": "typed-dict-field", "schema": {"type": "str"}, "required": True}
-                        },
+                    "type": "typed-dict",
+                    "fields": {
+                        "ips": {
+                            "type": "typed-dict-field",
+                            "schema": {
+                                "type": "nullable",
+                                "schema": {
+                                    "type": "list",
+                                    "items_schema": {
+                                        "type": "typed-dict",
+                                        "fields": {
+                                            "address": {
+                                                "type": "typed-dict-field",
+                                                "schema": {"type": "str"},
+                                                "required": True,
+                                            }
+                                        },
+                                    },
+                                },
+                            },
+                            "required": False,
+                        }
                     },
                 },
             },

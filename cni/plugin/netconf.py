@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 
 class NetConf:
-    """A network configuration, read and checked; `document` is its JSON object."""
+    """A network configuration, read and checked; `document` is its JSON object, `text` that object as it came."""
 
-    __slots__ = ("document", "ipam", "name", "result_shape", "socket_path", "timeout", "version")
+    __slots__ = ("document", "ipam", "name", "result_shape", "socket_path", "text", "timeout", "version")
 
-    def __init__(self, document: "dict[str, Any]") -> None:
+    def __init__(self, document: "dict[str, Any]", text: bytes = b"{}") -> None:
         ipam = document["ipam"]
         self.document = document
+        self.text = text
         self.ipam = ipam
         self.name: str = document["name"]
         self.version: str = document.get("cniVersion") or WHEN_EMPTY
@@ -42,15 +43,15 @@ class NetConf:
 
     def prev_addresses(self) -> list[str]:
         """Return the addresses in prevResult; code 7 when it is missing or broken."""
-        from cni.plugin._rare_validators import PREV_RESULT
+        from cni.plugin._rare_validators import CHECK_NETCONF
 
-        prev_result = self.document.get("prevResult")
+        try:
+            prev_result = validate(CHECK_NETCONF, self.text).get("prevResult")
+        except Invalid as invalid:
+            raise CNIError(INVALID_NETWORK_CONFIG, "invalid network configuration", invalid.one_line()) from None
         if prev_result is None:
             raise CNIError(INVALID_NETWORK_CONFIG, "CHECK needs prevResult")
-        try:
-            return [ip["address"] for ip in validate(PREV_RESULT, prev_result).get("ips") or ()]
-        except Invalid as invalid:
-            raise CNIError(INVALID_NETWORK_CONFIG, "invalid prevResult", invalid.one_line()) from None
+        return [ip["address"] for ip in prev_result.get("ips") or ()]
 
     def valid_attachments(self) -> "list[dict[str, str]]":
         """Return what GC must keep, null being nothing; code 7 when the key is missing."""
@@ -63,7 +64,7 @@ class NetConf:
 def read_netconf(stdin: bytes) -> NetConf:
     """Read stdin; codes 6 (not JSON), 1 (version), 7 (anything else, naming the key)."""
     try:
-        return NetConf(validate(NETCONF, stdin))
+        return NetConf(validate(NETCONF, stdin), stdin)
     except Invalid as invalid:
         kinds = [(where, kind) for where, kind, _ in invalid.errors]
         if kinds == [((), "json_invalid")]:

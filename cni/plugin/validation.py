@@ -35,12 +35,14 @@ class Invalid(Exception):  # noqa: N818  (the caller turns it into an error with
         )
 
 
-def validate(schema: "dict[str, Any]", document: "Any") -> "Any":
-    """Check JSON bytes, or a part of a parsed document, against a core schema of _validators; raise Invalid."""
+def validate(schema: "dict[str, Any]", document: bytes) -> "Any":
+    """Check JSON against a core schema of _validators; raise Invalid.
+
+    Only bytes: to check Python objects, pydantic-core imports modules that the plugin does not have.
+    """
     core = _core()
-    validator = core.SchemaValidator(schema)
     try:
-        return validator.validate_json(document) if isinstance(document, bytes) else validator.validate_python(document)
+        return core.SchemaValidator(schema).validate_json(document)
     except core.ValidationError as error:
         # Input, URL and context are left out: to make them imports modules, and the input may hold secrets.
         found = error.errors(include_url=False, include_input=False, include_context=False)

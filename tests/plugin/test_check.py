@@ -1,5 +1,6 @@
 """What CHECK compares; the rest of it is in the vectors."""
 
+import json
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from cni.plugin.agent_client import AgentClient
 from cni.plugin.attachment import Attachment
 from cni.plugin.call import Call
 from cni.plugin.netconf import NetConf
+from tests.waiting import SLACK
 
 HELD = {"interface": "eth0", "ipv4": "10.244.100.10/16", "ipv6": "fd00:244::a/64"}
 OTHER = {"interface": "net1", "ipv4": "192.168.0.9/24"}
@@ -32,12 +34,14 @@ def endpoint(*interfaces: dict[str, str], uid: str = "") -> dict[str, Any]:
     return {"podNamespace": "", "podName": "", "podUID": uid, "node": "", "interfaces": list(interfaces)}
 
 
-def check(previous: list[str], *endpoints: dict[str, Any] | None, uid: str = "") -> None:
+def check(previous: list[str], *endpoints: dict[str, Any] | None, uid: str = "", seconds: float = 100) -> None:
     call = Call("CHECK")
     call.attachment = Attachment("c", "eth0", "/n", {"K8S_POD_UID": uid})
     addresses = [{"address": address} for address in previous]
-    call.netconf = NetConf({"name": "n", "cniVersion": "1.0.0", "ipam": {}, "prevResult": {"ips": addresses}})
+    document = {"name": "n", "cniVersion": "1.0.0", "ipam": {}, "prevResult": {"ips": addresses}}
+    call.netconf = NetConf(document, json.dumps(document).encode())
     call.agent = ScriptedAgent(*endpoints)
+    call.agent.deadline = Deadline(seconds)
     checking.compare(call)
 
 
@@ -92,6 +96,14 @@ def test_a_difference_is_looked_for_until_the_end_of_the_retries() -> None:
     with pytest.raises(CNIError):
         check([], endpoint(HELD))
     assert time.monotonic() - started >= checking.RETRY
+
+
+def test_a_difference_is_not_looked_at_again_beyond_the_calls_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "RETRY", 60)
+    started = time.monotonic()
+    with pytest.raises(CNIError, match=str(CHECK_DIFFERS)):
+        check([], endpoint(HELD), seconds=0.3)
+    assert 0.3 <= time.monotonic() - started < 0.3 + SLACK
 
 
 def test_pod_uids_are_compared_when_both_are_known() -> None:
