@@ -1,10 +1,13 @@
 /* The static launcher: DIR/NAME runs DIR/_internal/NAME.bin with the dynamic loader and the C library in DIR/_internal,
  * so that the bundle works on any Linux. The launcher itself uses no C library: glibc's static start-up would take
  * 0.5 ms, and all of the launcher takes 0.07 ms. build/freeze.sh defines LOADER, the dynamic loader's file name. */
+#include <asm/stat.h>
 #include <asm/unistd.h>
 #include <linux/auxvec.h>
 #include <linux/fcntl.h>
 #include <linux/limits.h>
+#include <linux/signal.h>
+#include <linux/stat.h>
 /* Variables, or prefixes of them, that bring the host's libraries or data into the process, and PyInstaller's own. */
 static const char *const dropped[] = {"LD_", "GLIBC_TUNABLES=", "GCONV_PATH=", "LOCPATH=", "LANG=", "LANGUAGE=", "LC_",
                                       "OPENSSL_", "PYINSTALLER_", "_PYI_", 0};
@@ -76,6 +79,30 @@ static void find_self(const char *path)
     copy(copy(copy(self, folder), "/"), target);
 }
 
+/* Have SIGINT and SIGTERM wait until the program has handlers for them: before that, Python answers a SIGINT with a
+ * traceback. Both programs let them in again. */
+static void hold_signals(void)
+{
+    unsigned long long mask = 1ULL << (SIGINT - 1) | 1ULL << (SIGTERM - 1);
+    call(__NR_rt_sigprocmask, SIG_BLOCK, (long)&mask, 0, sizeof mask);
+}
+
+/* Python ends with a fatal error where a standard stream is a folder, and the number of a closed one would go to the
+ * next file that is opened. So something stands in for such a stream that can be neither read nor written. */
+static void fill_streams(const char *file)
+{
+    for (long stream = 0; stream < 3; stream++) {
+        struct stat status;
+        if (!call(__NR_fstat, stream, (long)&status, 0, 0) && !S_ISDIR(status.st_mode))
+            continue;
+        long opened = call(__NR_openat, AT_FDCWD, (long)file, O_PATH, 0);
+        if (opened >= 0 && opened != stream) {
+            call(__NR_dup3, opened, stream, 0, 0);
+            call(__NR_close, opened, 0, 0, 0);
+        }
+    }
+}
+
 static int is_dropped(const char *variable)
 {
     for (const char *const *prefix = dropped; *prefix; prefix++)
@@ -87,6 +114,7 @@ static int is_dropped(const char *variable)
 
 __attribute__((used)) static void start(long *stack)
 {
+    hold_signals();
     long argc = *stack;
     char **argv = (char **)(stack + 1), **variable = argv + argc + 1, **last = variable;
     while (*last)
@@ -102,6 +130,7 @@ __attribute__((used)) static void start(long *stack)
         if (*c == ':' || *c == ';' || *c == '$')
             fail("in a folder with ':', ';' or '$' in its name");
     copy(copy(loader, library_path), "/" LOADER);
+    fill_streams(loader);
     copy(copy(copy(copy(program, library_path), "/"), base_name(self)), ".bin");
     copy(copy(archive, "_PYI_ARCHIVE_FILE="), program);
     /* These keep PyInstaller's bootloader from starting itself again, and OpenSSL from a file that names modules. */

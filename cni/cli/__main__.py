@@ -1,6 +1,10 @@
 """Starts `spiderpool-ipam`: the table of its commands. The module of a command is imported only when it is called."""
 
+import errno
 import importlib
+import os
+import signal
+import sys
 from typing import Any
 
 import click
@@ -12,6 +16,7 @@ COMMANDS = {
     "uninstall": ("cni.cli.uninstall", "Restore Calico's conflist and remove the plugin."),
     "status": ("cni.cli.status", "Show the state of this node's installation."),
     "watch": ("cni.cli.watch", "Keep this node as install has set it up."),
+    "pending": ("cni.cli.pending", "Show, or drop, the releases that no agent has taken yet."),
     "attach": ("cni.cli.attach", "Run a conflist's IPAM plugin by hand, as Calico does."),
     "agent": ("cni.cli.agent", "Serve the embedded agent where there is no Kubernetes."),
     "detect": ("cni.cli.detect", ""),
@@ -43,10 +48,18 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def spiderpool_ipam() -> None:
     """Operate spiderpool, the CNI IPAM plugin for Calico with SpiderPool."""
+    # The launcher (build/launcher.c) holds them back until here, where click turns a SIGINT into one line.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
 def main() -> Any:
     """Run the command line and exit with the status of the command, or with 2 for wrong usage."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        try:
+            os.write(number, b"")
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                setattr(sys, name, None)  # it is closed, which Python does not see: the launcher has filled its place
     return spiderpool_ipam(prog_name="spiderpool-ipam")
 
 

@@ -9,6 +9,7 @@ import posix
 import time
 
 from cni.cni_versions import LATEST, SUPPORTED, WHEN_EMPTY
+from cni.deadline import Deadline
 from cni.errors import INTERNAL, IO_FAILURE, TRY_AGAIN_LATER, CNIError
 from cni.plugin import interrupts, log
 from cni.plugin.call import Call
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 STDIN_LIMIT = 16 * 1024 * 1024  # bytes
 DETAILS_LIMIT = 300  # bytes: libcni joins msg and details into the pod's event
+_PRINT_TIMEOUT = 2  # seconds beyond the call's deadline, for a reader of stdout that is slow
 
 _ABOUT = f"""spiderpool: the CNI IPAM plugin for Calico with SpiderPool, run by a container runtime or a CNI plugin
 CNI protocol versions supported: {", ".join(SUPPORTED)}
@@ -41,7 +43,7 @@ def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int)
     document = b""
     error = output = None
     try:
-        document = _read(stdin)
+        document = _read(stdin, call.deadline)
         output = run(call, environ, document)
     except CNIError as raised:
         error = raised
@@ -55,13 +57,16 @@ def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int)
         output = _error_object(error, document)
     if output is not None:
         try:
-            with interrupts.Waiting():
-                write_all(stdout, encode(output))
-        except OSError as failure:
+            interrupts.write(stdout, encode(output), Deadline(max(call.deadline.left(), _PRINT_TIMEOUT)))
+        except (OSError, KeyboardInterrupt) as failure:
             if not error:
-                error = CNIError(IO_FAILURE, "cannot write the result to stdout", str(failure))
+                from cni.plugin import stream_errors
+
+                error = stream_errors.of_stdout(failure)
                 _give_back(call)
-    log.write_call(call, error, time.monotonic() - started)
+    warning = log.write_call(call, error, time.monotonic() - started)
+    if warning:
+        _warn(stderr, warning)
     return 1 if error else 0
 
 
@@ -76,19 +81,27 @@ def _give_back(call: Call) -> None:
             call.log_fields["warning"] = f"not given back: {failure}"
 
 
-def _read(stdin: int) -> bytes:
+def _read(stdin: int, deadline: Deadline) -> bytes:
     pieces = []
     left = STDIN_LIMIT
     try:
-        with interrupts.Waiting():
-            while piece := posix.read(stdin, 65536):
-                left -= len(piece)
-                if left < 0:
-                    raise CNIError(IO_FAILURE, f"stdin holds more than {STDIN_LIMIT} bytes")
-                pieces.append(piece)
+        while piece := interrupts.read(stdin, 65536, deadline):
+            left -= len(piece)
+            if left < 0:
+                raise CNIError(IO_FAILURE, f"stdin holds more than {STDIN_LIMIT} bytes")
+            pieces.append(piece)
     except OSError as error:
-        raise CNIError(IO_FAILURE, "cannot read the network configuration from stdin", str(error)) from None
+        from cni.plugin import stream_errors
+
+        raise stream_errors.of_stdin(error) from None
     return b"".join(pieces)
+
+
+def _warn(stderr: int, text: str) -> None:
+    try:
+        write_all(stderr, f"spiderpool: {text}\n".encode("utf-8", "replace"))
+    except OSError:
+        pass  # nobody wants to know
 
 
 def _error_object(error: CNIError, document: bytes) -> "dict[str, Any]":

@@ -8,13 +8,13 @@ writing side stays open: Go's server takes its end for a client that is gone, an
 
 import posix
 import time
-from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_STREAM, socket
+from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, socket
 
 from cni.deadline import Deadline
 from cni.errors import CNIError
+from cni.plugin import interrupts
 from cni.plugin._validators import IPAM_ADD_RESPONSE
 from cni.plugin.http1 import ProtocolError, decode_response, encode_request, quoted
-from cni.plugin.interrupts import Waiting, receive
 from cni.plugin.json_text import encode
 from cni.plugin.validation import Invalid, validate
 
@@ -54,7 +54,7 @@ class AgentClient:
         self.holds = NOTHING
         self.seconds = 0.0  # spent waiting for the agent
         self._socket_path = socket_path
-        self._started = time.monotonic()
+        self._is_connected = False
         self._retry = Deadline(connect_retry)
         self._connect_timeout = connect_timeout
 
@@ -150,27 +150,34 @@ class AgentClient:
         started = time.monotonic()
         request = encode_request(method, target, None if body is None else encode(body))
         try:
-            with Waiting():
-                return self._exchange(request)
+            return self._exchange(request)
         except (ProtocolError, EOFError, OSError) as error:
             from cni.plugin import agent_errors
 
             operation = method + " " + target.partition("?")[0]
-            seconds = time.monotonic() - self._started
-            raise agent_errors.of_exchange(error, operation, self._socket_path, seconds) from None
+            seconds = time.monotonic() - started
+            if self._is_connected:
+                raise agent_errors.of_exchange(error, operation, self._socket_path, seconds) from error
+            raise agent_errors.of_connecting(error, operation, self._socket_path, seconds) from error
         finally:
             self.seconds += time.monotonic() - started
 
     def _exchange(self, request: bytes) -> tuple[int, bytes]:
-        connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
+        self._is_connected = False
+        interrupts.check()
+        self.deadline.require_left()
+        connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)
         try:
             self._connect(connection)
+            self._is_connected = True
             self.holds = UNKNOWN
-            connection.settimeout(self.deadline.require_left())
-            connection.sendall(request)
+            try:
+                interrupts.send(connection, request, self.deadline)
+            except ConnectionError:
+                pass  # it has stopped reading; what it said before that is read below
 
             def next_piece() -> bytes:
-                piece = receive(connection, _RECEIVE_SIZE, self.deadline)
+                piece = self._receive(connection)
                 if not piece and self.holds is UNKNOWN:
                     raise EOFError
                 self.holds = SOMETHING
@@ -180,23 +187,31 @@ class AgentClient:
         finally:
             connection.close()
 
+    def _receive(self, connection: socket) -> bytes:
+        try:
+            return interrupts.receive(connection, _RECEIVE_SIZE, self.deadline)
+        except ConnectionError:
+            return b""  # an agent that dies resets its connections, or closes them
+
     def _connect(self, connection: socket) -> None:
         deadline = self.deadline.within(self._connect_timeout)
         pause = _FIRST_PAUSE
         while True:
-            connection.settimeout(deadline.require_left())
+            # Looked at before the attempt, so that after the last pause there is one attempt more.
+            left = deadline.left()
+            left_to_retry = min(left, self._retry.left())
             try:
                 return connection.connect(self._socket_path)
             except BlockingIOError:
-                # A unix socket whose queue is full says so at once, whatever the timeout.
-                time.sleep(_BACKLOG_PAUSE)
+                # The queue of connections is full.
+                if not left:
+                    raise TimeoutError from None
+                interrupts.sleep(min(_BACKLOG_PAUSE, left))
             except (FileNotFoundError, ConnectionRefusedError):
-                # Jitter: a node's pods must not all come back at the same moment.
-                wait = pause * (0.5 + posix.urandom(1)[0] / 256)
-                left = min(deadline.left(), self._retry.left())
-                time.sleep(min(wait, left))
-                if left <= wait:
+                if not left_to_retry:
                     raise
+                # Jitter: a node's pods must not all come back at the same moment.
+                interrupts.sleep(min(pause * (0.5 + posix.urandom(1)[0] / 256), left_to_retry))
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
 

@@ -13,7 +13,10 @@ _WORDS_LIMIT = 65536  # characters of the agent's words that go into a log line
 # pkg/ipam.
 _HINTS = (
     ("all IP addresses used out", "the SpiderIPPool is exhausted: add addresses to it, or delete pods"),
-    ("cluster-network multus", "the agent lacks its Multus cluster network: set MULTUS_CLUSTER_NETWORK in its chart"),
+    (
+        "cluster-network multus",
+        "the agent lacks its Multus cluster network: set the chart's value multus.multusCNI.defaultCniCRName",
+    ),
     ("dead Pod", "the pod is terminating and gets no address any more"),
     ("failed to get Pod", "the agent does not find this pod: was it deleted meanwhile?"),
     ("no IPPool available", "no SpiderIPPool matches this pod: see its annotations and the pools' affinities"),
@@ -22,21 +25,30 @@ _HINTS = (
 )
 
 
-def of_exchange(error: Exception, operation: str, socket_path: str, seconds: float) -> CNIError:
-    """Return the error for a request that got no proper answer within `seconds` (codes 11, 105)."""
+def of_connecting(error: Exception, operation: str, socket_path: str, seconds: float) -> CNIError:
+    """Return the error for an agent that could not be connected to within `seconds` (code 11)."""
     elapsed = f"{round(seconds, 1):g} s"
+    if isinstance(error, TimeoutError):
+        text = f"the spiderpool-agent did not accept a connection for {operation} within {elapsed}: is it overloaded?"
+        return CNIError(TRY_AGAIN_LATER, text, socket_path)
+    tried = f", tried for {elapsed}" if seconds >= 0.1 else ""
+    text = f"cannot reach the spiderpool-agent on this node for {operation}{tried}: "
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        text += "is its pod running?"
+    else:
+        text += "look at the socket and at ipam_unix_socket_path"
+    return CNIError(TRY_AGAIN_LATER, text, f"{socket_path}: {getattr(error, 'strerror', error)}")
+
+
+def of_exchange(error: Exception, operation: str, socket_path: str, seconds: float) -> CNIError:
+    """Return the error for a request that was sent and got no proper answer within `seconds` (codes 11, 105)."""
     if isinstance(error, ProtocolError):
         return senseless(operation, str(error))
-    details = socket_path
     if isinstance(error, TimeoutError):
-        text = f"the spiderpool-agent did not answer {operation} within {elapsed}: is it overloaded?"
-    elif isinstance(error, EOFError):
-        text = f"the spiderpool-agent closed the connection without an answer to {operation}: is it restarting?"
-    else:
-        text = f"cannot reach the spiderpool-agent on this node for {operation}, tried for {elapsed}"
-        text += ": is its pod running?"
-        details += f": {getattr(error, 'strerror', error)}"
-    return CNIError(TRY_AGAIN_LATER, text, details)
+        text = f"the spiderpool-agent did not answer {operation} within {round(seconds, 1):g} s: is it overloaded?"
+        return CNIError(TRY_AGAIN_LATER, text, socket_path)
+    text = f"the spiderpool-agent closed the connection without an answer to {operation}: is it restarting?"
+    return CNIError(TRY_AGAIN_LATER, text, socket_path)
 
 
 def senseless(operation: str, details: str) -> CNIError:
@@ -60,6 +72,14 @@ def refusal(answer: bytes) -> CNIError:
     said = words(answer)
     hints = [hint for sign, hint in _HINTS if sign in said]
     return CNIError(ALLOCATION_REFUSED, [*hints, "the spiderpool-agent refused to allocate an address"][0], said)
+
+
+def no_address(ifname: str) -> CNIError:
+    """Return the error for an answer without any address (code 100): a real agent gives it where the pod's annotation
+    asks for nothing."""
+    text = f"the spiderpool-agent gives {ifname} no address: does the pod's annotation (ipam.spidernet.io/ippool or"
+    text += " ippools) name this interface, and a pool of an IP family that the agent has enabled?"
+    return CNIError(ALLOCATION_REFUSED, text)
 
 
 def words(answer: bytes) -> str:

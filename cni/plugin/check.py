@@ -4,9 +4,8 @@ CNI specification section 2, "CHECK". Loaded by CHECK only.
 """
 
 from cni.errors import CHECK_DIFFERS, CNIError
-from cni.plugin import agent_errors, ip_address
+from cni.plugin import agent_errors, interrupts, ip_address
 from cni.plugin.agent_client import UnknownOperationError
-from cni.plugin.interrupts import Waiting
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ def compare(call: "Call") -> None:
             return None
         if not retry.left():
             raise CNIError(CHECK_DIFFERS, "the pod's addresses are not those that the agent holds for it", difference)
-        with Waiting():
-            retry.sleep(_PAUSE)
+        interrupts.sleep(min(_PAUSE, retry.left()))
 
 
 def _check_health(call: "Call", reason: str) -> None:

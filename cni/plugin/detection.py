@@ -12,9 +12,8 @@ from _signal import SIGKILL
 from _socket import AF_UNIX, SHUT_WR, SOCK_STREAM, socket, socketpair
 
 from cni.errors import ADDRESS_CONFLICT, GATEWAY_UNREACHABLE, INTERNAL, TRY_AGAIN_LATER, CNIError
-from cni.plugin import ip_address
+from cni.plugin import interrupts, ip_address
 from cni.plugin._rare_validators import DETECTION_ANSWER
-from cni.plugin.interrupts import Waiting, receive
 from cni.plugin.json_text import encode
 from cni.plugin.netlink import lacks_link
 from cni.plugin.validation import Invalid, validate
@@ -61,7 +60,7 @@ def run(attachment: "Attachment", addresses: "list[Address]", deadline: "Deadlin
         "addresses": [
             {
                 "address": ip_address.text(address.packed),
-                "gateway": address.gateway,
+                "gateway": ip_address.text(address.gateway) if address.gateway else "",
                 "detectConflict": address.detect_conflict,
                 "detectGateway": address.detect_gateway,
             }
@@ -83,9 +82,9 @@ def _ask_child(request: bytes, deadline: "Deadline") -> bytes:
             pid = _start(childs_end.fileno())
         finally:
             childs_end.close()
-        with Waiting():
-            _send(our_end, request, deadline)
-            return _receive(our_end, deadline)
+        our_end.setblocking(False)
+        _send(our_end, request, deadline)
+        return _receive(our_end, deadline)
     except TimeoutError:
         text = "the probing of the address, which the agent asks for, did not end in time: is the node overloaded?"
         raise CNIError(TRY_AGAIN_LATER, text) from None
@@ -98,9 +97,8 @@ def _ask_child(request: bytes, deadline: "Deadline") -> bytes:
 
 
 def _send(child: socket, request: bytes, deadline: "Deadline") -> None:
-    child.settimeout(deadline.require_left())
     try:
-        child.sendall(request)
+        interrupts.send(child, request, deadline)
         child.shutdown(SHUT_WR)
     except (BrokenPipeError, ConnectionResetError):
         pass  # it has ended already; what it printed can still be read
@@ -109,7 +107,7 @@ def _send(child: socket, request: bytes, deadline: "Deadline") -> None:
 def _receive(child: socket, deadline: "Deadline") -> bytes:
     output = b""
     try:
-        while len(output) < _ANSWER_LIMIT and (piece := receive(child, _ANSWER_LIMIT, deadline)):
+        while len(output) < _ANSWER_LIMIT and (piece := interrupts.receive(child, _ANSWER_LIMIT, deadline)):
             output += piece
     except ConnectionResetError:
         pass  # it ended before it had read the whole request

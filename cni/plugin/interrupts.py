@@ -1,11 +1,16 @@
-"""SIGTERM and SIGINT interrupt a call while it waits, and at no other time. Side effect: the process's signals.
+"""Waits: for a descriptor, or for time to pass, until a deadline comes or SIGTERM or SIGINT. Side effect: the process's
+signals.
 
-If Python raised an exception while pydantic-core works, pydantic-core would print it on stderr and go on, or turn it
-into another one. So both signals are blocked, and let in only while the call waits for somebody.
+A signal ends a call while it waits, and at no other time: raised while pydantic-core works, an exception would be
+printed on stderr, or turned into another one. So the handlers only note the signal. The kernel's part of it is written
+into a pipe, which every wait looks at beside its own descriptor, so that a signal is noticed whenever it comes. The
+launcher blocks both signals until the handlers are there.
 """
 
 import posix
-from _signal import SIG_BLOCK, SIG_UNBLOCK, SIGINT, SIGTERM, pthread_sigmask, signal
+import time
+from _signal import SIG_UNBLOCK, SIGINT, SIGTERM, pthread_sigmask, set_wakeup_fd, signal
+from select import POLLIN, POLLOUT, poll
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,57 +18,109 @@ if TYPE_CHECKING:
 
     from cni.deadline import Deadline
 
-_LONGEST_WAIT = 1.0  # seconds
-_signals: tuple[int, ...] = ()  # none unless take_over was called: tests run the plugin in their own process
+_NAMES = {SIGINT: "SIGINT", SIGTERM: "SIGTERM"}
+_WRITE_SIZE = 4096  # bytes; a pipe that is ready takes so many at once (PIPE_BUF)
+
+# One process is one call. Nothing is watched unless take_over was called: tests, and the operator's program, wait too.
+_wakeup = -1
+_told: list[str] = []
 _is_over = False
 
 
 def take_over() -> None:
-    """From now on, let SIGTERM and SIGINT interrupt the call while it waits."""
-    global _signals  # noqa: PLW0603  (one process is one call)
-    _signals = (SIGTERM, SIGINT)
-    pthread_sigmask(SIG_BLOCK, _signals)
-    for number in _signals:
-        signal(number, _stop)
+    """From now on, let SIGTERM and SIGINT end the call while it waits."""
+    global _wakeup
+    _wakeup, end = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
+    set_wakeup_fd(end, warn_on_full_buffer=False)
+    for number in _NAMES:
+        signal(number, _note)
+    pthread_sigmask(SIG_UNBLOCK, _NAMES)
 
 
 def finish() -> None:
-    """Let nothing interrupt the call any more: from here on it only gives back, prints and logs."""
+    """Let nothing end the call any more: from here on it only gives back, writes down, prints and logs."""
     global _is_over  # noqa: PLW0603
     _is_over = True
 
 
-class Waiting:
-    """While the block lasts a signal may raise KeyboardInterrupt, once in a call."""
-
-    def __enter__(self) -> None:
-        pthread_sigmask(SIG_UNBLOCK, _signals)
-
-    def __exit__(self, *_: object) -> None:
-        pthread_sigmask(SIG_BLOCK, _signals)
+def check() -> None:
+    """Raise KeyboardInterrupt if the call was told to end."""
+    if _told and not _is_over:
+        raise KeyboardInterrupt(_told[0])
 
 
-def receive(connection: "socket", size: int, deadline: "Deadline") -> bytes:
-    """Return the next bytes, b"" at the end of the stream. TimeoutError at the deadline.
+def wait(descriptor: int, event: int, deadline: "Deadline", *, is_output: bool = False) -> None:
+    """Return when the descriptor is ready. KeyboardInterrupt where the call is told to end, TimeoutError at the
+    deadline.
 
-    The kernel is not asked to wait for long at a time: a signal that comes at the last moment before it begins to wait
-    does not end that wait, and is noticed only afterwards.
+    What is ready goes first: an answer that has come is not lost to a signal. Waiting for room for output
+    (`is_output`) ends with a signal even when the call is over.
     """
+    poller = poll()
+    poller.register(descriptor, event)
+    if _wakeup >= 0 and (is_output or not _is_over):
+        poller.register(_wakeup, POLLIN)
+    ready = [number for number, _ in poller.poll(_milliseconds(deadline.left()))]
+    if descriptor in ready:
+        return
+    if ready:
+        raise KeyboardInterrupt(_told[0] if _told else "")
+    raise TimeoutError
+
+
+def sleep(seconds: float) -> None:
+    """Let time pass. KeyboardInterrupt where the call is told to end."""
+    if _wakeup < 0 or _is_over:
+        return time.sleep(seconds)
+    poller = poll()
+    poller.register(_wakeup, POLLIN)
+    if poller.poll(_milliseconds(seconds)):
+        check()
+    return None
+
+
+def read(descriptor: int, size: int, deadline: "Deadline") -> bytes:
+    """Return the next bytes of a file, b"" at its end, whether or not its reads block. Raises as `wait`, OSError."""
     while True:
-        connection.settimeout(min(deadline.require_left(), _LONGEST_WAIT))
+        wait(descriptor, POLLIN, deadline)
         try:
-            return connection.recv(size)
-        except TimeoutError:
+            return posix.read(descriptor, size)
+        except BlockingIOError:
+            continue  # another process has taken them
+
+
+def write(descriptor: int, data: bytes, deadline: "Deadline") -> None:
+    """Print all bytes, whether or not writes to the descriptor block. Raises as `wait`, OSError."""
+    while data:
+        wait(descriptor, POLLOUT, deadline, is_output=True)
+        try:
+            data = data[posix.write(descriptor, data[:_WRITE_SIZE]) :]
+        except BlockingIOError:
             continue
 
 
-def _stop(number: int, _frame: object) -> None:
-    global _is_over  # noqa: PLW0603
-    if not _is_over:
-        _is_over = True
-        raise KeyboardInterrupt(number)
-    try:
-        # The call is over and only has to print: a stdout that nobody reads must not hold the process.
-        posix.set_blocking(1, False)
-    except OSError:
-        pass  # there is no stdout
+def receive(connection: "socket", size: int, deadline: "Deadline") -> bytes:
+    """Return the next bytes of a non-blocking socket, b"" at the end of the stream. Raises as `wait`, OSError."""
+    while True:
+        wait(connection.fileno(), POLLIN, deadline)
+        try:
+            return connection.recv(size)
+        except BlockingIOError:
+            continue
+
+
+def send(connection: "socket", data: bytes, deadline: "Deadline") -> None:
+    """Send all bytes through a non-blocking socket. Raises as `wait`, OSError."""
+    while data:
+        try:
+            data = data[connection.send(data) :]
+        except BlockingIOError:
+            wait(connection.fileno(), POLLOUT, deadline)
+
+
+def _milliseconds(seconds: float) -> float | None:
+    return None if seconds > 1e6 else seconds * 1000
+
+
+def _note(number: int, _frame: object) -> None:
+    _told.append(_NAMES.get(number, str(number)))

@@ -7,7 +7,6 @@ Everything that goes wrong is one CNIError, except a signal, which is a Keyboard
 
 import posix
 
-from cni import defaults
 from cni.cni_versions import FIRST_VERSION, LATEST, SUPPORTED, knows
 from cni.deadline import Deadline
 from cni.errors import INCOMPATIBLE_VERSION, NOT_AVAILABLE, CNIError
@@ -47,8 +46,8 @@ def run(call: "Call", environ: "Mapping[bytes, bytes]", stdin: bytes) -> "dict[s
         text = f"{call.command} exists from cniVersion {FIRST_VERSION[call.command]} on"
         raise CNIError(INCOMPATIBLE_VERSION, text, f"the configuration's is {netconf.version}")
     timeout, connect_timeout, connect_retry = LIMITS[call.command]
-    deadline = Deadline(min(netconf.timeout, timeout))
-    call.agent = AgentClient(netconf.socket_path, deadline, connect_retry, connect_timeout)
+    call.deadline = Deadline(min(netconf.timeout, timeout))
+    call.agent = AgentClient(netconf.socket_path, call.deadline, connect_retry, connect_timeout)
     return _COMMANDS[call.command](call)
 
 
@@ -67,23 +66,22 @@ def cmd_add(call: "Call") -> "dict[str, Any]":
 
     assert call.agent and call.attachment and call.netconf
     netconf, ifname = call.netconf, call.attachment.ifname
-    is_release_pending = posix.access(call.attachment.pending_path(netconf.name), posix.F_OK)
+    is_release_pending = _is_release_pending(call)
     if is_release_pending:
         from cni.plugin import recovery
 
         recovery.remove_own(call)
-    response = call.agent.add(call.attachment, netconf)
-    addresses = result.select(response, ifname)
-    result.refuse_static(_requested(call), addresses)
-    ipam_result = result.render(netconf.version, netconf.result_shape, ifname, addresses, response)
-    to_probe = [address for address in addresses if address.detect_conflict or address.detect_gateway]
+    answer = result.Answer(call.agent.add(call.attachment, netconf), ifname)
+    result.refuse_static(_requested(call), answer.addresses)
+    ipam_result = result.render(netconf.version, netconf.result_shape, answer)
+    to_probe = [address for address in answer.addresses if address.detect_conflict or address.detect_gateway]
     if to_probe:
         from cni.plugin import detection
 
         detection.probe(call, to_probe)
     if is_release_pending:
-        recovery.replay_own(call)
-    call.log_fields["addresses"] = [ip_address.text(address.packed) for address in addresses]
+        recovery.release_earlier(call)
+    call.log_fields["addresses"] = [ip_address.text(address.packed) for address in answer.addresses]
     return ipam_result
 
 
@@ -98,16 +96,12 @@ def cmd_del(call: "Call") -> None:
     except (CNIError, KeyboardInterrupt) as error:
         from cni.plugin import recovery
 
-        recovery.release_later(call, error)
-        return
-    try:
-        names = posix.listdir(defaults.PENDING_FOLDER)
-    except OSError:
-        return
-    if any(name.endswith(".release") for name in names):
+        return recovery.release_later(call, error)
+    if _is_release_pending(call):
         from cni.plugin import recovery
 
-        recovery.after_release(call)
+        recovery.release_earlier(call)
+    return None
 
 
 def cmd_check(call: "Call") -> None:
@@ -144,6 +138,12 @@ def cmd_gc(call: "Call") -> None:
 
 
 _COMMANDS = {"ADD": cmd_add, "DEL": cmd_del, "CHECK": cmd_check, "STATUS": cmd_status, "GC": cmd_gc}
+
+
+def _is_release_pending(call: "Call") -> bool:
+    """Tell by one look whether a release of the pod's interface is pending, whatever else is."""
+    assert call.attachment and call.netconf
+    return posix.access(call.attachment.pending_path(call.netconf.name), posix.F_OK)
 
 
 def _requested(call: "Call") -> list[tuple[str, str]]:

@@ -59,6 +59,7 @@ def parse_cni_args(text: str) -> dict[str, str]:
     positions, not texts: a secret may stand there, and errors are logged.
     """
     cni_args: dict[str, str] = {}
+    ignores_unknown = False
     unknown = 0
     for position, pair in enumerate(text.split(";") if text else (), 1):
         key, equals, value = pair.partition("=")
@@ -66,8 +67,10 @@ def parse_cni_args(text: str) -> dict[str, str]:
             raise ValueError(f"pair {position} is not of the form KEY=VALUE")
         if key not in _KNOWN_ARGS:
             unknown = unknown or position
+        if key == "IgnoreUnknown":
+            ignores_unknown = _boolean(value)
         cni_args[key] = value
-    if unknown and not _boolean(cni_args.get("IgnoreUnknown", "0")):
+    if unknown and not ignores_unknown:
         raise ValueError(f"pair {unknown} has an unknown key, and there is no IgnoreUnknown=1")
     return cni_args
 

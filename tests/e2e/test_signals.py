@@ -141,6 +141,24 @@ def test_told_twice_an_add_still_releases(plugin: FrozenPlugin) -> None:
     assert not plugin.pending()
 
 
+def test_a_del_that_is_told_to_end_waits_for_the_lock_and_writes_its_release_down(plugin: FrozenPlugin) -> None:
+    with (
+        (plugin.state / "pending.lock").open("w") as lock,
+        agent(plugin, lambda method: None) as heard,
+        plugin.start("DEL") as process,
+    ):
+        assert heard.first.wait(30)
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert process.poll() is None
+        fcntl.lockf(lock, fcntl.LOCK_UN)
+        stdout, _ = process.communicate(timeout=30)
+    assert (process.returncode, json.loads(stdout)["code"]) == (1, 11)
+    assert "stopped by a signal" in json.loads(stdout)["msg"]
+    assert len(plugin.pending()) == 1
+
+
 @both_signals
 def test_a_del_writes_its_release_down(number: signal.Signals, plugin: FrozenPlugin) -> None:
     with agent(plugin, lambda method: None) as heard, plugin.start("DEL") as process:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 # Beside what the interpreter itself has loaded by the time that it runs a script.
 ALLOWED = {
     # built in
-    "_datetime", "_imp", "_socket", "marshal", "posix", "sys", "time",
+    "_datetime", "_imp", "_socket", "marshal", "posix", "select", "sys", "time",
     # pydantic-core's extension
     "pydantic_core._pydantic_core",
     # ours

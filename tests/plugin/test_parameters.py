@@ -67,7 +67,18 @@ def test_a_value_may_hold_an_equals_sign() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["K8S_POD_NAME", "K8S_POD_NAME=a;", ";", "A=1", "A=1;IgnoreUnknown=0", "A=1;IgnoreUnknown=yes"]
+    "text",
+    [
+        "K8S_POD_NAME",
+        "K8S_POD_NAME=a;",
+        ";",
+        "A=1",
+        "A=1;IgnoreUnknown=0",
+        "A=1;IgnoreUnknown=yes",
+        "IgnoreUnknown=yes",
+        "IgnoreUnknown=",
+        "IgnoreUnknown=yes;IgnoreUnknown=1",
+    ],
 )
 def test_broken_cni_args_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"pair|unknown key|IgnoreUnknown"):
