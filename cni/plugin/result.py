@@ -20,28 +20,51 @@ class Address:
 
     def __init__(self, ip: "dict[str, Any]") -> None:
         self.packed, self.length = ip_address.parse_prefix(ip["address"])
-        self.gateway: str = ip.get("gateway") or ""
-        self.detect_conflict: bool = ip.get("enableIPConflictDetection") or False
-        self.detect_gateway: bool = (ip.get("enableGatewayDetection") and self.gateway != "") or False
         if ip_address.family(self.packed) != ip["version"]:
             raise ValueError(f"{ip['address']} is not of IP version {ip['version']}")
+        self.gateway = _parse_gateway(ip.get("gateway"), self.packed)
+        self.detect_conflict: bool = ip.get("enableIPConflictDetection") or False
+        self.detect_gateway: bool = (ip.get("enableGatewayDetection") and self.gateway != b"") or False
 
 
-def select(response: "dict[str, Any]", ifname: str) -> list[Address]:
-    """Return the interface's addresses, IPv4 first, one per family; code 105 naming what was seen.
+class Route:
+    """One route of the interface: the destination's packed bytes without host bits, its prefix length, and the gateway
+    (empty if none)."""
 
-    The agent lists the addresses of every interface of the pod, in random order.
-    """
-    ips = response["ips"] or []
-    try:
-        addresses = [Address(ip) for ip in ips if ip["nic"] == ifname]
-    except ValueError as error:
-        raise _senseless(str(error)) from None
-    families = [ip_address.family(address.packed) for address in addresses]
-    if not addresses or len(set(families)) != len(families):
-        seen = ", ".join([f"{ip['address']} for {ip['nic']}" for ip in ips]) or "no address"
-        raise _senseless(f"want one address per family for {ifname}, got {seen}")
-    return sorted(addresses, key=lambda address: len(address.packed))
+    __slots__ = ("dst", "gateway", "length")
+
+    def __init__(self, route: dict[str, str]) -> None:
+        packed, self.length = ip_address.parse_prefix(route["dst"])
+        self.dst = ip_address.network(packed, self.length)
+        self.gateway = _parse_gateway(route["gw"], packed)
+
+
+class Answer:
+    """What the agent answers for one interface: addresses, IPv4 first, one per family; routes, IPv4 first; dns."""
+
+    __slots__ = ("addresses", "dns", "routes")
+
+    def __init__(self, response: "dict[str, Any]", ifname: str) -> None:
+        """Read an IpamAddResponse, which lists what every interface of the pod has, in random order.
+
+        Everything is parsed here, whether or not the result's shape needs it. Code 100 for no address, and 105.
+        """
+        ips = response["ips"]
+        if not ips:
+            raise _no_address(ifname)
+        try:
+            self.addresses = [Address(ip) for ip in ips if ip["nic"] == ifname]
+            self.routes = [Route(route) for route in response.get("routes") or () if route["ifName"] == ifname]
+        except ValueError as error:
+            raise _senseless(str(error)) from None
+        families = {len(address.packed) for address in self.addresses}
+        if not families or len(families) != len(self.addresses):
+            seen = ", ".join([f"{ip['address']} for {ip['nic']}" for ip in ips])
+            raise _senseless(f"want one address per family for {ifname}, got {seen}")
+        self.addresses.sort(key=lambda address: len(address.packed))
+        # Within a family the agent's order may matter: the route to a gateway comes before the one through it.
+        self.routes.sort(key=lambda route: len(route.dst))
+        self.dns = {key: value for key, value in (response.get("dns") or {}).items() if value}
 
 
 def refuse_static(requested: list[tuple[str, str]], addresses: list[Address]) -> None:
@@ -64,15 +87,11 @@ def refuse_static(requested: list[tuple[str, str]], addresses: list[Address]) ->
         raise CNIError(UNSUPPORTED_FIELD, text, f"{key}={shown}")
 
 
-def render(
-    version: str, shape: str, ifname: str, addresses: list[Address], response: "dict[str, Any]"
-) -> "dict[str, Any]":
-    """Return the result object of a CNI version in the shape `calico` or `subnet`; code 105."""
-    try:
-        ips = [_ip(address, shape) for address in addresses]
-        routes = [] if shape == "calico" else _routes(response, ifname)
-    except ValueError as error:
-        raise _senseless(str(error)) from None
+def render(version: str, shape: str, answer: Answer) -> "dict[str, Any]":
+    """Return the result object of a CNI version in the shape `calico` or `subnet`."""
+    addresses = answer.addresses
+    ips = [_ip(address, shape) for address in addresses]
+    routes = [] if shape == "calico" else [_route(route) for route in answer.routes]
     result: dict[str, Any] = {"cniVersion": version}
     if version in ONE_OBJECT_PER_FAMILY:
         result.update(_per_family(addresses, ips, routes))
@@ -83,10 +102,21 @@ def render(
         result["ips"] = ips
         if routes:
             result["routes"] = routes
-    dns = {key: value for key, value in (response.get("dns") or {}).items() if value}
-    if dns:
-        result["dns"] = {key: dns[key] for key in ("nameservers", "domain", "search", "options") if key in dns}
+    if answer.dns:
+        result["dns"] = {
+            key: answer.dns[key] for key in ("nameservers", "domain", "search", "options") if key in answer.dns
+        }
     return result
+
+
+def _parse_gateway(text: str | None, packed: bytes) -> bytes:
+    """Return a gateway's packed bytes, none for no text; ValueError unless it is of the family of `packed`."""
+    if not text:
+        return b""
+    gateway = ip_address.parse(text)
+    if len(gateway) != len(packed):
+        raise ValueError(f"gateway {text} is not of {ip_address.text(packed)}'s family")
+    return gateway
 
 
 def _ip(address: Address, shape: str) -> dict[str, str]:
@@ -95,24 +125,14 @@ def _ip(address: Address, shape: str) -> dict[str, str]:
         return {"address": f"{text}/{8 * len(address.packed)}"}
     ip = {"address": f"{text}/{address.length}"}
     if address.gateway:
-        gateway = ip_address.parse(address.gateway)
-        if len(gateway) != len(address.packed):
-            raise ValueError(f"gateway {address.gateway} is not of {text}'s family")
-        ip["gateway"] = ip_address.text(gateway)
+        ip["gateway"] = ip_address.text(address.gateway)
     return ip
 
 
-def _routes(response: "dict[str, Any]", ifname: str) -> list[dict[str, str]]:
-    """Return the interface's routes, IPv4 first; within a family the agent's order may matter (a gateway's route)."""
-    routes = [_route(route) for route in response.get("routes") or () if route["ifName"] == ifname]
-    return sorted(routes, key=lambda route: ":" in route["dst"])
-
-
-def _route(route: dict[str, str]) -> dict[str, str]:
-    packed, length = ip_address.parse_prefix(route["dst"])
-    out = {"dst": f"{ip_address.text(ip_address.network(packed, length))}/{length}"}
-    if route["gw"]:
-        out["gw"] = ip_address.text(ip_address.parse(route["gw"]))
+def _route(route: Route) -> dict[str, str]:
+    out = {"dst": f"{ip_address.text(route.dst)}/{route.length}"}
+    if route.gateway:
+        out["gw"] = ip_address.text(route.gateway)
     return out
 
 
@@ -133,3 +153,9 @@ def _senseless(details: str) -> CNIError:
     from cni.plugin import agent_errors
 
     return agent_errors.senseless("ADD", details)
+
+
+def _no_address(ifname: str) -> CNIError:
+    from cni.plugin import agent_errors
+
+    return agent_errors.no_address(ifname)

@@ -35,7 +35,7 @@ def test_a_target_that_is_broken_is_found(name: str) -> None:
     broken = {
         "stdin": "cni.plugin.netconf.NetConf.valid_attachments",
         "cni_args": "cni.plugin.parameters.read",
-        "agent": "cni.plugin.result.select",
+        "agent": "cni.plugin.result.render",
         "conflist": "cni.installer.conflist.document.Document.with_ipam",
         "pools": "cni.agent.pools._documents",
     }[name]

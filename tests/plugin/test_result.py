@@ -8,8 +8,8 @@ from pydantic import TypeAdapter
 
 from cni.cni_versions import SUPPORTED
 from cni.contracts.result import RESULTS
-from cni.errors import BAD_AGENT_ANSWER, UNSUPPORTED_FIELD, CNIError
-from cni.plugin.result import refuse_static, render, select
+from cni.errors import ALLOCATION_REFUSED, BAD_AGENT_ANSWER, UNSUPPORTED_FIELD, CNIError
+from cni.plugin.result import Answer, refuse_static, render
 
 V4 = {"version": 4, "address": "10.244.100.10/16", "nic": "eth0", "gateway": "10.244.0.1"}
 V6 = {"version": 6, "address": "fd00:244::a/64", "nic": "eth0", "gateway": "fd00:244::1"}
@@ -23,7 +23,7 @@ ROUTES = [
 
 
 def ipam_result(response: dict[str, Any], version: str = "1.0.0", shape: str = "subnet") -> dict[str, Any]:
-    return render(version, shape, "eth0", select(response, "eth0"), response)
+    return render(version, shape, Answer(response, "eth0"))
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([V4, V6, OTHER])))
@@ -52,8 +52,6 @@ def test_every_result_keeps_its_versions_contract(
 @pytest.mark.parametrize(
     "ips",
     [
-        None,
-        [],
         [OTHER],
         [V4, V4],
         [{**V4, "address": "10.244.100.10"}],
@@ -62,27 +60,48 @@ def test_every_result_keeps_its_versions_contract(
         [{**V6, "address": "::ffff:10.0.0.1/96"}],
         [{**V4, "gateway": "10.244.0.1/16"}],
         [{**V4, "gateway": "fd00::1"}],
+        [{**V4, "gateway": "the router"}],
+        [V4, {**V6, "gateway": "10.244.0.1"}],
     ],
 )
-def test_an_answer_that_makes_no_sense_is_code_105_with_what_was_seen(ips: list[dict[str, Any]] | None) -> None:
+@pytest.mark.parametrize("shape", ["calico", "subnet"])
+def test_an_answer_that_makes_no_sense_is_code_105_with_what_was_seen(ips: list[dict[str, Any]], shape: str) -> None:
     with pytest.raises(CNIError) as raised:
-        ipam_result({"ips": ips})
+        ipam_result({"ips": ips}, shape=shape)
     assert raised.value.code == BAD_AGENT_ANSWER
-    assert all(ip["address"].partition("/")[0] in raised.value.details or ip["gateway"] in raised.value.details
-               for ip in ips or [])  # fmt: skip
+    words = [word for ip in ips for word in (ip["address"].partition("/")[0], ip.get("gateway", "?"))]
+    assert any(word in raised.value.details for word in words)
 
 
-@pytest.mark.parametrize("dst", ["172.16.0.0", "172.16.0.0/33", "x"])
-def test_a_route_that_does_not_parse_is_code_105_only_where_routes_are_printed(dst: str) -> None:
-    response = {"ips": [V4], "routes": [{"ifName": "eth0", "dst": dst, "gw": "10.244.0.1"}]}
-    ipam_result(response, shape="calico")
+@pytest.mark.parametrize("ips", [None, []])
+def test_no_address_at_all_is_code_100_and_points_to_the_annotation(
+    ips: list[dict[str, Any]] | None,
+) -> None:
+    with pytest.raises(CNIError) as raised:
+        ipam_result({"ips": ips, "routes": None})
+    assert raised.value.code == ALLOCATION_REFUSED
+    assert "annotation" in raised.value.msg
+
+
+@pytest.mark.parametrize("shape", ["calico", "subnet"])
+@pytest.mark.parametrize(
+    ("dst", "gw"),
+    [("172.16.0.0", ""), ("172.16.0.0/33", ""), ("x", ""), ("172.16.0.0/12", "x"), ("172.16.0.0/12", "fd00::1")],
+)
+def test_a_route_that_does_not_parse_is_code_105_whether_or_not_routes_are_printed(
+    dst: str, gw: str, shape: str
+) -> None:
+    response = {"ips": [V4], "routes": [{"ifName": "eth0", "dst": dst, "gw": gw}]}
     with pytest.raises(CNIError, match=str(BAD_AGENT_ANSWER)):
-        ipam_result(response)
+        ipam_result(response, shape=shape)
+    other = {"ips": [V4], "routes": [{"ifName": "net1", "dst": dst, "gw": gw}]}
+    assert ipam_result(other, shape=shape)
 
 
 def test_a_static_address_that_the_agent_gave_is_no_error() -> None:
     refuse_static(
-        [("CNI_ARGS IP", "10.244.100.10"), ("args.cni.ips", "fd00:244:0::a/64")], select({"ips": [V4, V6]}, "eth0")
+        [("CNI_ARGS IP", "10.244.100.10"), ("args.cni.ips", "fd00:244:0::a/64")],
+        Answer({"ips": [V4, V6]}, "eth0").addresses,
     )
 
 
@@ -97,5 +116,5 @@ def test_a_static_address_that_the_agent_gave_is_no_error() -> None:
 )
 def test_another_static_address_is_code_2_with_its_key_and_nothing_that_is_no_address(value: str, shown: str) -> None:
     with pytest.raises(CNIError) as raised:
-        refuse_static([("runtimeConfig.ips", value)], select({"ips": [V4]}, "eth0"))
+        refuse_static([("runtimeConfig.ips", value)], Answer({"ips": [V4]}, "eth0").addresses)
     assert (raised.value.code, raised.value.details) == (UNSUPPORTED_FIELD, f"runtimeConfig.ips={shown}")
