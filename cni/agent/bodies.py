@@ -12,6 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 from starlette.responses import Response
 
+from cni.contracts import faults
+
 JSON = "application/json"
 MISSING = 602  # go-openapi's code for a required field that is missing or null
 
@@ -52,7 +54,7 @@ def _validated(contract: TypeAdapter[Any], fields: Any) -> Any:
     for problem in problems:
         if problem["type"] != "missing" or len(problem["loc"]) != 1:
             field = ".".join(map(str, problem["loc"])) or "body"
-            raise RequestError(400, f'parsing body body from "" failed, because {field}: {problem["msg"]}')
+            raise RequestError(400, f'parsing body body from "" failed, because {field}: {faults.message(problem)}')
     raise RequestError(422, f"{problems[0]['loc'][0]} in body is required", MISSING)
 
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from cni.agent.leases import LeaseRoute
 from cni.agent.ranges import Range, intersect, merge, subtract
+from cni.contracts import faults
 from cni.contracts.ippool import AddressRange, IpPoolSpec, Network, SpiderIpPool
 
 _MANIFEST = TypeAdapter(SpiderIpPool)
@@ -102,7 +103,7 @@ def _validated(where: str, document: Any) -> SpiderIpPool:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
-        raise PoolError(f"{where}: {field or 'manifest'}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise PoolError(f"{where}: {field or 'manifest'}: {faults.message(first)}") from None
 
 
 def _unknown_fields(manifest: SpiderIpPool) -> list[str]:

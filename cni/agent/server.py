@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from cni.agent import pending
 from cni.agent.answers import Detection
 from cni.agent.api import create_app
 from cni.agent.change_log import log
@@ -44,6 +46,8 @@ def serve(socket_path: Path, pool_paths: Sequence[Path], state: Path, detection:
         except OSError as error:
             raise ServeError(f"{error.filename or socket_path}: {error.strerror or error}") from None
         _announce(pools, socket_path)
+        # A daemon: it may be in the middle of a request to this agent when the agent is stopped.
+        threading.Thread(target=pending.take_for_ever, args=(socket_path, threading.Event()), daemon=True).start()
         _uvicorn(create_app(store, detection)).run(sockets=[listener])
 
 

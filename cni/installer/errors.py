@@ -1,6 +1,8 @@
-"""The one error type of the installer: what the operator gets as one line on stderr. Imports nothing at run time."""
+"""The one error type of the installer: what the operator gets as one line on stderr."""
 
 from typing import TYPE_CHECKING
+
+from cni.contracts import faults
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -13,4 +15,4 @@ class InstallerError(Exception):
 def first_fault(error: "ValidationError") -> str:
     """Return the first thing that pydantic found wrong, on one line; pydantic's own text has several."""
     first = error.errors()[0]
-    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), faults.message(first))))

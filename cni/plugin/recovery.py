@@ -3,19 +3,19 @@
 Side effects: the agent client's, and those of pending.py and replay.py. Loaded only by the calls that need it.
 """
 
-import posix
+import time
 
 from cni import defaults
 from cni.deadline import Deadline
 from cni.errors import TRY_AGAIN_LATER, CNIError
-from cni.plugin import pending, replay
+from cni.plugin import interrupts, pending, replay
 from cni.plugin.agent_client import GIVE_BACK_TIMEOUT, NOTHING, SOMETHING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.plugin.call import Call
 
-_REPLAY_TIMEOUT = 2  # seconds, for sending pending releases in the course of a pod's own ADD or DEL
+_PENDING_TIMEOUT = 2  # seconds that an ADD or a DEL spends on what is pending of its pod: locks and requests together
 
 
 def give_back(call: "Call") -> None:
@@ -41,69 +41,99 @@ def give_back(call: "Call") -> None:
 
 def release_later(call: "Call", error: BaseException) -> None:
     """Write down a DEL that the agent did not take. Code 11 if that fails; a signal is raised again."""
+    interrupts.finish()
     _write_down(call)
     if not isinstance(error, CNIError):
         raise error
     call.log_fields["warning"] = f"the release is pending: {error}"
 
 
-def after_release(call: "Call") -> None:
-    """Remove the pending release that this DEL has done, then send another one. No failure of this fails the DEL."""
-    try:
-        if posix.access(_path(call), posix.F_OK):
-            remove_own(call)
-        replay_pending(call, limit=1)
-    except Exception as error:
-        call.log_fields["warning"] = f"other releases stay pending: {error}"
-
-
 def remove_own(call: "Call") -> None:
-    """Remove this attachment's pending release. Code 11.
-
-    An ADD must do this first, because the release would take its new address; a DEL has done the release by now.
-    """
+    """Remove the pending release of an ADD's own attachment, which would take its new address. Code 11."""
     assert call.agent and call.attachment and call.netconf
-    deadline = call.agent.deadline.within(pending.LOCK_TIMEOUT)
-    release = call.attachment.identity(call.netconf.name)
     call.owes_release = True  # until it is known that there was none
     try:
-        call.owes_release = pending.remove(_path(call), release, deadline)
+        call.owes_release = _remove_line(call)
     except OSError as error:
-        text = "an earlier release of this attachment is pending and cannot be removed"
+        busy = isinstance(error, BlockingIOError)
+        call.owes_release = not busy
+        text = "an earlier release of this attachment is pending and "
+        text += "is being sent at this moment: try again" if busy else "cannot be removed"
         raise CNIError(TRY_AGAIN_LATER, text, f"{_path(call)}: error {error.errno}") from None
 
 
-def replay_own(call: "Call") -> None:
-    """Send the pending releases of the earlier containers of an ADD's pod.
+def release_earlier(call: "Call") -> None:
+    """Send the pending releases of a pod's earlier containers after its ADD or DEL, and forget the one that a DEL has
+    done.
 
-    Otherwise the embedded agent would keep the address for them after this container is gone.
+    Otherwise the embedded agent would keep the address for them after this container is gone. What the agent has done
+    stays done: neither a failure of this nor a signal fails the call.
     """
-    replay_pending(call, only=_path(call).rpartition("/")[2])
+    try:
+        if call.command == "DEL":
+            _remove_line(call)
+        with _Timed(call):
+            _replay(call, _deadline(call), only=_path(call).rpartition("/")[2])
+    except (Exception, KeyboardInterrupt) as error:
+        call.log_fields["warning"] = f"earlier releases of this pod stay pending: {type(error).__name__}: {error}"
 
 
-def replay_pending(call: "Call", limit: int = 1000, only: str = "") -> None:
-    """Send what is pending while the agents answer; the log line tells what is given up."""
+def replay_pending(call: "Call") -> None:
+    """Send all that is pending, in the course of a GC, in half of its time."""
     assert call.agent
+    with _Timed(call):
+        _replay(call, call.agent.deadline.within(call.agent.deadline.left() / 2))
+
+
+def _replay(call: "Call", deadline: Deadline, only: str = "") -> None:
+    """Send what is pending while the agents answer; the log line tells what is given up."""
     lines: list[str] = []
-    seconds = call.agent.deadline.left() / 2 if call.command == "GC" else _REPLAY_TIMEOUT
-    deadline = call.agent.deadline.within(seconds)
-    replay.replay(defaults.PENDING_FOLDER, limit, deadline=deadline, only=only, report=lines.append)
+    replay.replay(defaults.PENDING_FOLDER, deadline=deadline, only=only, report=lines.append)
     if lines:
         call.log_fields["pending"] = lines
+
+
+def _remove_line(call: "Call") -> bool:
+    assert call.attachment and call.netconf
+    with _Timed(call):
+        return pending.remove(_path(call), call.attachment.identity(call.netconf.name), _deadline(call))
 
 
 def _write_down(call: "Call") -> None:
     """Have the release done later. Code 11; its text must not hold "not found", which containerd takes for success."""
     assert call.agent and call.attachment and call.netconf
-    deadline = Deadline(max(pending.LOCK_TIMEOUT, call.agent.deadline.left()))
+    deadline = Deadline(max(GIVE_BACK_TIMEOUT, call.agent.deadline.left()))
     release = call.attachment.identity(call.netconf.name)
     try:
-        pending.write_down(_path(call), call.netconf.socket_path, release, deadline)
+        with _Timed(call):
+            pending.write_down(_path(call), call.netconf.socket_path, release, deadline)
     except OSError as error:
         text = "the agent did not take the release, and it cannot be written down: "
         busy = isinstance(error, BlockingIOError)
-        text += "others are writing there all the time" if busy else "is the disk full or read-only?"
+        text += "another process keeps the file locked" if busy else "is the disk full or read-only?"
         raise CNIError(TRY_AGAIN_LATER, text, f"{_path(call)}: error {error.errno}") from None
+
+
+def _deadline(call: "Call") -> Deadline:
+    """Return until when the call may still look after what is pending of its pod."""
+    assert call.agent
+    return call.agent.deadline.within(_PENDING_TIMEOUT - call.pending_seconds)
+
+
+class _Timed:
+    """While the block lasts the call looks after what is pending; the time counts as time for the agent."""
+
+    def __init__(self, call: "Call") -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        self._started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        assert self._call.agent
+        seconds = time.monotonic() - self._started
+        self._call.pending_seconds += seconds
+        self._call.agent.seconds += seconds
 
 
 def _path(call: "Call") -> str:

@@ -107,13 +107,13 @@ def place(lines: list[str], pattern: str) -> int:
 def test_a_pending_release_and_its_folder_are_on_disk_before_a_del_succeeds(plugin: FrozenPlugin) -> None:
     with agent(plugin, lambda method: FAILURE):
         lines = trace_of(plugin, "-e", "trace=write,fsync,fdatasync,rename,mkdir,exit_group")
-    folder = "/var/lib/spiderpool-ipam/pending"
+    folder, name = "/var/lib/spiderpool-ipam/pending", r"net~u1~eth0\.release"
     order = [
         place(lines, rf'mkdir\("{folder}", 0700\) += 0'),
         place(lines, r"fsync\(\d+</var/lib/spiderpool-ipam>\) += 0"),
-        place(lines, rf'write\(\d+<{folder}/\.new>, .*\) = \d+'),
-        place(lines, rf"fsync\(\d+<{folder}/\.new>\) += 0"),
-        place(lines, rf'rename\("{folder}/\.new", "{folder}/net~u1~eth0\.release"\) += 0'),
+        place(lines, rf'write\(\d+<{folder}/{name}\.new>, .*\) = \d+'),
+        place(lines, rf"fsync\(\d+<{folder}/{name}\.new>\) += 0"),
+        place(lines, rf'rename\("{folder}/{name}\.new", "{folder}/{name}"\) += 0'),
         place(lines, rf"fsync\(\d+<{folder}>\) += 0"),
         place(lines, r"exit_group\(0\)"),
     ]  # fmt: skip
@@ -148,7 +148,7 @@ def test_killed_at_any_call_a_del_leaves_a_whole_record_or_none_and_had_not_succ
     assert none
 
 
-def test_what_was_pending_is_released_by_the_next_del(plugin: FrozenPlugin, tmp_path: Path) -> None:
+def test_what_was_pending_of_a_pod_is_released_by_its_next_del(plugin: FrozenPlugin, tmp_path: Path) -> None:
     embedded = Agent(tmp_path)
     try:
         for container in ("c1", "c2"):

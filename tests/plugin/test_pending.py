@@ -2,8 +2,13 @@
 
 import json
 import multiprocessing
+import os
+import posix
 import stat
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -58,7 +63,7 @@ def test_what_cannot_be_written_is_an_os_error_and_leaves_what_was_there(tmp_pat
         write(tmp_path / "file/pending", tmp_path / "s", "u1")
     path = write(tmp_path / "pending", tmp_path / "s", "u1")
     before = path.read_bytes()
-    (tmp_path / "pending/.new").mkdir()  # in the way of the temporary file
+    path.with_name(f"{path.name}.new").mkdir()  # in the way of the temporary file
     with pytest.raises(IsADirectoryError):
         write(tmp_path / "pending", tmp_path / "s", "u1", "another")
     assert path.read_bytes() == before
@@ -91,6 +96,102 @@ def test_a_lock_that_is_not_let_go_is_an_error_in_time(tmp_path: Path) -> None:
         with pytest.raises(BlockingIOError):
             pending.remove(str(path), release("u1"), Deadline(0.2))
         other.join()
+
+
+def _hold(path: str, held: Event) -> None:
+    with pending.Lock(path, Deadline(10)):
+        held.set()
+        time.sleep(60)
+
+
+def _hold_as_0_1_0(path: str, held: Event) -> None:
+    with Path(path).parent.with_suffix(".lock").open("w") as lock:
+        os.lockf(lock.fileno(), os.F_LOCK, 0)
+        held.set()
+        time.sleep(60)
+
+
+@contextmanager
+def lock_held_elsewhere(path: Path, hold: Callable[[str, Event], None] = _hold) -> Iterator[None]:
+    forks = multiprocessing.get_context("fork")
+    held = forks.Event()
+    other = forks.Process(target=hold, args=(str(path), held))
+    other.start()
+    try:
+        assert held.wait(10)
+        yield
+    finally:
+        other.kill()
+        other.join()
+
+
+def test_the_lock_of_one_file_holds_up_no_other(tmp_path: Path) -> None:
+    path = write(tmp_path / "pending", tmp_path / "s", "u1")
+    with lock_held_elsewhere(path):
+        started = time.monotonic()
+        other = write(tmp_path / "pending", tmp_path / "s", "u2")
+        assert pending.remove(str(other), release("u2"), Deadline(10))
+        assert time.monotonic() - started < 1
+        with pytest.raises(BlockingIOError):
+            pending.remove(str(path), release("u1"), Deadline(0))
+    assert pending.remove(str(path), release("u1"), Deadline(0)), "the kernel ends the lock with the process"
+
+
+def test_release_0_1_0_which_locks_all_files_at_once_is_waited_for_and_waits(tmp_path: Path) -> None:
+    path = write(tmp_path / "pending", tmp_path / "s", "u1")
+    with lock_held_elsewhere(path, _hold_as_0_1_0), pytest.raises(BlockingIOError):
+        pending.remove(str(path), release("u1"), Deadline(0))
+    with lock_held_elsewhere(path), Path(f"{path.parent}.lock").open("w") as lock, pytest.raises(BlockingIOError):
+        os.lockf(lock.fileno(), os.F_TLOCK, 0)
+
+
+def test_a_lock_file_that_was_replaced_while_it_was_waited_for_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "pending", tmp_path / "s", "u1")
+    name = Path(f"{path.parent}.lock")
+    taken: list[int] = []
+
+    def lockf(descriptor: int, command: int, length: int, take: Callable[[int, int, int], None] = posix.lockf) -> None:
+        take(descriptor, command, length)
+        taken.append(os.fstat(descriptor).st_ino)
+        if len(taken) == 1:  # what uninstall does at the end, and the next DEL after it
+            name.rename(f"{name}.old")
+            name.touch()
+
+    monkeypatch.setattr(posix, "lockf", lockf)
+    with pending.Lock(str(path), Deadline(10)):
+        assert taken[-1] == name.stat().st_ino
+    assert len(taken) == 2
+
+
+def test_a_lock_that_comes_free_after_the_last_pause_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "pending", tmp_path / "s", "u1")
+    deadline = Deadline(0.5)
+    tries: list[float] = []
+
+    def lockf(descriptor: int, command: int, length: int, take: Callable[[int, int, int], None] = posix.lockf) -> None:
+        tries.append(deadline.left())
+        if deadline.left():
+            raise BlockingIOError
+        take(descriptor, command, length)
+
+    monkeypatch.setattr(posix, "lockf", lockf)
+    monkeypatch.setattr(pending, "_LOCK_PAUSE", 10)
+    with pending.Lock(str(path), deadline):
+        assert len(tries) == 2
+
+
+def test_what_a_killed_process_had_begun_to_write_is_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    path = write(tmp_path / "pending", tmp_path / "s", "u1")
+    ours, before = path.with_name(f"{path.name}.new"), path.with_name(".new")  # 0.1.0 had one name for all
+    for leftover in (ours, before):
+        leftover.write_text('{"cut')
+    with lock_held_elsewhere(path):
+        pending.remove_leftovers(str(path.parent))
+        assert sorted(path.parent.iterdir()) == [path, ours]
+    replay(path.parent)
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_pods_whose_names_are_cut_alike_share_a_file_and_are_told_apart(agent: Agent, tmp_path: Path) -> None:

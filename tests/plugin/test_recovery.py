@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from cni.deadline import Deadline
 from cni.plugin import operations, pending
 from cni.plugin import replay as replaying
+from cni.plugin.agent_client import AgentClient
+from cni.plugin.attachment import Attachment
+from cni.plugin.netconf import NetConf
 from tests.agent.agent_process import Agent, pool, running_agent, write_pools
 from tests.plugin.node import Node
 from tests.plugin.pending_releases import EMBEDDED, UNKNOWN_PATH, answer, scripted_agent
@@ -32,7 +36,7 @@ def held(agent: Agent) -> list[list[str]]:
     return [allocation["containerIDs"] for allocation in agent.allocations()]
 
 
-def test_a_del_that_nobody_hears_succeeds_and_is_done_by_the_next_that_is_heard(node: Node) -> None:
+def test_a_del_that_nobody_hears_succeeds_and_is_done_by_gc(node: Node) -> None:
     with embedded_agent(node):
         node.call("ADD", "c1", "u1")
         node.call("ADD", "c2", "u2")
@@ -43,6 +47,8 @@ def test_a_del_that_nobody_hears_succeeds_and_is_done_by_the_next_that_is_heard(
     with embedded_agent(node) as agent:
         assert held(agent) == [["c1"], ["c2"]]
         assert node.call("DEL", "c2", "u2") == {}
+        assert node.containers() == ["c1"], "a DEL does not wait for the releases of other pods"
+        assert node.call("GC") == {}
         assert held(agent) == []
     assert node.containers() == []
 
@@ -68,28 +74,28 @@ def test_a_del_does_its_own_pending_release_with_itself(node: Node) -> None:
     assert [line.split()[0] for line in heard] == [b"DELETE"]
 
 
-def test_a_del_replays_one_and_gc_all(node: Node) -> None:
-    with embedded_agent(node):
-        for number in range(5):
-            node.call("ADD", f"c{number}", f"u{number}")
-    for number in range(4):
-        node.call("DEL", f"c{number}", f"u{number}")
-    assert len(node.containers()) == 4
-    with embedded_agent(node) as agent:
-        node.call("DEL", "c4", "u4")
-        assert (len(node.containers()), len(held(agent))) == (3, 3)
-        assert node.call("GC") == {}
-        assert (node.containers(), held(agent)) == ([], [])
-
-
 def test_beside_a_real_agent_what_is_pending_is_left_to_its_controller_and_logged(node: Node) -> None:
-    node.call("DEL", "c1", "u1")
+    node.call("DEL", "c1")
     with scripted_agent(node.socket, {b"DELETE": answer(200), b"GET": UNKNOWN_PATH}) as heard:
-        assert node.call("DEL", "c2", "u2") == {}
+        assert node.call("DEL", "c2") == {}
     assert node.containers() == []
     (line,) = node.last_line["pending"]
     assert line.endswith("container c1: left to spiderpool-controller")
     assert [line.split()[0] for line in heard] == [b"DELETE", b"GET"]
+
+
+def test_a_gc_spends_half_of_its_time_on_what_is_pending_and_has_the_other_half(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaying, "_REQUEST_TIMEOUT", 60)
+    node.call("DEL")
+    answers = {b"GET": EMBEDDED, b"DELETE": answer(200), b"POST": answer(200, b'{"released":[]}')}
+    with scripted_agent(node.socket, answers, delay=4):
+        started = time.monotonic()
+        assert node.call("GC", request_timeout=4) == {}
+        assert 2 <= time.monotonic() - started < 4
+    assert node.containers() == ["c1"]
+    assert 2000 <= node.last_line["agent_ms"] <= node.last_line["ms"]
 
 
 def test_an_add_of_the_same_container_takes_its_pending_release_away(node: Node) -> None:
@@ -135,11 +141,8 @@ def test_an_add_that_fails_puts_the_pending_release_back_that_it_took_away(node:
     assert node.containers() == ["c1"]
 
 
-def test_an_add_whose_pending_release_cannot_be_removed_fails_before_it_asks(
-    node: Node, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_add_whose_pending_release_cannot_be_removed_fails_before_it_asks(node: Node) -> None:
     node.call("DEL")
-    monkeypatch.setattr(pending, "LOCK_TIMEOUT", 0.2)
     with scripted_agent(node.socket, {b"POST": answer(500)}) as heard:
         Path(f"{node.folder}.lock").unlink()
         Path(f"{node.folder}.lock").mkdir()
@@ -166,30 +169,69 @@ def test_a_del_that_cannot_be_written_down_is_code_11_in_words_that_are_no_succe
     assert "no such file" not in words
 
 
-def _hold_lock(path: str, held: "multiprocessing.synchronize.Event") -> None:
+def _hold_locks(path: str, held: "multiprocessing.synchronize.Event", seconds: float) -> None:
     with Path(path).open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         held.set()
-        time.sleep(60)
+        time.sleep(seconds)
 
 
-def test_a_del_that_finds_others_writing_all_the_time_says_so(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pending, "LOCK_TIMEOUT", 0.2)
-    monkeypatch.setattr(operations, "LIMITS", {"DEL": (0.5, 2, 0.2)})
+@contextmanager
+def locks_held_elsewhere(node: Node, seconds: float = 60) -> Iterator[None]:
     node.folder.parent.mkdir(parents=True, exist_ok=True)
     forks = multiprocessing.get_context("fork")
     held = forks.Event()
-    other = forks.Process(target=_hold_lock, args=(f"{node.folder}.lock", held))
+    other = forks.Process(target=_hold_locks, args=(f"{node.folder}.lock", held, seconds))
     other.start()
     try:
         assert held.wait(10)
-        printed = node.call("DEL")
+        yield
     finally:
         other.kill()
         other.join()
+
+
+@pytest.mark.parametrize("left", [0.5, 3], ids=["deadline over", "deadline later"])
+def test_a_del_that_cannot_be_written_down_for_a_lock_says_so_in_the_time_that_is_left_or_two_seconds(
+    left: float, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "LIMITS", {"DEL": (left, 2, 0.1)})
+    with locks_held_elsewhere(node):
+        started = time.monotonic()
+        printed = node.call("DEL")
+        took = time.monotonic() - started
     assert printed["code"] == 11
-    assert "others are writing there all the time" in printed["msg"]
+    assert "another process keeps the file locked" in printed["msg"]
     assert "disk" not in printed["msg"]
+    assert max(left, 2) <= took < max(left, 2.2) + SLACK / 5
+    assert node.last_line["ms"] - node.last_line["agent_ms"] < 500, "waiting for the lock counts"
+
+
+@pytest.mark.parametrize(("timeout", "limit"), [(1, 1), (100, 2)], ids=["request_timeout 1", "no limit"])
+def test_a_del_waits_two_seconds_at_most_for_its_own_pending_release_and_not_beyond_its_deadline(
+    timeout: int, limit: float, node: Node
+) -> None:
+    node.call("DEL")
+    with scripted_agent(node.socket, {b"DELETE": answer(200)}), locks_held_elsewhere(node):
+        started = time.monotonic()
+        assert node.call("DEL", request_timeout=timeout) == {}
+        took = time.monotonic() - started
+    assert limit - 0.1 <= took < limit + SLACK / 5
+    assert node.containers() == ["c1"]
+    assert node.last_line["warning"].startswith("earlier releases of this pod stay pending: BlockingIOError")
+    assert node.last_line["ms"] - node.last_line["agent_ms"] < 500, "waiting for the lock counts"
+
+
+def test_an_add_waits_two_seconds_at_most_for_its_own_pending_release_and_is_to_be_tried_again(node: Node) -> None:
+    node.call("DEL")
+    with scripted_agent(node.socket, {b"POST": ADDED}) as heard, locks_held_elsewhere(node):
+        started = time.monotonic()
+        printed = node.call("ADD")
+        took = time.monotonic() - started
+    assert (printed["code"], heard) == (11, [])
+    assert "is being sent at this moment: try again" in printed["msg"]
+    assert 2 <= took < 2 + SLACK / 5
+    assert node.containers() == ["c1"]
 
 
 def test_an_add_takes_two_seconds_at_most_for_what_the_pods_earlier_containers_hold(node: Node) -> None:
@@ -203,6 +245,17 @@ def test_an_add_takes_two_seconds_at_most_for_what_the_pods_earlier_containers_h
     assert 0 < len(node.containers()) < 8
 
 
+def test_an_add_that_waited_for_its_own_release_has_the_rest_of_two_seconds_for_the_earlier_ones(node: Node) -> None:
+    for number in range(8):
+        node.call("DEL", f"c{number}")
+    answers = {b"POST": ADDED, b"GET": EMBEDDED, b"DELETE": answer(200)}
+    with scripted_agent(node.socket, answers, delay=0.3), locks_held_elsewhere(node, 1.2):
+        started = time.monotonic()
+        assert node.call("ADD", "c8")["ips"]
+        assert time.monotonic() - started < 3
+    assert 1 <= 8 - len(node.containers()) <= 3
+
+
 def test_what_is_pending_is_logged_as_a_warning_and_an_agents_words_are_cut(node: Node) -> None:
     with scripted_agent(node.socket, {b"DELETE": answer(500, b'"' + b"x" * 8_000_000 + b'"')}):
         assert node.call("DEL", log_level="warn") == {}
@@ -213,12 +266,31 @@ def test_what_is_pending_is_logged_as_a_warning_and_an_agents_words_are_cut(node
     assert node.log.stat().st_size < 70_000
 
 
-def test_other_releases_that_cannot_be_looked_at_fail_no_del(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("command", "method"), [("DEL", b"DELETE"), ("ADD", b"POST")])
+@pytest.mark.parametrize("failure", [OverflowError("by hand"), KeyboardInterrupt("SIGTERM")], ids=["fault", "signal"])
+def test_what_the_agent_has_done_stays_done_whatever_becomes_of_earlier_releases(
+    failure: BaseException, command: str, method: bytes, node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise OverflowError("by hand")
+        raise failure
 
-    node.call("DEL", "c1", "u1")
+    node.call("DEL", "c1")
     monkeypatch.setattr(replaying, "replay", fail)
-    with scripted_agent(node.socket, {b"DELETE": answer(200)}):
-        assert node.call("DEL", "c2", "u2") == {}
-    assert node.last_line["warning"] == "other releases stay pending: by hand"
+    with scripted_agent(node.socket, {method: ADDED}) as heard:
+        assert "code" not in node.call(command, "c2")
+    assert len(heard) == 1
+    reason = f"{type(failure).__name__}: {failure}"
+    assert node.last_line["warning"] == f"earlier releases of this pod stay pending: {reason}"
+
+
+def test_the_release_of_a_conflicts_addresses_has_two_seconds_when_the_calls_time_is_over(node: Node) -> None:
+    attachment = Attachment("c1", "eth0", "/n", {})
+    with scripted_agent(node.socket, {b"DELETE": answer(200)}, delay=0.5) as heard:
+        client = AgentClient(str(node.socket), Deadline(0))
+        assert client.release_conflicting(attachment, NetConf({"name": "net", "ipam": {}})) == ""
+    assert heard == [b"DELETE /v1/ipam/ips HTTP/1.1\r\n"]
+    node.socket.unlink()
+    with scripted_agent(node.socket, {b"DELETE": answer(200)}, delay=4):
+        started = time.monotonic()
+        assert client.release_conflicting(attachment, NetConf({"name": "net", "ipam": {}}))
+        assert 1.9 <= time.monotonic() - started < 2 + SLACK / 5

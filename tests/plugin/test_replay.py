@@ -3,10 +3,12 @@
 import json
 import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -96,20 +98,19 @@ def test_an_agent_that_hangs_is_asked_once_for_all_that_it_owes(tmp_path: Path) 
     assert time.monotonic() - started < 4 + SLACK
 
 
-# A clock that was set back makes a record one of the future.
-@pytest.mark.parametrize("seconds", [-replaying.EXPIRY - 1, replaying.EXPIRY + 60], ids=["yesterday", "tomorrow"])
-def test_a_release_of_another_day_is_dropped_unsent(seconds: int, tmp_path: Path) -> None:
+DAY = 24 * 3600  # seconds
+
+
+@pytest.mark.parametrize("days", [-400, 1], ids=["last year", "tomorrow"])  # a clock may have been set back
+def test_a_release_is_kept_and_sent_whatever_its_age(days: int, tmp_path: Path) -> None:
     path = write(tmp_path / "pending", tmp_path / "s", "u1")
     record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "time": record["time"] + seconds}))
-    write(tmp_path / "pending", tmp_path / "s", "u2")
-    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}) as heard:
-        done, lines = replay(tmp_path / "pending")
-    assert done == {"dropped": 1, "released": 1}
-    assert len([line for line in heard if line.startswith(b"DELETE")]) == 1
-    assert lines == [
-        "pending release of eth0 of pod default/pod-u1, container c-u1: dropped, older than 24 hours",
-    ]
+    path.write_text(json.dumps({**record, "time": record["time"] + days * DAY}))
+    before = path.read_text()
+    assert replay(tmp_path / "pending") == ({"kept": 1}, [])
+    assert path.read_text() == before
+    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}):
+        assert replay(tmp_path / "pending") == ({"released": 1}, [])
 
 
 WHOLE = json.dumps({"time": 2**33, "socketPath": "/s", "release": release("u2")}).encode()
@@ -177,42 +178,75 @@ def test_what_is_no_file_of_ours_is_left_alone(agent: Agent, tmp_path: Path) -> 
     assert replay(folder)[0].get("released") is None
 
 
-def test_a_limit_ends_after_so_many_and_the_rest_follows(agent: Agent, tmp_path: Path) -> None:
-    for number in range(5):
-        write(tmp_path / "pending", agent.socket_path, f"u{number}")
-    assert [replay(tmp_path / "pending", limit=2)[0] for _ in range(4)] == [
-        {"released": 2},
-        {"released": 2},
-        {"released": 1},
-        {},
-    ]
-
-
-def test_a_limit_counts_the_releases_in_a_file_and_time_ends_between_two_of_them(tmp_path: Path) -> None:
+def test_time_ends_between_two_releases_of_a_file(tmp_path: Path) -> None:
     for number in range(6):
         path = write(tmp_path / "pending", tmp_path / "s", "u1", f"c{number}")
     with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=0.3) as heard:
-        assert replay(tmp_path / "pending", limit=1)[0] == {"released": 1}
-        assert len(path.read_text().splitlines()) == 5
         started = time.monotonic()
         done = replay(tmp_path / "pending", deadline=Deadline(1))[0]
         assert time.monotonic() - started < 1 + SLACK
     released, kept = done.get("released", 0), done["kept"]
-    assert released + kept == 5
+    assert released + kept == 6
     assert 2 <= kept == len(path.read_text().splitlines())
-    assert len([line for line in heard if line.startswith(b"DELETE")]) >= 1 + released
+    assert len([line for line in heard if line.startswith(b"DELETE")]) >= released
 
 
-def test_a_file_whose_agent_is_gone_does_not_stand_before_the_others_for_ever(agent: Agent, tmp_path: Path) -> None:
-    for number in range(10):
-        write(tmp_path / "pending", tmp_path / "gone", f"a{number}")
+def test_files_whose_agents_hang_do_not_stand_before_the_others_for_ever(
+    agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaying, "_REQUEST_TIMEOUT", 0.05)
     write(tmp_path / "pending", agent.socket_path, "z")
-    released = 0
-    for _ in range(2000):
-        released += replay(tmp_path / "pending", limit=1)[0].get("released", 0)
-        if released:
-            break
-    assert released
+    with ExitStack() as hanging:
+        for number in range(4):
+            listener = hanging.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(str(tmp_path / f"hangs{number}"))
+            listener.listen()
+            write(tmp_path / "pending", tmp_path / f"hangs{number}", f"a{number}")
+        for _ in range(500):
+            if replay(tmp_path / "pending", deadline=Deadline(0.05))[0].get("released"):
+                return
+    pytest.fail("the file behind them was never reached")
+
+
+def test_a_file_that_another_process_sends_is_neither_waited_for_nor_complained_of(tmp_path: Path) -> None:
+    write(tmp_path / "pending", tmp_path / "s", "u1")
+    forks = multiprocessing.get_context("fork")
+    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=1) as heard:
+        other = forks.Process(target=replaying.replay, args=(str(tmp_path / "pending"),))
+        other.start()
+        while not any(line.startswith(b"DELETE") for line in heard):
+            time.sleep(0.01)
+        started = time.monotonic()
+        assert replay(tmp_path / "pending") == ({"kept": 1}, [])
+        assert time.monotonic() - started < 0.5
+        other.join()
+    assert replay(tmp_path / "pending") == ({}, [])
+
+
+def test_a_socket_that_is_not_to_be_asked_is_not(tmp_path: Path) -> None:
+    write(tmp_path / "pending", tmp_path / "s", "u1")
+    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}) as heard:
+        assert replay(tmp_path / "pending", find_socket=lambda path: "") == ({"kept": 1}, [])
+    assert not heard
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ({b"GET": EMBEDDED}, replaying.EMBEDDED),
+        ({b"GET": UNKNOWN_PATH}, replaying.REAL),
+        ({b"GET": answer(500)}, replaying.SILENT),
+        (None, replaying.ABSENT),
+    ],
+    ids=["embedded", "real", "fails", "nobody"],
+)
+def test_what_is_behind_a_socket(answers: dict[bytes, bytes] | None, kind: str, tmp_path: Path) -> None:
+    with ExitStack() as agent:
+        if answers:
+            agent.enter_context(scripted_agent(tmp_path / "s", answers))
+        assert replaying.Agents(str, Deadline(5)).kind(str(tmp_path / "s")) == kind
+    if answers:  # the socket's file is still there
+        assert replaying.Agents(str, Deadline(5)).kind(str(tmp_path / "s")) == replaying.ABSENT
 
 
 def test_sockets_are_looked_for_where_the_node_is_mounted(agent: Agent, tmp_path: Path) -> None:

@@ -32,3 +32,18 @@ def test_what_the_plugin_would_ignore_or_refuse_is_refused(text: str, words: str
     with pytest.raises(SettingError) as raised:
         read_settings([text])
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("log_level=loud", "log_level: must be one of debug, info, warn, error, panic, fatal"),
+        ("request_timeout=0", "request_timeout: must be at least 1 second"),
+        ("ipam_unix_socket_path=run/x.sock", "ipam_unix_socket_path: must be an absolute path of 2 to 107"),
+        ("clean_gateway=perhaps", "clean_gateway: Input should be a valid boolean"),
+    ],
+)
+def test_a_value_that_is_wrong_is_told_in_the_words_of_its_rule(text: str, words: str) -> None:
+    with pytest.raises(SettingError) as raised:
+        read_settings([text])
+    assert str(raised.value).startswith(words)
