@@ -1,7 +1,9 @@
 """One JSON line per call. Side effect: appends to the log file. Nothing here raises, because no log is worth a pod.
 
 Never written: stdin (Calico's holds credentials) and CNI_ARGS other than the K8S_POD_* values. A file that has become
-too long is set aside by the call that made it so (log_rotation.py, loaded then).
+too long is set aside by the call that made it so (log_rotation.py, loaded then). Only a log is written to, whatever the
+configuration names: a new or empty file, or a regular one that cannot be executed and begins as a log does, with "{"
+(the Go plugin's, too).
 """
 
 import posix
@@ -21,15 +23,20 @@ if TYPE_CHECKING:
 _DETAILS_LIMIT = 65536  # characters
 
 # O_NOFOLLOW: the log's folder, and the one above, may be writable by others. O_NONBLOCK: a FIFO in its place must not
-# hold the call.
+# hold the call. For reading, too: to look at the first byte.
 _FOLDER_FLAGS = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
-_FLAGS = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_NOFOLLOW | posix.O_CLOEXEC | posix.O_NONBLOCK
+_FLAGS = posix.O_RDWR | posix.O_CREAT | posix.O_APPEND | posix.O_NOFOLLOW | posix.O_CLOEXEC | posix.O_NONBLOCK
+_KIND_AND_EXECUTABLE, _REGULAR = 0o170111, 0o100000  # of st_mode; the module stat would have to be imported
+_NULL_DEVICE = 0x103  # 1:3: whoever names it wants no log
 
 
-def write_call(call: "Call", error: "CNIError | None", seconds: float) -> None:
-    """Log a call that took `seconds`. VERSION is not logged, because it has no configuration and touches nothing."""
+def write_call(call: "Call", error: "CNIError | None", seconds: float) -> str:
+    """Log a call that took `seconds`; return a warning for stderr, "" for none.
+
+    VERSION is not logged, because it has no configuration and touches nothing.
+    """
     if call.command == "VERSION":
-        return
+        return ""
     record: dict[str, Any] = {"command": call.command}
     if call.netconf:
         record["network"] = call.netconf.name
@@ -49,35 +56,42 @@ def write_call(call: "Call", error: "CNIError | None", seconds: float) -> None:
     record["ms"] = int(seconds * 1000)
     record["agent_ms"] = int(call.agent.seconds * 1000) if call.agent else 0
     level = "error" if error else "warn" if "warning" in record or "pending" in record else "info"
-    write(call.netconf.ipam if call.netconf else {}, level, record)
+    return write(call.netconf.ipam if call.netconf else {}, level, record)
 
 
-def write(ipam: "dict[str, Any]", level: str, record: "dict[str, Any]") -> None:
+def write(ipam: "dict[str, Any]", level: str, record: "dict[str, Any]") -> str:
     """Append `record` with time and level to the file that the `ipam` object names, if its log_level lets it
-    through."""
+    through; return a warning, "" for none."""
     least = ipam.get("log_level") or defaults.LOG_LEVEL
     if syntax.LOG_LEVELS.index(level) < syntax.LOG_LEVELS.index(least):
-        return
+        return ""
     try:
         _append(ipam, encode({"time": _now(), "level": level, **record}) + b"\n")
-    except Exception:  # noqa: S110  (a path with NUL, a full disk, a folder that is a file, …)
-        pass
+    except Exception as error:  # a path with NUL, a full disk, a folder that is a file, …
+        from cni.plugin import log_refusals
+
+        return log_refusals.warning(_path(ipam), error)
+    return ""
 
 
 def _append(ipam: "dict[str, Any]", line: bytes) -> None:
-    path = ipam.get("log_file_path") or defaults.LOG_PATH
+    path = _path(ipam)
     name = path.rpartition("/")[2]
     folder = _open_folder(path)
     try:
         log = posix.open(name, _FLAGS, 0o640, dir_fd=folder)
         try:
-            size = _append_line(log, line)
+            size = _append_line(log, line) if _is_log(log, path) else 0
             if size >= (ipam.get("log_file_max_size") or defaults.LOG_MAX_SIZE) * 2**20:
                 _rotate(log, folder, name, ipam)
         finally:
             posix.close(log)
     finally:
         posix.close(folder)
+
+
+def _path(ipam: "dict[str, Any]") -> str:
+    return ipam.get("log_file_path") or defaults.LOG_PATH
 
 
 def _open_folder(path: str) -> int:
@@ -87,6 +101,23 @@ def _open_folder(path: str) -> int:
     except FileNotFoundError:
         make_folders(folder, 0o755)
         return posix.open(folder, _FOLDER_FLAGS)
+    except NotADirectoryError:
+        from cni.plugin import log_refusals
+
+        return posix.open(log_refusals.target(folder), _FOLDER_FLAGS)
+
+
+def _is_log(log: int, path: str) -> bool:
+    """Tell whether the open file is written to: False for /dev/null, NotALogError for what is no log."""
+    status = posix.fstat(log)
+    if status.st_rdev == _NULL_DEVICE:
+        return False
+    is_file = status.st_mode & _KIND_AND_EXECUTABLE == _REGULAR
+    if not is_file or (status.st_size and posix.pread(log, 1, 0) != b"{"):
+        from cni.plugin import log_refusals
+
+        log_refusals.refuse(path, status.st_mode)
+    return True
 
 
 def _append_line(log: int, line: bytes) -> int:

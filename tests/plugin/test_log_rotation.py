@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cni.plugin import log
+from cni.plugin import log, log_rotation
 from tests import requirements
 
 MEGABYTE = 2**20
@@ -26,7 +26,7 @@ for number in range(lines):
 
 def full_log(folder: Path, name: str = "spiderpool.log") -> Path:
     path = folder / name
-    path.write_bytes(b"x" * (MEGABYTE - 1) + b"\n")
+    path.write_bytes(b"{" * (MEGABYTE - 1) + b"\n")
     return path
 
 
@@ -51,7 +51,7 @@ def test_the_call_that_crosses_the_size_sets_the_file_aside(tmp_path: Path) -> N
 
 def test_below_the_size_nothing_is_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "spiderpool.log"
-    path.write_bytes(b"x" * (MEGABYTE - 1000))
+    path.write_bytes(b"{" * (MEGABYTE - 1000))
     write(path)
     assert aside(tmp_path) == []
 
@@ -116,11 +116,26 @@ def test_never_more_files_than_the_count_and_one(tmp_path: Path) -> None:
     assert most == 4
 
 
-def test_a_folder_that_is_a_symbolic_link_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "target").mkdir()
-    (tmp_path / "logs").symlink_to("target")
-    write(tmp_path / "logs/spiderpool.log")
-    assert list((tmp_path / "target").iterdir()) == []
+def test_a_file_that_another_call_has_set_aside_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    full_log(tmp_path).rename(tmp_path / "aside")
+    newer = tmp_path / "spiderpool.log"
+    newer.write_text("{}\n")
+    log_file = os.open(tmp_path / "aside", os.O_WRONLY)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    log_rotation.rotate(log_file, folder, newer.name, 0, 10)
+    os.close(log_file)
+    os.close(folder)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["aside", "spiderpool.log"]
+
+
+def test_two_files_of_one_millisecond_get_two_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    for _ in range(3):
+        write(full_log(tmp_path))
+    stamps = [name[len("spiderpool-") : -len(".log")] for name in aside(tmp_path)]
+    assert len(set(stamps)) == 3
+    assert all((tmp_path / name).stat().st_size > MEGABYTE for name in aside(tmp_path))
 
 
 def test_a_file_that_became_a_symbolic_link_is_not_set_aside(tmp_path: Path) -> None:
