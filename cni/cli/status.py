@@ -32,7 +32,7 @@ def status(find_folders: "Callable[[], Folders]", readiness_file: Path | None, a
     from cni.installer.status import gather
 
     folders = find_folders()
-    report = gather(folders, pending.count(folders))
+    report = gather(folders, pending.by_agent(folders))
     if as_json:
         click.echo(report.to_json())
     else:

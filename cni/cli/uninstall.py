@@ -9,7 +9,7 @@ import click
 from cni.cli.node_options import takes_folders
 
 if TYPE_CHECKING:
-    from cni.contracts.reports import UninstallReport
+    from cni.contracts.reports import PendingOfAgent, UninstallReport
     from cni.installer.node.folders import Folders
 
 PLUGIN_STAYS = 3
@@ -24,7 +24,8 @@ def uninstall(find_folders: "Callable[[], Folders]", force: bool, stay: bool, as
     """Give Calico's conflist its ipam back and take the plugin away.
 
     The plugin stays while a conflist names it, while pods that were started with it are there (CRI-O deletes a pod
-    with the configuration of its start), and while releases are pending. Then the exit status is 3: run it again later.
+    with the configuration of its start), and while releases are pending for an agent that is there. Then the exit
+    status is 3: run it again later.
     The first two do not count where another plugin of this name was there before, and comes back.
     """
     report = _uninstall(find_folders(), force=force)
@@ -49,9 +50,7 @@ def _uninstall(folders: "Folders", *, force: bool) -> "UninstallReport":
     return uninstall(folders, lambda: _send_pending(folders), force=force)
 
 
-def _send_pending(folders: "Folders") -> int:
-    """Send pending releases; return how many are left."""
+def _send_pending(folders: "Folders") -> "list[PendingOfAgent]":
     from cni.installer.node import pending
 
-    pending.replay(folders, log=lambda line: click.echo(line, err=True))
-    return pending.count(folders)
+    return pending.replay_patiently(folders, log=lambda line: click.echo(line, err=True))

@@ -4,7 +4,7 @@
 """
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -51,6 +51,25 @@ class UninstallReport(_Report):
     plugin_stays: Annotated[list[str], Field(description="Why the plugin is still needed; empty where it is gone.")]
 
 
+class PendingOfAgent(_Report):
+    """The releases that one agent has not taken yet."""
+
+    agent_socket: NodePath
+    agent: Annotated[
+        Literal["embedded", "real", "absent", "silent"],
+        Field(description="What is behind the socket; absent: nobody listens; silent: no proper answer."),
+    ]
+    releases: Count
+    oldest: Annotated[UnixSeconds, Field(description="When the oldest of them was written down.")]
+
+
+class PendingReport(_Report):
+    """The releases that no agent has taken yet."""
+
+    agents: list[PendingOfAgent]
+    dropped: Annotated[Count, Field(description="How many releases --drop has dropped.")]
+
+
 class StatusReport(_Report):
     """The state of a node's installation."""
 
@@ -67,6 +86,7 @@ class StatusReport(_Report):
     agent_socket: NodePath
     agent_fault: Annotated[str, Field(description="What is wrong with the agent; empty where it is healthy.")]
     pending_releases: Count
+    pending: Annotated[list[PendingOfAgent], Field(description="The same by the agents that they are for.")]
     problems: Annotated[list[str], Field(description="One line for each thing that is not well.")]
 
 
@@ -90,5 +110,6 @@ REPORTS = {
     "install": InstallReport | DryRunReport,
     "uninstall": UninstallReport,
     "status": StatusReport,
+    "pending": PendingReport,
     "version": VersionReport,
 }

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cni.contracts.installation import Desired, Record
-from cni.contracts.reports import StatusReport
+from cni.contracts.reports import PendingOfAgent, StatusReport
 from cni.defaults import IPAM_TYPE
 from cni.installer.bundle import plugin_links
 from cni.installer.conflist import record as records
@@ -16,7 +16,7 @@ from cni.installer.node import agent_health, pending
 from cni.installer.node.folders import Folders
 
 
-def gather(folders: Folders, pending_releases: int) -> StatusReport:
+def gather(folders: Folders, releases: list[PendingOfAgent]) -> StatusReport:
     """Read the node's state and list its problems. OSError."""
     problems: list[str] = []
     record = _record(folders, problems)
@@ -29,8 +29,7 @@ def gather(folders: Folders, pending_releases: int) -> StatusReport:
     agent_fault = agent_health.fault(socket)
     if agent_fault:
         problems.append(f"the spiderpool-agent on {folders.name_of(socket)}: {agent_fault}")
-    if pending_releases:
-        problems.append(f"{pending.describe(pending_releases)}: watch sends what is pending when the agent answers")
+    problems += map(pending.describe, releases)
     return StatusReport(
         plugin=plugin,
         bundle=plugin_links.current_bundle(folders.bin),
@@ -41,7 +40,8 @@ def gather(folders: Folders, pending_releases: int) -> StatusReport:
         drift_count=record.drift_count if record else 0,
         agent_socket=folders.name_of(socket),
         agent_fault=agent_fault,
-        pending_releases=pending_releases,
+        pending_releases=sum(agent.releases for agent in releases),
+        pending=releases,
         problems=problems,
         **_conflist(planned),
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from cni.contracts.reports import UninstallReport
+from cni.contracts.reports import PendingOfAgent, UninstallReport
 from cni.defaults import IPAM_TYPE
 from cni.installer import discovery
 from cni.installer.bundle import plugin_links
@@ -22,10 +22,13 @@ from cni.installer.node.folders import Folders
 SETTLE = 1.0  # seconds until an ADD that began before the conflist was restored is in libcni's cache
 
 
-def uninstall(folders: Folders, send_pending: Callable[[], int], *, force: bool = False) -> UninstallReport:
+def uninstall(
+    folders: Folders, send_pending: Callable[[], list[PendingOfAgent]], *, force: bool = False
+) -> UninstallReport:
     """Restore the conflist, then take the plugin away, unless something still needs it.
 
-    `send_pending` sends pending releases and returns how many are left.
+    `send_pending` sends pending releases and returns what is left. What is left for an agent that is not there is
+    dropped: nobody would send it any more.
     FoldersError, ConflistError: the plugin stays. LockedError, RecordError, OSError.
     """
     with lock.held(folders.state):
@@ -38,16 +41,23 @@ def uninstall(folders: Folders, send_pending: Callable[[], int], *, force: bool 
         discovery.require_not_moved(folders)
         done = _restore_conflist(folders, force=force) if is_installed else []
         reasons = _users(folders) if is_installed else []
-        reasons += [pending.describe(left)] if left else []
+        reasons += [pending.describe(agent) for agent in left if pending.holds(agent)]
         if reasons and not force:
             return UninstallReport(done=done, plugin_stays=reasons)
         if is_installed:
             done += [f"{folders.bin_name}: {line}" for line in plugin_links.uninstall(folders.bin)]
             records.remove(folders.conf)
+        done += _drop(folders, left)
         pending.remove(folders, force=force)
         discovery.remove_installed_folders(folders)
         lock.remove(folders.state)
     return UninstallReport(done=done, plugin_stays=[])
+
+
+def _drop(folders: Folders, left: list[PendingOfAgent]) -> list[str]:
+    gone = [agent for agent in left if not pending.holds(agent)]
+    dropped = {agent.agent_socket: pending.drop(folders, agent.agent_socket) for agent in gone}
+    return [f"dropped what was pending for the agent on {socket}: {number}" for socket, number in dropped.items()]
 
 
 def _require_known(folders: Folders) -> None:

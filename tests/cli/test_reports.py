@@ -33,17 +33,18 @@ def test_every_report_keeps_its_schema(node: Node) -> None:
     node.cache_result("one", json.loads(node.conflist.read_text()))
     assert printed(node, "uninstall", status=3)["pluginStays"]
     assert printed(node, "uninstall", "--force")["done"]
+    assert printed(node, "pending") == {"agents": [], "dropped": 0}
     assert printed(node, "version")["components"]
 
 
-@pytest.mark.parametrize(("command", "status"), [("status", 1), ("uninstall", 0), ("version", 0)])
+@pytest.mark.parametrize(("command", "status"), [("status", 1), ("uninstall", 0), ("pending", 0), ("version", 0)])
 def test_from_sources_they_keep_them_as_well(node: Node, command: str, status: int) -> None:
     printed(node, command, status=status, frozen=False)
 
 
 def test_a_schema_is_published_for_each_command() -> None:
     published = {path.name.partition(".")[0] for path in (ROOT / "spec/report").glob("*.schema.json")}
-    assert published == set(REPORTS) == {"install", "uninstall", "status", "version"}
+    assert published == set(REPORTS) == {"install", "uninstall", "status", "pending", "version"}
 
 
 def test_a_report_with_another_key_would_be_found() -> None:

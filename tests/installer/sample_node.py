@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cni.contracts.installation import Desired, Record
-from cni.contracts.reports import InstallReport, UninstallReport
+from cni.contracts.reports import InstallReport, PendingOfAgent, UninstallReport
 from cni.installer.conflist import record
 from cni.installer.discovery import find_folders
 from cni.installer.install import install
@@ -24,6 +24,7 @@ PLUGIN = """#!/bin/sh
 echo '{{"cniVersion":"1.1.0","supportedVersions":["1.1.0"]}}'
 """
 COPY = "05-spiderpool-calico.conflist"
+SILENT_AGENT = PendingOfAgent(agent_socket="/run/hangs.sock", agent="silent", releases=2, oldest=1.0)
 
 
 SNAP = "var/snap/microk8s"
@@ -88,7 +89,7 @@ class Node:
         return install(self.tree, "1.0.0", lambda: self.folders, wanted, wait_agent, lambda _: None)
 
     def uninstall(self, pending: int = 0, *, force: bool = False) -> UninstallReport:
-        return uninstall(self.folders, lambda: pending, force=force)
+        return uninstall(self.folders, lambda: [SILENT_AGENT] * pending, force=force)
 
     def cache_result(self, name: str, configuration: Any, network: str = "k8s-pod-network") -> None:
         """Write what libcni keeps of an ADD."""

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from cni.contracts.installation import Desired
+from cni.contracts.reports import PendingOfAgent
 from cni.installer import uninstall
 from cni.installer.discovery import FoldersError
 from cni.installer.install import install
@@ -61,7 +62,7 @@ def test_an_uninstall_that_waited_for_the_lock_does_nothing(node: Microk8sNode) 
     before, former = node.folders, node.conflist
     node.refresh()
     with pytest.raises(FoldersError, match="has changed meanwhile"):
-        uninstall.uninstall(before, lambda: 0)
+        uninstall.uninstall(before, list)
     assert (former.read_text(), node.conflist.read_text(), node.answers()) == (SWAPPED, SWAPPED, True)
     assert node.uninstall().plugin_stays == []
     assert (node.conflist.read_text(), node.plugin.exists()) == (CALICO, False)
@@ -71,9 +72,9 @@ def test_an_uninstall_that_sent_pending_releases_meanwhile_restores_nothing_ther
     node.install()
     former = node.conflist
 
-    def refreshed_meanwhile() -> int:
+    def refreshed_meanwhile() -> list[PendingOfAgent]:
         node.refresh()
-        return 0
+        return []
 
     with pytest.raises(FoldersError, match="has changed meanwhile"):
         uninstall.uninstall(node.folders, refreshed_meanwhile)

@@ -13,7 +13,7 @@ from tests.installer.sample_node import COPY, Node
 @pytest.fixture
 def problems(node: Node, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     monkeypatch.setattr(agent_health, "fault", lambda _: "")
-    return lambda: status.gather(node.folders, 0).problems
+    return lambda: status.gather(node.folders, []).problems
 
 
 @pytest.mark.parametrize("as_name", ["", COPY])

@@ -158,7 +158,7 @@ def test_where_it_was_installed_by_flags_it_is_found_without_them(node: Node) ->
     node.bin.mkdir()
     node.install_to("/b", "/c")
     assert (node.folders.bin_name, node.folders.conf_name) == ("/b", "/c")
-    assert status.gather(node.folders, 0).conflist == "/c/10-calico.conflist"
+    assert status.gather(node.folders, []).conflist == "/c/10-calico.conflist"
     assert node.uninstall().plugin_stays == []
     assert {path for folder in (binaries, conf) for path in folder.rglob("*")} == before
     assert (conf / "10-calico.conflist").read_text() == CALICO
@@ -170,19 +170,21 @@ def test_in_other_folders_than_it_was_installed_to_nothing_is_done(node: Node) -
     node.install_to("/opt/cni/bin", "/c")
     wrong = node.find(conf_folder="/etc/cni/net.d")
     with pytest.raises(FoldersError, match=r"installed elsewhere: .*--cni-bin-dir /opt/cni/bin --cni-conf-dir /c"):
-        uninstall.uninstall(wrong, lambda: 0)
+        uninstall.uninstall(wrong, list)
     with pytest.raises(FoldersError, match="installed elsewhere"):
         node.install_to("/opt/cni/bin", "/etc/cni/net.d")
     shutil.rmtree(node.root / "var/lib/spiderpool-ipam")
     with pytest.raises(FoldersError, match=r"nothing is recorded in /etc/cni/net.d: name the folder .* --cni-conf-dir"):
-        uninstall.uninstall(wrong, lambda: 0)
+        uninstall.uninstall(wrong, list)
     assert node.answers()
     assert node.conflist.read_text() == CALICO
 
 
 def test_the_plugin_stays_while_releases_are_pending(node: Node) -> None:
     node.install()
-    assert node.uninstall(pending=2).plugin_stays == ["2 releases are pending"]
+    (reason,) = node.uninstall(pending=1).plugin_stays
+    assert reason.startswith("2 releases are pending for the agent on /run/hangs.sock, the oldest for ")
+    assert reason.endswith("it does not answer; they are sent as soon as it does")
     assert node.answers()
 
 
