@@ -33,4 +33,6 @@ class LogLine(TypedDict):
     warning: NotRequired[Annotated[str, Field(description="What the call could not do besides its answer.")]]
     pending: NotRequired[Annotated[list[str], Field(description="A line for each pending release that was given up.")]]
     ms: Annotated[int, Field(ge=0, description="How long the call took, in milliseconds.")]
-    agent_ms: Annotated[int, Field(ge=0, description="How much of that it waited for the agent, or looked after pending releases.")]
+    agent_ms: Annotated[
+        int, Field(ge=0, description="How much of that it waited for the agent, or looked after pending releases.")
+    ]
