@@ -51,7 +51,7 @@ def watch(
     from cni.installer.watch import Watch
 
     folders = find_folders()
-    if not records.read(folders.conf):
+    if not records.read(folders):
         raise click.ClickException(f"nothing is installed in {folders.conf_name}: run install first")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

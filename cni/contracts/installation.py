@@ -1,8 +1,9 @@
-"""What an installation keeps on the node: the record beside the conflists, and the names of the folders.
+"""What an installation keeps on the node: the record beside the conflists, and in the state folder the names of the
+folders and a copy of the record.
 
 Releases read each other's files: the keys are those that release 0.1.0 wrote, and keys that a later release adds are
-ignored. The record is the file `.spiderpool-ipam.swap` in the folder of network configurations, the names of the
-folders are the file `folders` in the state folder.
+ignored. The record is the file `.spiderpool-ipam.swap` in the folder of network configurations, the rest is the file
+`folders` in the state folder.
 """
 
 from dataclasses import dataclass, field
@@ -46,12 +47,13 @@ class Record:
 
 
 @dataclass(frozen=True)
-class InstalledFolders:
-    """The node's names of the folders that were installed to: flags may have named them."""
+class Installation:
+    """The node's names of the folders that were installed to (flags may have named them), and a copy of the record."""
 
     bin: str
     conf: str
+    record: Record | None = None
 
 
 RECORD = TypeAdapter(Record)
-INSTALLED_FOLDERS = TypeAdapter(InstalledFolders)
+INSTALLATION = TypeAdapter(Installation)

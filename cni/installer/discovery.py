@@ -1,27 +1,20 @@
 """Which folders of a node to work on: those that flags name, that were installed to, or that the platform uses.
 
-Side effects: looks at the file system, and keeps the names of the folders of an installation in one file of the state
-folder (contracts/installation.py, InstalledFolders).
+Side effects: looks at the file system, and keeps the names of the folders of an installation (node/installed.py).
 """
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from cni.contracts.installation import INSTALLED_FOLDERS, InstalledFolders
+from cni.contracts.installation import Installation
 from cni.defaults import BIN_FOLDER, CONF_FOLDER, STATE_FOLDER
 from cni.installer.bundle import plugin_links
 from cni.installer.conflist import record as records
 from cni.installer.conflist.document import ConflistError
 from cni.installer.conflist.folder import delegates
 from cni.installer.errors import InstallerError
-from cni.installer.node import atomic_file
+from cni.installer.node import installed
 from cni.installer.node.folders import Folders, printable, resolve_folders
 from cni.installer.node.host_root import HostRoot
-
-_NAMES = "folders"
 
 # (network configurations, plugins). What another platform uses may be left over; the folder with the main plugin's
 # configuration in it wins.
@@ -46,23 +39,21 @@ def find_folders(root: HostRoot, bin_name: str | None, conf_name: str | None, pl
     for flag, name in (("--cni-bin-dir", bin_name), ("--cni-conf-dir", conf_name)):
         if name and printable(name) != name:
             raise FoldersError(f"{flag} {printable(name)}: the name is not UTF-8, give the folder another one")
-    installed = installed_folders(root)
-    conf = conf_name or (installed.conf_name if installed else _conf_folder(root, plugin_type))
-    binaries = bin_name or (installed.bin_name if installed else _bin_folder(root, conf, plugin_type))
+    former = installed_folders(root)
+    conf = conf_name or (former.conf_name if former else _conf_folder(root, plugin_type))
+    binaries = bin_name or (former.bin_name if former else _bin_folder(root, conf, plugin_type))
     return resolve_folders(root, str(Path("/", binaries)), str(Path("/", conf)))
 
 
 def is_installed(folders: Folders) -> bool:
     """Tell whether an installation, or what is left of one, is in these folders."""
-    return records.exists(folders.conf) or plugin_links.is_there(folders.bin)
+    return records.exists(folders) or plugin_links.is_there(folders.bin)
 
 
 def installed_folders(root: HostRoot) -> Folders | None:
     """Return the folders that were installed to, if an installation is still there."""
-    try:
-        data = (root.resolve(STATE_FOLDER) / _NAMES).read_bytes()
-        names = INSTALLED_FOLDERS.validate_json(data, strict=True)
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
+    names = installed.read(root.resolve(STATE_FOLDER))
+    if names is None:
         return None  # then they are looked for
     folders = resolve_folders(root, names.bin, names.conf)
     if not is_installed(folders):
@@ -76,22 +67,16 @@ def installed_folders(root: HostRoot) -> Folders | None:
 
 def write_installed_folders(folders: Folders) -> None:
     """Keep the names of the folders of an installation. OSError."""
-    data = json.dumps(asdict(InstalledFolders(folders.bin_name, folders.conf_name))).encode()
-    path = folders.state / _NAMES
-    if not path.exists() or path.read_bytes() != data:
-        atomic_file.replace(path, data, mode=0o644)
-
-
-def remove_installed_folders(folders: Folders) -> None:
-    """Remove the names: nothing is left of the installation. OSError."""
-    atomic_file.remove(folders.state / _NAMES)
+    known = installed.read(folders.state)
+    record = known.record if known and known.conf == folders.conf_name else None
+    installed.write(folders.state, Installation(folders.bin_name, folders.conf_name, record))
 
 
 def require_not_elsewhere(folders: Folders) -> None:
     """Raise FoldersError where the node is installed in other folders: their conflist may need what is in these."""
-    installed = installed_folders(folders.root)
-    if installed and (installed.bin, installed.conf) != (folders.bin, folders.conf):
-        flags = f"--cni-bin-dir {installed.bin_name} --cni-conf-dir {installed.conf_name}"
+    former = installed_folders(folders.root)
+    if former and (former.bin, former.conf) != (folders.bin, folders.conf):
+        flags = f"--cni-bin-dir {former.bin_name} --cni-conf-dir {former.conf_name}"
         raise FoldersError(f"this node is installed elsewhere: uninstall there first, with {flags}")
 
 
@@ -108,7 +93,7 @@ def require_not_moved(folders: Folders) -> None:
 def _conf_folder(root: HostRoot, plugin_type: str) -> str:
     """Return the folder that has our record, or else the main plugin's configuration."""
     names = dict.fromkeys(conf for conf, _ in _PLATFORMS)
-    recorded = [name for name in names if records.exists(root.resolve(name))]
+    recorded = [name for name in names if records.is_in(root.resolve(name))]
     if recorded:
         return recorded[0]
     candidates = {root.resolve(name): resolve_folders(root, "/", name) for name in names}  # two names may be one folder

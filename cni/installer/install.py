@@ -65,7 +65,7 @@ def dry_run(folders: Folders, desired: Desired) -> DryRunReport:
 
 def look(folders: Folders, desired: Desired) -> Plan:
     """Read the record and the folder, and plan. ConflistError, RecordError, OSError."""
-    return plan(folders, desired, records.read(folders.conf))
+    return plan(folders, desired, records.read(folders))
 
 
 def _await_conflist(

@@ -32,6 +32,7 @@ from cni.installer.node.os_errors import one_line
 
 GRACE = 3.0  # seconds that a half-written file has to become whole, and a removed one to come back
 _RECHECK = 0.2  # seconds until the next look at a plugin that is being replaced
+_AGENT_RECHECK = 2.0  # seconds until the next look for an agent that has to be healthy first
 FULL_CHECK = 60.0  # seconds, give or take a tenth, so that 5,000 nodes do not look at once
 LOCK_TIMEOUT = 0.3  # seconds to wait for another installer: SIGTERM ends watch within one second
 
@@ -93,7 +94,7 @@ class Reconciler:
         self.state = self.state._replace(last_check=time.time())
 
     def _read_record(self) -> Record | None:
-        record = records.read(self.folders.conf)
+        record = records.read(self.folders)
         if record is None and not (self.folders.bin / plugin_links.HOME / plugin_links.CURRENT).is_symlink():
             raise UninstalledError
         return record
@@ -148,6 +149,15 @@ class Reconciler:
         self._settings = planned.settings
         if planned.drift and self._conflicts["conflist"].back_off:
             return self._back_off("conflist")
+        if records.is_lost(self.folders):
+            if planned.target.is_needed and (fault := agent_health.fault(self.agent_socket)):
+                # As at the first swap: after `kubeadm reset` another cluster, without SpiderPool, may live here.
+                self.next_check = self.next_check.within(_AGENT_RECHECK)
+                return (
+                    f"{self.folders.conf_name} was emptied, so its conflist is swapped again as soon as the"
+                    f" spiderpool-agent is healthy: {fault}"
+                )
+            self._log(f"the record in {self.folders.conf_name} was lost or damaged: it is made again from its copy")
         self._report_write(reconcile(planned), written)
         return ""
 
@@ -163,7 +173,7 @@ class Reconciler:
     def _remove_copies(self, record: Record) -> None:
         for line in remove_copies(self.folders, record):
             self._log(f"{line}: its source is gone")
-        records.write(self.folders.conf, replace(record, copies=[]))
+        records.write(self.folders, replace(record, copies=[]))
 
     def _written_at(self, record: Record | None) -> float:
         """Return when the conflist was written last: another IPAM may be in force since then."""

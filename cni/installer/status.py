@@ -49,7 +49,7 @@ def gather(folders: Folders, releases: list[PendingOfAgent]) -> StatusReport:
 
 def _record(folders: Folders, problems: list[str]) -> Record | None:
     try:
-        record = records.read(folders.conf)
+        record = records.read(folders)
     except RecordError as error:
         problems.append(str(error))
         return None

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from cni.contracts.installation import Record
 from cni.contracts.reports import PendingOfAgent, UninstallReport
 from cni.defaults import IPAM_TYPE
 from cni.installer import discovery
@@ -14,9 +15,10 @@ from cni.installer.bundle import plugin_links
 from cni.installer.conflist import record as records
 from cni.installer.conflist import result_cache
 from cni.installer.conflist.folder import ConfFile, read_folder
+from cni.installer.conflist.record import RecordError
 from cni.installer.conflist.restore import restore
 from cni.installer.discovery import FoldersError
-from cni.installer.node import lock, pending
+from cni.installer.node import installed, lock, pending
 from cni.installer.node.folders import Folders
 
 SETTLE = 1.0  # seconds until an ADD that began before the conflist was restored is in libcni's cache
@@ -46,10 +48,10 @@ def uninstall(
             return UninstallReport(done=done, plugin_stays=reasons)
         if is_installed:
             done += [f"{folders.bin_name}: {line}" for line in plugin_links.uninstall(folders.bin)]
-            records.remove(folders.conf)
+            records.remove(folders)
         done += _drop(folders, left)
         pending.remove(folders, force=force)
-        discovery.remove_installed_folders(folders)
+        installed.remove(folders.state)
         lock.remove(folders.state)
     return UninstallReport(done=done, plugin_stays=[])
 
@@ -62,7 +64,7 @@ def _drop(folders: Folders, left: list[PendingOfAgent]) -> list[str]:
 
 def _require_known(folders: Folders) -> None:
     """Raise FoldersError where the plugin is there and nothing tells which conflist names it."""
-    known = discovery.installed_folders(folders.root) or records.read(folders.conf)
+    known = discovery.installed_folders(folders.root) or _record(folders, force=False)
     if plugin_links.is_there(folders.bin) and not known:
         raise FoldersError(
             f"{folders.bin_name} has the plugin, but nothing is recorded in {folders.conf_name}: name the folder that"
@@ -71,16 +73,26 @@ def _require_known(folders: Folders) -> None:
 
 
 def _restore_conflist(folders: Folders, *, force: bool) -> list[str]:
-    record = records.read(folders.conf)
+    record = _record(folders, force=force)
     has_successor = plugin_links.successor(folders.bin) is not None
     done = restore(folders, record, force=force and not (record and has_successor))
     if record:
         # Before anything else, so that a watch that runs does not take it for drift.
-        records.write(folders.conf, replace(record, original=None, values=[], copies=[], restored=True))
+        records.write(folders, replace(record, original=None, values=[], copies=[], restored=True))
     if record and record.is_in_force and not has_successor:
         time.sleep(SETTLE)
         discovery.require_not_moved(folders)
     return done
+
+
+def _record(folders: Folders, *, force: bool) -> Record | None:
+    """Return the record; with `force`, none for one that is damaged and has no copy. RecordError."""
+    try:
+        return records.read(folders)
+    except RecordError:
+        if not force:
+            raise
+        return None
 
 
 def _users(folders: Folders) -> list[str]:

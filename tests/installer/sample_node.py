@@ -71,7 +71,7 @@ class Node:
 
     @property
     def record(self) -> Record:
-        found = record.read(self.conf)
+        found = record.read(self.folders)
         assert found
         return found
 

@@ -256,3 +256,53 @@ def test_an_agent_that_is_killed_before_it_has_copied_is_not_waited_for(
     time.sleep(0.1)
     made.check()
     assert node.plugin.is_symlink()
+
+
+@pytest.fixture
+def agent_faults(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is wrong with the agent, from the next question on: the last of these."""
+    faults = ["it is away"]
+    monkeypatch.setattr(reconciler.agent_health, "fault", lambda _: faults[-1])
+    return faults
+
+
+@pytest.mark.parametrize("as_name", ["", COPY])
+def test_a_folder_that_was_emptied_is_swapped_again_when_the_agent_is_healthy(
+    node: Node, watch: Watching, said: list[str], agent_faults: list[str], as_name: str
+) -> None:
+    made = watch(as_name)
+    for path in node.conf.iterdir():
+        path.unlink()
+    node.write()
+    made.check()
+    assert (
+        "was emptied, so its conflist is swapped again as soon as the spiderpool-agent is healthy" in made.state.fault
+    )
+    assert node.ipam() == {"type": "calico-ipam"}
+    agent_faults.append("")
+    made.check()
+    assert made.state.fault == ""
+    assert node.ipam(node.copy if as_name else None) == {"type": "spiderpool"}
+    assert any("was lost or damaged: it is made again from its copy" in line for line in said)
+    assert node.uninstall().plugin_stays == []
+    assert node.conflist.read_text() == CALICO
+
+
+def test_a_folder_that_is_gone_as_a_whole_is_waited_for(node: Node, watch: Watching, agent_faults: list[str]) -> None:
+    made = watch()
+    agent_faults.append("")
+    shutil.rmtree(node.conf)
+    made.check()
+    assert made.state.fault
+    node.conf.mkdir()
+    node.write()
+    made.check()
+    assert (made.state.fault, node.ipam()) == ("", {"type": "spiderpool"})
+
+
+def test_a_record_that_is_lost_alone_asks_no_agent(node: Node, watch: Watching, agent_faults: list[str]) -> None:
+    made = watch()
+    (node.conf / ".spiderpool-ipam.swap").unlink()
+    made.check()
+    assert made.state.fault == ""
+    assert node.record.is_in_force

@@ -8,8 +8,8 @@ import pytest
 from cni.contracts.reports import UninstallReport
 from cni.installer import status, uninstall
 from cni.installer.conflist import record
-from cni.installer.conflist.document import ConflistError
 from cni.installer.discovery import FoldersError
+from cni.installer.errors import InstallerError
 from cni.installer.reconciler import Reconciler
 from tests.installer.sample_conflists import CALICO, GO
 from tests.installer.sample_node import COPY, PLUGIN, Node
@@ -199,7 +199,8 @@ def test_a_node_that_was_given_back_can_be_swapped_again(node: Node) -> None:
 def test_a_swapped_node_whose_record_is_lost_is_given_back_by_force_only(node: Node) -> None:
     node.install()
     (node.conf / record.NAME).unlink()
-    with pytest.raises(ConflistError, match="--force"):
+    (node.folders.state / "folders").unlink()
+    with pytest.raises(InstallerError, match="--force"):
         node.uninstall()
     assert node.answers()
     node.uninstall(force=True)

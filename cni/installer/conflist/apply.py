@@ -37,20 +37,20 @@ def apply(planned: Plan) -> None:
     ChangedError: a file is not any more what was planned from. OSError.
     """
     _require_unchanged(planned)
-    if planned.is_recorded and not planned.message:
+    folders, before = planned.folders, planned.record_before()
+    if planned.is_recorded and not planned.message and not records.is_lost(folders):
         return
-    folder, before = planned.folders.conf, planned.record_before()
     if before != planned.record:
-        records.write(folder, before)
+        records.write(folders, before)
     try:
         for change in (planned.target, *planned.leftovers):
             _write(change)
     except (OSError, ChangedError):
         if not _is_written(planned.target):
             with suppress(OSError):
-                records.write(folder, planned.record) if planned.record else records.remove(folder)
+                records.write(folders, planned.record) if planned.record else records.remove(folders)
         raise
-    records.write(folder, planned.record_after(time.time()))
+    records.write(folders, planned.record_after(time.time()))
 
 
 def _require_unchanged(planned: Plan) -> None:

@@ -1,6 +1,5 @@
 import os
 import stat
-from pathlib import Path
 
 import pytest
 
@@ -9,6 +8,7 @@ from cni.installer.conflist import record
 from cni.installer.conflist.apply import apply
 from cni.installer.conflist.document import ConflistError
 from cni.installer.node.atomic_file import ChangedError
+from cni.installer.node.folders import Folders
 from tests.installer.conflist.writes import planned, reconciled, refusing, restored
 from tests.installer.sample_conflists import CALICO, NEWER, SWAPPED
 from tests.installer.sample_node import COPY, Node
@@ -69,8 +69,8 @@ def test_what_calico_writes_meanwhile_is_what_gets_swapped(node: Node, monkeypat
     write = record.write
     newer = CALICO.replace('"mtu": 0', '"mtu": 1450')
 
-    def write_and_be_overtaken(folder: Path, new: Record) -> None:
-        write(folder, new)
+    def write_and_be_overtaken(folders: Folders, new: Record) -> None:
+        write(folders, new)
         if node.conflist.read_text() == CALICO:
             node.write(newer)
 
@@ -91,7 +91,7 @@ def test_a_first_swap_that_fails_leaves_no_record_of_one(node: Node, monkeypatch
     for _ in range(2):
         with pytest.raises(OSError, match="busy"):
             reconciled(node)
-        assert record.read(node.conf) is None
+        assert record.read(node.folders) is None
     monkeypatch.undo()
     assert reconciled(node).is_first
     assert node.record.drift_count == 0
@@ -116,10 +116,10 @@ def test_a_swap_that_was_not_recorded_to_its_end_is_still_the_first(
 ) -> None:
     write = record.write
 
-    def killed(folder: Path, new: Record) -> None:
+    def killed(folders: Folders, new: Record) -> None:
         if new.since:
             raise KeyboardInterrupt
-        write(folder, new)
+        write(folders, new)
 
     monkeypatch.setattr(record, "write", killed)
     with pytest.raises(KeyboardInterrupt):

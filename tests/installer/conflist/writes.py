@@ -17,7 +17,7 @@ from tests.installer.sample_node import Node
 
 def planned(node: Node, **desired: object) -> Plan:
     """Return what install would do to the conflist."""
-    return plan(node.folders, Desired(**desired), record.read(node.conf))  # type: ignore[arg-type]
+    return plan(node.folders, Desired(**desired), record.read(node.folders))  # type: ignore[arg-type]
 
 
 def reconciled(node: Node, **desired: object) -> Plan:
