@@ -13,7 +13,7 @@ import pytest
 from cni.installer import reconciler
 from cni.installer.bundle import plugin_links as bundle
 from cni.installer.conflict import BACK_OFF, CONFLICT_DRIFTS
-from cni.installer.node import atomic_file, lock
+from cni.installer.node import agent_health, atomic_file, lock
 from cni.installer.reconciler import Reconciler, UninstalledError
 from tests.installer.sample_conflists import CALICO, GO, SWAPPED
 from tests.installer.sample_node import COPY, Node
@@ -262,7 +262,7 @@ def test_an_agent_that_is_killed_before_it_has_copied_is_not_waited_for(
 def agent_faults(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is wrong with the agent, from the next question on: the last of these."""
     faults = ["it is away"]
-    monkeypatch.setattr(reconciler.agent_health, "fault", lambda _: faults[-1])
+    monkeypatch.setattr(agent_health, "fault", lambda _: faults[-1])
     return faults
 
 
