@@ -39,6 +39,11 @@ class Record:
     copies: list[str] = field(default_factory=list)  # names of copies that may be there: two while one is renamed
     drift_count: Annotated[int, Field(alias="reverts")] = 0  # how often others changed it, and it was swapped again
     restored: Annotated[bool, Field(alias="given_back")] = False  # by uninstall, though the plugin had to stay
+    # What release 0.1.0 does not know.
+    source: str = ""  # the file with the main plugin in it, as the node calls it
+    also: dict[str, str] = field(default_factory=dict)  # names of files before it that hold our ipam -> what theirs was
+    chained: list[str] = field(default_factory=list)  # the types of others' plugins in the copy
+    taken_out: list[str] = field(default_factory=list)  # of those, what is still in the source, and out of the copy
 
     @property
     def is_in_force(self) -> bool:

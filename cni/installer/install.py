@@ -16,9 +16,10 @@ from cni.installer import discovery
 from cni.installer.bundle import plugin_links
 from cni.installer.conflist import record as records
 from cni.installer.conflist.apply import reconcile
+from cni.installer.conflist.copies import Change
 from cni.installer.conflist.document import NoneFoundError, UnfinishedError
 from cni.installer.conflist.folder import loaded_before
-from cni.installer.conflist.plan import Change, Plan, plan
+from cni.installer.conflist.plan import Plan, plan
 from cni.installer.discovery import FoldersError
 from cni.installer.node import agent_health, lock
 from cni.installer.node.folders import Folders

@@ -22,6 +22,7 @@ from cni.installer.conflist import record as records
 from cni.installer.conflist import result_cache
 from cni.installer.conflist.apply import reconcile
 from cni.installer.conflist.document import NoneFoundError
+from cni.installer.conflist.folder import before_ours
 from cni.installer.conflist.plan import Plan, plan
 from cni.installer.conflist.record import RecordError
 from cni.installer.conflist.restore import remove_copies
@@ -158,7 +159,20 @@ class Reconciler:
                     f" spiderpool-agent is healthy: {fault}"
                 )
             self._log(f"the record in {self.folders.conf_name} was lost or damaged: it is made again from its copy")
-        self._report_write(reconcile(planned), written)
+        applied = reconcile(planned)
+        self._report_write(applied, written)
+        return self._loaded_first(applied)
+
+    def _loaded_first(self, applied: Plan) -> str:
+        """Say which file of the network runtimes load in the place of ours."""
+        target, network = Path(applied.target.name).name, applied.source.delegation.network
+        held = {change.name for change in (applied.target, *applied.also)}
+        for file, delegation in before_ours(applied.files, target, network, applied.desired.plugin_type):
+            if (name := self.folders.name_of(file.path)) not in held and delegation.ipam_type != IPAM_TYPE:
+                return (
+                    f"runtimes load {name} before {applied.target.name}: it has the same network, and its ipam.type is"
+                    f" {delegation.ipam_type}: remove it, or install --as a name that sorts before it"
+                )
         return ""
 
     def _report_write(self, applied: Plan, written: float) -> None:
@@ -166,7 +180,10 @@ class Reconciler:
             pods = self._pods_on_other_ipam(written, applied.source.delegation.network)
             more = f"; {pods} {'pod' if pods == 1 else 'pods'} got another IPAM's address meanwhile" if pods else ""
             self.state = self.state._replace(pods_on_other_ipam=self.state.pods_on_other_ipam + pods)
-            self._count("conflist", applied.drift, f"swapped {applied.target.name} again: {applied.message}{more}")
+            what = f"the ipam of plugin {applied.desired.plugin_type} in {applied.target.name}"
+            self._count(
+                "conflist", applied.drift, f"swapped {applied.target.name} again: {applied.message}{more}", what
+            )
         elif applied.message:
             self._log(f"wrote {applied.target.name}: {applied.message}")
 
@@ -187,7 +204,7 @@ class Reconciler:
         made = [one for one in result_cache.read(self.folders.results) if one.network == network and one.made >= since]
         return sum(bool(one.ipam_types - {IPAM_TYPE}) for one in made)
 
-    def _count(self, what: Object, reason: Reason, text: str) -> None:
+    def _count(self, what: Object, reason: Reason, text: str, member: str = "") -> None:
         """Count a drift that was repaired, and report on it."""
         self.state = self.state._replace(drift=self.state.drift + Counter({(what, reason): 1}))
         self._log(text)
@@ -196,8 +213,8 @@ class Reconciler:
         if conflict.back_off:
             often = f"more than {CONFLICT_DRIFTS} times in {CONFLICT_WINDOW / 60:g} minutes"
             self._log(
-                f"warning: others have changed the {what} {often}: find out what else writes it. From now on it is"
-                f" repaired at most every {BACK_OFF:g} s"
+                f"warning: others have changed {member or f'the {what}'} {often}: find out what else writes it. From"
+                f" now on it is repaired at most every {BACK_OFF:g} s"
             )
 
     def _back_off(self, what: Object) -> str:

@@ -9,9 +9,10 @@ import time
 from contextlib import suppress
 
 from cni.installer.conflist import record as records
+from cni.installer.conflist.copies import Change
 from cni.installer.conflist.document import ConflistError
 from cni.installer.conflist.folder import read_contents
-from cni.installer.conflist.plan import Change, Plan, digest, plan
+from cni.installer.conflist.plan import Plan, digest, plan
 from cni.installer.node import atomic_file
 from cni.installer.node.atomic_file import ChangedError
 
@@ -43,7 +44,7 @@ def apply(planned: Plan) -> None:
     if before != planned.record:
         records.write(folders, before)
     try:
-        for change in (planned.target, *planned.leftovers):
+        for change in (planned.target, *planned.also, *planned.leftovers):
             _write(change)
     except (OSError, ChangedError):
         if not _is_written(planned.target):

@@ -34,11 +34,35 @@ class Delegation(NamedTuple):
     end: int
 
 
+class PluginText(NamedTuple):
+    """One plugin object in a file."""
+
+    type: str
+    text: str
+    start: int
+    end: int
+
+
 class Document(NamedTuple):
     """A network configuration list, or a single configuration."""
 
     text: str
     value: Value
+
+    def network(self) -> str:
+        """Return the name of the network. ConflistError."""
+        return _string(_members(self.value, "the file"), "name")
+
+    def plugins(self) -> list[PluginText]:
+        """Return the plugin objects of a list, in their order; of a single configuration, none. ConflistError."""
+        top = _members(self.value, "the file")
+        values = top["plugins"].content if "plugins" in top else []
+        if not isinstance(values, list):
+            raise ConflistError("its plugins are not a list")
+        return [
+            PluginText(_string(_members(value, "a plugin"), "type"), self.text[value.start : value.end], *value[1:])
+            for value in values
+        ]
 
     def plugin_types(self) -> set[str]:
         """Return the types of the plugins. ConflistError."""

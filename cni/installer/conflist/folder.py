@@ -5,10 +5,12 @@ Calico's network (SpiderPool's chart installs one that sorts first), so it is ne
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from cni.defaults import IPAM_TYPE
+from cni.installer.conflist.chain import is_calicos
 from cni.installer.conflist.document import (
     ConflistError,
     Delegation,
@@ -20,6 +22,7 @@ from cni.installer.conflist.document import (
 from cni.installer.node.folders import Folders
 
 SUFFIXES = (".conf", ".conflist", ".json")
+CILIUMS_SUFFIX = ".cilium_bak"
 _MULTUS = {"multus", "multus-shim"}
 
 
@@ -92,6 +95,10 @@ def choose(
     """
     candidates = [file for file in files if (file.path == conf if conf else file.path.name not in copies)]
     sources, faults = _sources(candidates, plugin_type)
+    if len(sources) > 1 and len({source.delegation.network for source in sources}) == 1:
+        # Others make files of their own out of Calico's, and chain their plugin to it: istio-cni does, for example.
+        calicos = [source for source in sources if is_calicos(source.document)]
+        sources = calicos if len(calicos) == 1 else sources
     if len(sources) == 1 and not (faults and conf):
         return sources[0]
     if not sources:
@@ -112,6 +119,20 @@ def names_our_plugin(file: ConfFile | None, plugin_type: str) -> bool:
 def delegates(folders: Folders, plugin_type: str) -> bool:
     """Tell whether a file of the folder delegates for `plugin_type`."""
     return bool(_sources(read_folder(folders), plugin_type)[0])
+
+
+def before_ours(
+    files: Sequence[ConfFile], name: str, network: str, plugin_type: str
+) -> list[tuple[ConfFile, Delegation]]:
+    """Return the files of the network that runtimes load before the one called `name`, with their delegations."""
+    found = []
+    for file in files:
+        if file.path.name >= name or file.fault:
+            continue
+        with suppress(ConflistError):
+            delegations = file.delegations(plugin_type)
+            found += [(file, one) for one in delegations if len(delegations) == 1 and one.network == network]
+    return found
 
 
 def loaded_before(files: Sequence[ConfFile], name: str, plugin_type: str) -> Path | None:

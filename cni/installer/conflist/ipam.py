@@ -5,15 +5,20 @@ from typing import Any
 
 from cni.defaults import IPAM_TYPE
 from cni.installer.conflist.document import ConflistError, Delegation
-from cni.installer.conflist.json_spans import NotJsonError, Value, parse_spans
+from cni.installer.conflist.json_spans import NotJsonError, Value, is_same, parse_spans
 
 # What Calico's own plugin is set up with. Any other type is somebody's decision, and only --force replaces it.
 _REPLACED_TYPES = ("calico-ipam", "host-local", IPAM_TYPE)
 
 
+def is_replaceable(delegation: Delegation) -> bool:
+    """Tell whether an `ipam` is one that Calico's own plugin is set up with."""
+    return delegation.ipam_type in _REPLACED_TYPES
+
+
 def require_replaceable(delegation: Delegation) -> None:
     """Raise ConflistError for an `ipam` that somebody has chosen on purpose."""
-    if delegation.ipam_type not in _REPLACED_TYPES:
+    if not is_replaceable(delegation):
         known = ", ".join(_REPLACED_TYPES)
         raise ConflistError(f"its ipam.type is {delegation.ipam_type!r}, which is none of {known}; --force replaces it")
 
@@ -65,14 +70,4 @@ def _members(ipam: str) -> tuple[tuple[str, Value], ...]:
 
 def _says_the_same(ipam: str, desired: dict[str, str]) -> bool:
     current = {key: ipam[value.start : value.end] for key, value in _members(ipam)}
-    return current.keys() == desired.keys() and all(_is_same(current[key], desired[key]) for key in current)
-
-
-def _is_same(one: str, other: str) -> bool:
-    """Compare two values: as JSON (in Python 1 == True), or as text where they are too huge or too deep for `json`."""
-    if one == other:
-        return True
-    try:
-        return json.dumps(json.loads(one), sort_keys=True) == json.dumps(json.loads(other), sort_keys=True)
-    except (ValueError, RecursionError):
-        return False
+    return current.keys() == desired.keys() and all(is_same(current[key], desired[key]) for key in current)

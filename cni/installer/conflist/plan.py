@@ -1,6 +1,8 @@
 """What Calico's conflist holds, and what it is to hold. Reads the folder of network configurations, writes nothing.
 
-Our `ipam` is swapped into the conflist in place, or into a copy whose name sorts first and which has the same network.
+Our `ipam` is swapped into the conflist in place, or into a copy whose name sorts first and which has the same network;
+and into every file of that network that runtimes load before, as istio-cni's own. Once swapped, the recorded file is
+the file, whatever other files hold Calico's plugin.
 """
 
 import hashlib
@@ -13,23 +15,11 @@ from cni.contracts.installation import Desired, Record
 from cni.defaults import IPAM_TYPE
 from cni.installer.conflict import Reason
 from cni.installer.conflist import ipam
-from cni.installer.conflist.document import ConflistError
-from cni.installer.conflist.folder import SUFFIXES, ConfFile, Source, choose, names_our_plugin, read_folder
+from cni.installer.conflist.chain import Chain
+from cni.installer.conflist.copies import Change, chain_of, copy_of, earlier_files, former_copies
+from cni.installer.conflist.folder import ConfFile, Source
+from cni.installer.conflist.source import original_ipam, read_source
 from cni.installer.node.folders import Folders
-
-
-class Change(NamedTuple):
-    """A file that is to be written or removed."""
-
-    path: Path  # what it leads to, where it is a symbolic link
-    name: str  # what the node calls it
-    before: bytes | None  # what it holds; None where it is missing
-    after: bytes | None  # what it is to hold; None where it is to be removed
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether the file does not hold yet what it is to hold."""
-        return self.before != self.after
 
 
 class Plan(NamedTuple):
@@ -44,6 +34,9 @@ class Plan(NamedTuple):
     our_ipam: str
     target: Change  # the file that is to hold our ipam: the source or the copy
     leftovers: list[Change]  # what is left of an installation that was in place, or had another copy
+    also: list[Change]  # files of the network that runtimes load before the target: they are to hold our ipam, too
+    originals: dict[str, str]  # by their names, the ipam values as they are without us
+    chain: Chain | None  # of a copy
 
     @property
     def is_first(self) -> bool:
@@ -67,12 +60,21 @@ class Plan(NamedTuple):
     def message(self) -> str:
         """Why something is to be written, in a few words; "" where everything is as desired."""
         if not self.target.is_needed:
-            return "the former copy, or the former change in Calico's file, is still there" if self.leftovers else ""
+            if self.leftovers:
+                return "the former copy, or the former change in Calico's file, is still there"
+            also = [change.name for change in self.also if change.is_needed]
+            return f"runtimes load {also[0]} before it, which had another ipam" if also else ""
         if self.target.before is None:
             return "it was removed" if self.drift else "it is missing"
         if self.desired.as_name:
-            changed = f"{self.source.path.name} has changed, or the settings have"
-            return "it was overwritten" if self.drift else changed
+            if self.drift:
+                return "it was overwritten"
+            missing = self.chain.without_executable if self.chain else []
+            if missing:
+                return (
+                    f"{', '.join(missing)} is left out of its chain, because {self.folders.bin_name} has no such plugin"
+                )
+            return f"{self.source.path.name} has changed, or the settings have"
         found = self.source.delegation.ipam_type
         return "its settings differ" if found == IPAM_TYPE else f"ipam.type is {found}"
 
@@ -92,6 +94,7 @@ class Plan(NamedTuple):
         name = self.desired.as_name
         return replace(
             old,
+            also={**old.also, **self.originals},
             original=old.original if name else self.original,
             values=sorted({*old.values, *([] if name else [self.our_ipam])}),
             copies=sorted({*old.copies, *([name] if name else [])}),
@@ -111,6 +114,10 @@ class Plan(NamedTuple):
             applied=now,
             copies=[name] if name else [],
             drift_count=(old.drift_count if old else 0) + bool(self.drift),
+            source=self.folders.name_of(self.source.path),
+            also=self.originals,
+            chained=self.chain.others if self.chain else [],
+            taken_out=self.chain.taken_out if self.chain else [],
         )
 
 
@@ -124,78 +131,20 @@ def plan(folders: Folders, desired: Desired, record: Record | None) -> Plan:
     our_ipam = ipam.our_ipam(delegation.ipam, original, desired.settings)
     after = source.document.with_ipam(delegation, our_ipam).encode()
     in_place = Change(folders.root.follow(source.path), folders.name_of(source.path), source.data, after)
+    links = None
     if desired.as_name:
-        target = _copy(folders, desired, record, files, source)._replace(after=after)
+        copy = copy_of(folders, desired, record, files, source)
+        links = chain_of(folders, record, after, desired.plugin_type, copy)
+        target = copy._replace(after=links.text.encode())
         put_back = in_place._replace(after=source.document.with_ipam(delegation, original).encode())
         leftovers = [put_back] if put_back.is_needed else []
     else:
         target, leftovers = in_place, []
-    leftovers += _former_copies(folders, desired, record, files)
-    return Plan(folders, desired, record, files, source, original, our_ipam, target, leftovers)
-
-
-def read_source(folders: Folders, desired: Desired, record: Record | None) -> tuple[list[ConfFile], Source]:
-    """Read the folder; return all files, and the one that is to be swapped. ConflistError, OSError."""
-    conf = _conf_path(folders, desired.conf) if desired.conf else None
-    files = read_folder(folders, conf)
-    copies = set(record.copies if record else ())
-    if names_our_plugin(_file_at(files, folders.conf / desired.as_name), desired.plugin_type):
-        copies.add(desired.as_name)
-    return files, choose(folders, files, desired.plugin_type, conf, copies)
-
-
-def original_ipam(source: Source, record: Record | None) -> str:
-    """Return the source's ipam value as it is without us: the one that was kept, if the present one is ours.
-
-    A value that names our plugin is not ours where nothing is kept (the Go plugin was here before, or Calico's own
-    configuration says so), and where it differs from ours while the one that was kept names our plugin, too: then it is
-    newer than the one that was kept.
-    """
-    current = source.delegation.ipam
-    if record is None or record.original is None or source.delegation.ipam_type != IPAM_TYPE:
-        return current
-    is_ours = current in record.values or ipam.ipam_type(record.original) != IPAM_TYPE
-    return record.original if is_ours else current
+    leftovers += former_copies(folders, desired, record, files)
+    also, originals = earlier_files(folders, desired, record, files, source, original, Path(target.name).name)
+    return Plan(folders, desired, record, files, source, original, our_ipam, target, leftovers, also, originals, links)
 
 
 def digest(data: bytes | None) -> str:
     """Return the SHA-256 of a file as `Record.written` has it; "" for one that is missing."""
     return "" if data is None else hashlib.sha256(data).hexdigest()
-
-
-def _conf_path(folders: Folders, conf: str) -> Path:
-    """Return the file that --conf names: a path of the node, or a name in the folder of network configurations."""
-    if Path(conf).parent in (Path(), Path(folders.conf_name)):
-        return folders.conf / Path(conf).name
-    return folders.root.resolve(conf)
-
-
-def _file_at(files: Sequence[ConfFile], path: Path) -> ConfFile | None:
-    return next((file for file in files if file.path == path), None)
-
-
-def _copy(
-    folders: Folders, desired: Desired, record: Record | None, files: Sequence[ConfFile], source: Source
-) -> Change:
-    """Return the copy as it is. ConflistError where none can be, or where the file is not ours."""
-    name, suffix = desired.as_name, source.path.suffix
-    path = folders.conf / name
-    if Path(name).name != name or path.suffix != suffix or path.suffix not in SUFFIXES:
-        raise ConflistError(f"--as {name}: want a file name that ends in {suffix}, as its source does")
-    if not name < source.path.name:
-        raise ConflistError(f"--as {name}: want a name that sorts before its source, {source.path.name}")
-    file = _file_at(files, path)
-    is_known = record is not None and name in record.copies
-    if path.exists() and not is_known and not names_our_plugin(file, desired.plugin_type):
-        raise ConflistError(f"--as {name}: there is such a file, and it is not ours: choose another name")
-    return Change(folders.root.follow(path), folders.name_of(path), file.data if file else None, None)
-
-
-def _former_copies(
-    folders: Folders, desired: Desired, record: Record | None, files: Sequence[ConfFile]
-) -> list[Change]:
-    """Return the copies of other names that are still ours: they are to be removed."""
-    names = sorted(set(record.copies if record else ()) - {desired.as_name})
-    found = [file for name in names if (file := _file_at(files, folders.conf / name))]
-    ours = [file for file in found if names_our_plugin(file, desired.plugin_type)]
-    return [Change(file.path, folders.name_of(file.path), file.data, None) for file in ours]

@@ -9,7 +9,8 @@ from cni.installer.conflist.apply import TRIES
 from cni.installer.conflist.document import ConflistError, NoneFoundError
 from cni.installer.conflist.folder import Source, names_our_plugin, read_folder
 from cni.installer.conflist.ipam import ipam_type
-from cni.installer.conflist.plan import digest, original_ipam, read_source
+from cni.installer.conflist.plan import digest
+from cni.installer.conflist.source import original_ipam, read_source
 from cni.installer.node import atomic_file
 from cni.installer.node.atomic_file import ChangedError
 from cni.installer.node.folders import Folders
@@ -25,7 +26,8 @@ def restore(folders: Folders, record: Record | None, *, force: bool = False) -> 
     done = remove_copies(folders, record) if record else []
     for _ in range(TRIES):
         with suppress(ChangedError):
-            return [*done, *_restore_source(folders, record, force)]
+            also = _restore_earlier(folders, record) if record else []
+            return [*done, *also, *_restore_source(folders, record, force)]
     raise ConflistError(f"the conflist in {folders.conf_name} is being written all the time: try again")
 
 
@@ -39,6 +41,20 @@ def remove_copies(folders: Folders, record: Record) -> list[str]:
             done.append(f"{folders.name_of(path)}: removed")
         elif path.exists():
             done.append(f"{folders.name_of(path)}: left unchanged: it is no longer ours")
+    return done
+
+
+def _restore_earlier(folders: Folders, record: Record) -> list[str]:
+    """Put the ipam of the files back that runtimes load before the conflist, where it is ours still. OSError."""
+    done = []
+    for file in read_folder(folders):
+        name = folders.name_of(file.path)
+        if name not in record.also or not names_our_plugin(file, record.desired.plugin_type) or file.document is None:
+            continue
+        (delegation,) = file.delegations(record.desired.plugin_type)
+        after = file.document.with_ipam(delegation, record.also[name]).encode()
+        atomic_file.replace(folders.root.follow(file.path), after, instead_of=file.data)
+        done.append(f"{name}: its original ipam is restored")
     return done
 
 

@@ -1,0 +1,107 @@
+"""The files beside Calico's that are to hold our `ipam`, too: our copy of it, and those that runtimes load before it.
+
+Reads nothing but what was read, and looks for the plugins' executables.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from cni.contracts.installation import Desired, Record
+from cni.defaults import IPAM_TYPE
+from cni.installer.conflist import ipam
+from cni.installer.conflist.chain import Chain, chain, parse_copy
+from cni.installer.conflist.document import ConflistError, read_document
+from cni.installer.conflist.folder import SUFFIXES, ConfFile, Source, before_ours, names_our_plugin
+from cni.installer.conflist.source import file_at
+from cni.installer.node.folders import Folders
+
+
+class Change(NamedTuple):
+    """A file that is to be written or removed."""
+
+    path: Path  # what it leads to, where it is a symbolic link
+    name: str  # what the node calls it
+    before: bytes | None  # what it holds; None where it is missing
+    after: bytes | None  # what it is to hold; None where it is to be removed
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the file does not hold yet what it is to hold."""
+        return self.before != self.after
+
+
+def copy_of(
+    folders: Folders, desired: Desired, record: Record | None, files: Sequence[ConfFile], source: Source
+) -> Change:
+    """Return the copy as it is. ConflistError where none can be, or where the file is not ours."""
+    name, suffix = desired.as_name, source.path.suffix
+    path = folders.conf / name
+    if Path(name).name != name or path.suffix != suffix or path.suffix not in SUFFIXES:
+        raise ConflistError(f"--as {name}: want a file name that ends in {suffix}, as its source does")
+    if not name < source.path.name:
+        raise ConflistError(f"--as {name}: want a name that sorts before its source, {source.path.name}")
+    earlier = [
+        file.path.name
+        for file, _ in before_ours(files, name, source.delegation.network, desired.plugin_type)
+        if file.path.name not in (record.copies if record else [])
+    ]
+    if earlier and not (record and name in record.copies):
+        raise ConflistError(f"--as {name}: want a name that sorts before {earlier[0]}, which runtimes load before it")
+    file = file_at(files, path)
+    is_known = record is not None and name in record.copies
+    if path.exists() and not is_known and not names_our_plugin(file, desired.plugin_type):
+        raise ConflistError(f"--as {name}: there is such a file, and it is not ours: choose another name")
+    return Change(folders.root.follow(path), folders.name_of(path), file.data if file else None, None)
+
+
+def former_copies(folders: Folders, desired: Desired, record: Record | None, files: Sequence[ConfFile]) -> list[Change]:
+    """Return the copies of other names that are still ours: they are to be removed."""
+    names = sorted(set(record.copies if record else ()) - {desired.as_name})
+    found = [file for name in names if (file := file_at(files, folders.conf / name))]
+    ours = [file for file in found if names_our_plugin(file, desired.plugin_type)]
+    return [Change(file.path, folders.name_of(file.path), file.data, None) for file in ours]
+
+
+def chain_of(folders: Folders, record: Record | None, source: bytes, plugin_type: str, copy: Change) -> Chain:
+    """Return what the copy is to hold, with what others have chained to it."""
+    present = parse_copy(copy.before)
+    return chain(
+        read_document(source.decode()),
+        plugin_type,
+        present if present and IPAM_TYPE in present.ipam_types(plugin_type) else None,
+        known=record.chained if record else [],
+        taken_out=record.taken_out if record else [],
+        has_executable=lambda name: folders.root.follow(folders.bin / Path(name).name).is_file(),
+    )
+
+
+def earlier_files(
+    folders: Folders,
+    desired: Desired,
+    record: Record | None,
+    files: Sequence[ConfFile],
+    source: Source,
+    original: str,
+    target: str,
+) -> tuple[list[Change], dict[str, str]]:
+    """Return the files of the network that runtimes load before the target, and what their ipam is without us.
+
+    A file that was made of ours, and so has our ipam from the beginning, is to have the source's own in the end.
+    """
+    if desired.conf:
+        return [], {}  # somebody has named the file, and so left out the others
+    known = record.also if record else {}
+    changes, originals = [], {}
+    for file, delegation in before_ours(files, target, source.delegation.network, desired.plugin_type):
+        if file.path == source.path or file.document is None:
+            continue
+        name = folders.name_of(file.path)
+        is_ours = delegation.ipam_type == IPAM_TYPE
+        if not is_ours and not desired.force and not ipam.is_replaceable(delegation):
+            continue  # watch tells that runtimes load it in the place of ours
+        theirs = (known.get(name) or original) if is_ours else delegation.ipam
+        originals[name] = theirs
+        after = file.document.with_ipam(delegation, ipam.our_ipam(delegation.ipam, theirs, desired.settings)).encode()
+        changes.append(Change(folders.root.follow(file.path), name, file.data, after))
+    return changes, originals
