@@ -11,7 +11,7 @@ from cni.cli.table import print_rows
 from cni.defaults import MAIN_PLUGIN_TYPE
 
 if TYPE_CHECKING:
-    from cni.contracts.installation import Desired
+    from cni.contracts.installation import Request
     from cni.contracts.reports import DryRunReport, InstallReport
     from cni.installer.node.folders import Folders
 
@@ -31,16 +31,13 @@ class Duration(click.ParamType[float]):
 
 @click.command()
 @takes_folders
+@click.option("--conf", metavar="FILE", help="The file to swap (its name, or path), where several could be meant.")
 @click.option(
-    "--conf", default="", metavar="FILE", help="The file to swap (its name, or path), where several could be meant."
-)
-@click.option(
-    "--as", "as_name", default="", metavar="NAME",
-    help="Leave the conflist alone and put a swapped copy beside it; e.g. 05-spiderpool-calico.conflist.",
+    "--as", "as_name", metavar="NAME",
+    help="Leave the conflist alone and put a swapped copy beside it; e.g. 05-spiderpool-calico.conflist; '' is in"
+    " place.",
 )  # fmt: skip
-@click.option(
-    "--plugin-type", default=MAIN_PLUGIN_TYPE, show_default=True, help="The main plugin whose ipam is swapped."
-)
+@click.option("--plugin-type", help=f"The main plugin whose ipam is swapped.  [default: {MAIN_PLUGIN_TYPE}]")
 @click.option(
     "--wait-agent",
     type=Duration(),
@@ -52,28 +49,33 @@ class Duration(click.ParamType[float]):
     "--set", "texts", multiple=True, metavar="KEY=VALUE", help="A key of our ipam object. Can be given more than once."
 )
 @click.option("--force", is_flag=True, help="Replace an ipam of any type.")
+@click.option("--reset", is_flag=True, help="Forget the options of the last installation; without it, they stay.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change in the conflist.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object (spec/report/install.schema.json).")
 def install(
     find_folders: "Callable[[], Folders]",
-    conf: str,
-    as_name: str,
-    plugin_type: str,
+    conf: str | None,
+    as_name: str | None,
+    plugin_type: str | None,
     wait_agent: float,
     texts: tuple[str, ...],
     force: bool,
+    reset: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Put the plugin on this node and swap Calico's conflist.
 
     First the plugin, then (before the first swap) the agent must answer, then the conflist: only the ipam value of the
-    one plugin object changes, atomically. What was there is kept for uninstall. A second run changes nothing.
+    one plugin object changes, atomically. What was there is kept for uninstall. A second run changes nothing. The
+    options --conf, --as, --plugin-type, --set and --force of an earlier installation stay unless they are given anew.
     """
-    from cni.contracts.installation import Desired
+    from cni.contracts.installation import Request
 
-    desired = Desired(plugin_type, conf, as_name, _settings(texts), force)
-    report = _dry_run(find_folders(), desired) if dry_run else _install(find_folders, desired, wait_agent)
+    options = {"conf": conf, "as_name": as_name, "plugin_type": plugin_type, "force": force or None}
+    given = {name: value for name, value in options.items() if value is not None}
+    request = Request({**given, "settings": _settings(texts)}, reset)
+    report = _dry_run(find_folders(), request) if dry_run else _install(find_folders, request, wait_agent)
     if as_json:
         click.echo(report.to_json())
     else:
@@ -89,13 +91,13 @@ def _settings(texts: tuple[str, ...]) -> dict[str, Any]:
         raise click.BadParameter(str(error), param_hint="--set") from None
 
 
-def _dry_run(folders: "Folders", desired: "Desired") -> "DryRunReport":
+def _dry_run(folders: "Folders", request: "Request") -> "DryRunReport":
     from cni.installer.install import dry_run
 
-    return dry_run(folders, desired)
+    return dry_run(folders, request)
 
 
-def _install(find_folders: "Callable[[], Folders]", desired: "Desired", wait_agent: float) -> "InstallReport":
+def _install(find_folders: "Callable[[], Folders]", request: "Request", wait_agent: float) -> "InstallReport":
     from cni.installer.bundle import own
     from cni.installer.install import install
 
@@ -104,7 +106,7 @@ def _install(find_folders: "Callable[[], Folders]", desired: "Desired", wait_age
         raise click.ClickException(
             "this runs from a source tree: `make build`, then run dist/spiderpool-ipam/spiderpool-ipam"
         )
-    return install(tree, own.version(), find_folders, desired, wait_agent, log=lambda line: click.echo(line, err=True))
+    return install(tree, own.version(), find_folders, request, wait_agent, log=lambda line: click.echo(line, err=True))
 
 
 def _show(report: "DryRunReport | InstallReport") -> None:
@@ -112,12 +114,19 @@ def _show(report: "DryRunReport | InstallReport") -> None:
 
     if isinstance(report, DryRunReport):
         click.echo(report.diff or f"nothing would change in {report.conf_dir}\n", nl=False)
+        _show_kept(report.options_kept)
         return
     plugin = f"{report.bin_dir}/spiderpool: {report.bundle}, {'installed' if report.bundle_changed else 'unchanged'}"
     kept = (
         "; another plugin of this name was there: it is kept, and returns at uninstall" if report.foreign_kept else ""
     )
     conflist = f"{report.conflist}: {f'swapped ({report.message})' if report.conflist_changed else 'unchanged'}"
-    print_rows({"plugin": plugin + kept, "conflist": conflist})
+    print_rows({"plugin": plugin + kept, "conflist": conflist, "options": " ".join(report.options) or "none"})
+    _show_kept(report.options_kept)
     if report.loaded_first:
         click.secho(f"warning: runtimes load {report.loaded_first} before it", fg="yellow", err=True)
+
+
+def _show_kept(options: list[str]) -> None:
+    if options:
+        click.echo(f"kept from the last installation: {' '.join(options)} (--reset starts from the defaults)", err=True)

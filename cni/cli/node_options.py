@@ -36,7 +36,7 @@ def takes_folders(command: Callable[..., None]) -> Callable[..., None]:
         from cni.installer.discovery import find_folders
         from cni.installer.node.host_root import HostRoot
 
-        plugin_type = options.get("plugin_type", MAIN_PLUGIN_TYPE)
+        plugin_type = options.get("plugin_type") or MAIN_PLUGIN_TYPE
         root = HostRoot(host_root.resolve())
         with failing_in_one_line():
             command(functools.partial(find_folders, root, cni_bin_dir, cni_conf_dir, plugin_type), **options)

@@ -6,7 +6,8 @@ ignored. The record is the file `.spiderpool-ipam.swap` in the folder of network
 `folders` in the state folder.
 """
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
@@ -23,6 +24,34 @@ class Desired:
     as_name: str = ""  # --as; "" is in place
     settings: dict[str, Any] = field(default_factory=dict)  # --set
     force: bool = False  # replace an ipam of any type
+
+    def options(self) -> list[str]:
+        """Return the options that ask for this, one text each."""
+        default = Desired()
+        named = {"--plugin-type": self.plugin_type, "--conf": self.conf, "--as": self.as_name}
+        usual = {"--plugin-type": default.plugin_type, "--conf": "", "--as": ""}
+        texts = [f"{option} {value}" for option, value in named.items() if value != usual[option]]
+        texts += [f"--set {key}={json.dumps(value, ensure_ascii=False)}" for key, value in self.settings.items()]
+        return [*texts, *(["--force"] if self.force else [])]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What install is told: the options that are given. What is not given stays as it was asked for before."""
+
+    given: dict[str, Any] = field(default_factory=dict)  # by their names in Desired
+    reset: bool = False  # forget what was asked for before
+
+    def desired(self, record: "Record | None") -> Desired:
+        """Return what is to hold from now on; settings are kept one by one."""
+        before = record.desired if record and not record.restored and not self.reset else Desired()
+        settings = {**before.settings, **self.given.get("settings", {})}
+        return replace(before, **{**self.given, "settings": settings})
+
+    def kept(self, record: "Record | None") -> list[str]:
+        """Return the options that were not given, and hold because they were asked for before."""
+        given = replace(Desired(), **self.given).options()
+        return [option for option in self.desired(record).options() if option not in given]
 
 
 @dataclass(frozen=True)

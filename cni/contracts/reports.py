@@ -34,12 +34,15 @@ class InstallReport(_Report):
     conflist_changed: bool
     message: Annotated[str, Field(description="Why the conflist was written; empty where it was as desired.")]
     loaded_first: Annotated[str | None, Field(description="A file that runtimes take before the conflist.")]
+    options: Annotated[list[str], Field(description="What holds from now on, as options of install.")]
+    options_kept: Annotated[list[str], Field(description="Those of them that were asked for before, and not now.")]
 
 
 class DryRunReport(_Report):
     """What `install --dry-run` would change in the folder of network configurations."""
 
     diff: Annotated[str, Field(description="Unified diffs; empty where nothing would change.")]
+    options_kept: Annotated[list[str], Field(description="Options that were asked for before, and not now.")]
     bin_dir: NodePath
     conf_dir: NodePath
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from cni.contracts.installation import Desired
+from cni.contracts.installation import Request
 from cni.contracts.reports import DryRunReport, InstallReport
 from cni.deadline import Deadline
 from cni.installer import discovery
@@ -31,21 +31,22 @@ def install(
     tree: Path,
     version: str,
     find_folders: Callable[[], Folders],
-    desired: Desired,
+    request: Request,
     wait_agent: float,
     log: Callable[[str], None],
 ) -> InstallReport:
-    """Install or upgrade; a second run changes nothing.
+    """Install or upgrade; a second run changes nothing. What was asked for before stays, unless the request says else.
 
     `log` gets a line when something is waited for. InstallerError, OSError: the conflist is as it was.
     """
     deadline = Deadline(wait_agent)
-    folders = _await_conflist(find_folders, desired, deadline, log)
+    folders = _await_conflist(find_folders, request, deadline, log)
     _require_writable(folders)
     with lock.held(folders.state):
         discovery.require_not_moved(folders)
         discovery.require_not_elsewhere(folders)
-        planned = look(folders, desired)
+        planned = look(folders, request)
+        kept = request.kept(planned.record)
         discovery.write_installed_folders(folders)
         bundle = plugin_links.install(tree, folders.bin, version)
         if planned.is_first and wait_agent:
@@ -54,23 +55,25 @@ def install(
             socket = agent_health.socket_path(folders, planned.settings)
             agent_health.wait(socket, folders.name_of(socket), deadline, log)
             discovery.require_not_moved(folders)
-        return _install_report(reconcile(planned), bundle)
+        return _install_report(reconcile(planned), bundle, kept)
 
 
-def dry_run(folders: Folders, desired: Desired) -> DryRunReport:
+def dry_run(folders: Folders, request: Request) -> DryRunReport:
     """Return what install would change in the folder of network configurations. InstallerError, OSError."""
-    planned = look(folders, desired)
-    diffs = [_diff(change) for change in (planned.target, *planned.leftovers)]
-    return DryRunReport(diff="".join(diffs), bin_dir=folders.bin_name, conf_dir=folders.conf_name)
+    planned = look(folders, request)
+    diffs = [_diff(change) for change in (planned.target, *planned.also, *planned.leftovers)]
+    kept = request.kept(planned.record)
+    return DryRunReport(diff="".join(diffs), bin_dir=folders.bin_name, conf_dir=folders.conf_name, options_kept=kept)
 
 
-def look(folders: Folders, desired: Desired) -> Plan:
+def look(folders: Folders, request: Request) -> Plan:
     """Read the record and the folder, and plan. ConflistError, RecordError, OSError."""
-    return plan(folders, desired, records.read(folders))
+    record = records.read(folders)
+    return plan(folders, request.desired(record), record)
 
 
 def _await_conflist(
-    find_folders: Callable[[], Folders], desired: Desired, deadline: Deadline, log: Callable[[str], None]
+    find_folders: Callable[[], Folders], request: Request, deadline: Deadline, log: Callable[[str], None]
 ) -> Folders:
     """Wait until Calico has written its conflist, to the end; return the folders, which are found by it.
 
@@ -80,7 +83,7 @@ def _await_conflist(
     while True:
         try:
             folders = find_folders()
-            look(folders, desired)
+            look(folders, request)
         except (NoneFoundError, UnfinishedError) as error:
             if not deadline.left():
                 raise
@@ -102,7 +105,7 @@ def _require_writable(folders: Folders) -> None:
             raise FoldersError(f"{name} cannot be written: run as root, on a file system that is mounted writable")
 
 
-def _install_report(planned: Plan, bundle: plugin_links.Installed) -> InstallReport:
+def _install_report(planned: Plan, bundle: plugin_links.Installed, kept: list[str]) -> InstallReport:
     folders = planned.folders
     removed = {change.path for change in planned.leftovers if change.after is None}
     files = [file for file in planned.files if file.path not in removed]
@@ -117,6 +120,8 @@ def _install_report(planned: Plan, bundle: plugin_links.Installed) -> InstallRep
         conflist_changed=bool(planned.message),
         message=planned.message,
         loaded_first=folders.name_of(first) if first else None,
+        options=planned.desired.options(),
+        options_kept=kept,
     )
 
 

@@ -5,10 +5,11 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cni.contracts.installation import Desired, Record
+from cni.contracts.installation import Desired, Record, Request
 from cni.contracts.reports import InstallReport, PendingOfAgent, UninstallReport
 from cni.installer.conflist import record
 from cni.installer.discovery import find_folders
@@ -38,6 +39,11 @@ def make_tree(folder: Path, mark: str, script: str = PLUGIN) -> Path:
         (folder / name).write_text(script.format(mark=mark))
         (folder / name).chmod(0o755)
     return folder
+
+
+def exactly(desired: Desired) -> Request:
+    """Ask for this, whatever was asked for before."""
+    return Request(asdict(desired), reset=True)
 
 
 class Node:
@@ -82,11 +88,11 @@ class Node:
     def install_to(self, bin_folder: str, conf_folder: str, plugin_type: str = "calico") -> InstallReport:
         """Install with flags that name the folders."""
         folders = self.find(bin_folder, conf_folder, plugin_type)
-        return install(self.tree, "1.0.0", lambda: folders, Desired(plugin_type), 0, lambda _: None)
+        return install(self.tree, "1.0.0", lambda: folders, exactly(Desired(plugin_type)), 0, lambda _: None)
 
     def install(self, as_name: str = "", wait_agent: float = 0, **desired: Any) -> InstallReport:
         wanted = Desired(as_name=as_name, **desired)
-        return install(self.tree, "1.0.0", lambda: self.folders, wanted, wait_agent, lambda _: None)
+        return install(self.tree, "1.0.0", lambda: self.folders, exactly(wanted), wait_agent, lambda _: None)
 
     def uninstall(self, pending: int = 0, *, force: bool = False) -> UninstallReport:
         return uninstall(self.folders, lambda: [SILENT_AGENT] * pending, force=force)

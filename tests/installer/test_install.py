@@ -17,7 +17,7 @@ from tests.agent.agent_process import pool, write_pools
 from tests.installer.conflist.writes import refusing
 from tests.installer.health_agent import HealthAgent
 from tests.installer.sample_conflists import CALICO, GO
-from tests.installer.sample_node import COPY, PLUGIN, Node, make_tree
+from tests.installer.sample_node import COPY, PLUGIN, Node, exactly, make_tree
 
 
 def test_a_second_run_changes_nothing(node: Node) -> None:
@@ -168,7 +168,7 @@ def test_the_agent_of_the_settings_that_stay_is_asked(node: Node) -> None:
 
 def test_a_difference_shows_all_that_would_change(node: Node) -> None:
     node.install()
-    difference = dry_run(node.folders, Desired(as_name=COPY)).diff
+    difference = dry_run(node.folders, exactly(Desired(as_name=COPY))).diff
     assert [line for line in difference.splitlines() if line.startswith(("---", "+++"))] == [
         f"--- /etc/cni/net.d/{COPY}",
         f"+++ /etc/cni/net.d/{COPY} (new)",
@@ -176,7 +176,7 @@ def test_a_difference_shows_all_that_would_change(node: Node) -> None:
         "+++ /etc/cni/net.d/10-calico.conflist (new)",
     ]
     node.install(COPY)
-    assert f"--- /etc/cni/net.d/{COPY}\n+++ /dev/null" in dry_run(node.folders, Desired()).diff
+    assert f"--- /etc/cni/net.d/{COPY}\n+++ /dev/null" in dry_run(node.folders, exactly(Desired())).diff
 
 
 def test_folders_that_are_not_there_are_told_with_their_flag(node: Node) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cni.contracts.installation import Desired
+from cni.contracts.installation import Request
 from cni.contracts.reports import PendingOfAgent
 from cni.installer import uninstall
 from cni.installer.discovery import FoldersError
@@ -53,7 +53,7 @@ def test_an_install_that_waited_for_the_lock_does_nothing(node: Microk8sNode) ->
     before, former = node.folders, node.bin
     node.refresh()
     with pytest.raises(FoldersError, match="has changed meanwhile"):
-        install(node.tree, "1.0.0", lambda: before, Desired(), 0, lambda _: None)
+        install(node.tree, "1.0.0", lambda: before, Request(), 0, lambda _: None)
     assert [path.name for folder in (former, node.bin) for path in folder.iterdir()] == ["calico", "calico"]
 
 
