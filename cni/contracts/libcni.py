@@ -16,6 +16,8 @@ class CachedInfo:
     config: Base64Bytes  # the network configuration that ADD was called with
     # Of any type: an attachment that was refused because of its name would be overlooked by uninstall.
     network_name: Annotated[Any, Field(alias="networkName")] = None
+    container_id: Annotated[Any, Field(alias="containerId")] = None
+    cni_args: Annotated[Any, Field(alias="cniArgs")] = None  # a list of [key, value]
 
 
 CACHED_INFO = TypeAdapter(CachedInfo)

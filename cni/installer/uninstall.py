@@ -9,18 +9,24 @@ from dataclasses import replace
 
 from cni.contracts.installation import Record
 from cni.contracts.reports import PendingOfAgent, UninstallReport
+from cni.deadline import Deadline
 from cni.defaults import IPAM_TYPE
 from cni.installer import discovery
 from cni.installer.bundle import plugin_links
 from cni.installer.conflist import record as records
 from cni.installer.conflist import result_cache
+from cni.installer.conflist.document import UnfinishedError
 from cni.installer.conflist.folder import ConfFile, read_folder
 from cni.installer.conflist.record import RecordError
 from cni.installer.conflist.restore import restore
+from cni.installer.conflist.result_cache import CachedAttachment
 from cni.installer.discovery import FoldersError
-from cni.installer.node import installed, lock, pending
+from cni.installer.node import durations, installed, lock, pending
 from cni.installer.node.folders import Folders
 
+HALF_WRITTEN = 10.0  # seconds that a half-written conflist has to become whole
+_SHOWN = 5  # attachments that a reason names
+_PAUSE = 0.2  # seconds between two looks at it
 SETTLE = 1.0  # seconds until an ADD that began before the conflist was restored is in libcni's cache
 
 
@@ -56,6 +62,19 @@ def uninstall(
     return UninstallReport(done=done, plugin_stays=[])
 
 
+def _restore_when_whole(folders: Folders, record: Record | None, *, force: bool) -> list[str]:
+    """Restore the conflist; wait for one that is being written."""
+    deadline = Deadline(HALF_WRITTEN)
+    while True:
+        try:
+            return restore(folders, record, force=force)
+        except UnfinishedError:
+            if not deadline.left():
+                raise
+        deadline.sleep(_PAUSE)
+        discovery.require_not_moved(folders)
+
+
 def _drop(folders: Folders, left: list[PendingOfAgent]) -> list[str]:
     gone = [agent for agent in left if not pending.holds(agent)]
     dropped = {agent.agent_socket: pending.drop(folders, agent.agent_socket) for agent in gone}
@@ -64,8 +83,7 @@ def _drop(folders: Folders, left: list[PendingOfAgent]) -> list[str]:
 
 def _require_known(folders: Folders) -> None:
     """Raise FoldersError where the plugin is there and nothing tells which conflist names it."""
-    known = discovery.installed_folders(folders.root) or _record(folders, force=False)
-    if plugin_links.is_there(folders.bin) and not known:
+    if plugin_links.is_there(folders.bin) and not _record(folders, force=False):
         raise FoldersError(
             f"{folders.bin_name} has the plugin, but nothing is recorded in {folders.conf_name}: name the folder that"
             " was installed with --cni-conf-dir, or take the plugin away with --force"
@@ -75,7 +93,7 @@ def _require_known(folders: Folders) -> None:
 def _restore_conflist(folders: Folders, *, force: bool) -> list[str]:
     record = _record(folders, force=force)
     has_successor = plugin_links.successor(folders.bin) is not None
-    done = restore(folders, record, force=force and not (record and has_successor))
+    done = _restore_when_whole(folders, record, force=force and not (record and has_successor))
     if record:
         # Before anything else, so that a watch that runs does not take it for drift.
         records.write(folders, replace(record, original=None, values=[], copies=[], restored=True))
@@ -103,10 +121,21 @@ def _users(folders: Folders) -> list[str]:
     reasons = [f"{folders.name_of(path)} {use}" for path, use in used.items() if use]
     served = [attachment for attachment in result_cache.read(folders.results) if IPAM_TYPE in attachment.ipam_types]
     if served:
-        example = folders.name_of(served[0].path)
-        several = f"{len(served)} attachments were made with it ({example} is one)"
-        reasons.append(several if len(served) > 1 else f"1 attachment was made with it ({example})")
+        number = "1 attachment was" if len(served) == 1 else f"{len(served)} attachments were"
+        shown = "; ".join(_described(folders, one) for one in sorted(served, key=lambda one: one.made)[:_SHOWN])
+        more = f"; and {len(served) - _SHOWN} more" if len(served) > _SHOWN else ""
+        reasons.append(f"{number} made with it: {shown}{more}; the file of a pod that is gone can be removed")
+    unreadable = result_cache.unreadable(folders.results)
+    if unreadable:
+        name = folders.name_of(unreadable[0])
+        several = f" and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
+        reasons.append(f"{name}{several} cannot be read, and may be of an attachment that was made with it")
     return reasons
+
+
+def _described(folders: Folders, attachment: CachedAttachment) -> str:
+    made = durations.since(attachment.made)
+    return f"{attachment.pod or attachment.container_id}, {made} ago ({folders.name_of(attachment.path)})"
 
 
 def _use(file: ConfFile) -> str:

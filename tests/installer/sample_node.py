@@ -102,7 +102,9 @@ class Node:
         results = self.root / "var/lib/cni/results"
         results.mkdir(parents=True, exist_ok=True)
         config = base64.b64encode(json.dumps(configuration).encode()).decode()
-        (results / name).write_text(json.dumps({"kind": "cniCacheV1", "networkName": network, "config": config}))
+        args = [["K8S_POD_NAMESPACE", "default"], ["K8S_POD_NAME", name]]
+        cached = {"kind": "cniCacheV1", "networkName": network, "config": config, "cniArgs": args}
+        (results / name).write_text(json.dumps(cached))
 
     def ipam(self, path: Path | None = None) -> Any:
         """Return the ipam object of the conflist, or of another file."""

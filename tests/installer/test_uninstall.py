@@ -1,6 +1,8 @@
 import json
+import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from cni.contracts.reports import UninstallReport
 from cni.installer import status, uninstall
 from cni.installer.conflist import record
+from cni.installer.conflist.document import ConflistError
 from cni.installer.discovery import FoldersError
 from cni.installer.errors import InstallerError
 from cni.installer.reconciler import Reconciler
@@ -33,15 +36,97 @@ def test_the_plugin_stays_while_a_pod_was_made_with_it(node: Node) -> None:
     node.install()
     node.cache_result("k8s-pod-network-1-eth0", json.loads(CALICO))
     node.cache_result("k8s-pod-network-2-eth0", json.loads(node.conflist.read_text()))
-    (node.root / "var/lib/cni/results/half").write_text("{")
+    (node.root / "var/lib/cni/results/folder").mkdir()
     done = node.uninstall()
-    assert done.plugin_stays == ["1 attachment was made with it (/var/lib/cni/results/k8s-pod-network-2-eth0)"]
+    assert done.plugin_stays == [
+        "1 attachment was made with it: default/k8s-pod-network-2-eth0, 0 s ago"
+        " (/var/lib/cni/results/k8s-pod-network-2-eth0); the file of a pod that is gone can be removed"
+    ]
     assert node.conflist.read_text() == CALICO
     assert node.answers()
     assert node.record.restored
     (node.root / "var/lib/cni/results/k8s-pod-network-2-eth0").unlink()
     assert node.uninstall().plugin_stays == []
     assert [path.name for path in node.bin.iterdir()] == ["calico"]
+
+
+def test_many_attachments_are_told_with_the_oldest_and_their_age(node: Node) -> None:
+    node.install()
+    for number in range(8):
+        node.cache_result(f"web-{number}", json.loads(node.conflist.read_text()))
+        made = time.time() - (8 - number) * 3600 - 60
+        os.utime(node.root / f"var/lib/cni/results/web-{number}", (made, made))
+    (reason,) = node.uninstall().plugin_stays
+    assert reason.startswith("8 attachments were made with it: default/web-0, 8 hours ago (/var/lib/cni/results/web-0)")
+    assert "default/web-4, 4 hours ago" in reason
+    assert "web-5" not in reason
+    assert "; and 3 more; the file of a pod that is gone can be removed" in reason
+
+
+def test_the_plugin_stays_while_a_file_of_the_cache_cannot_be_read(node: Node) -> None:
+    node.install()
+    node.cache_result("cut", json.loads(CALICO))
+    cut = node.root / "var/lib/cni/results/cut"
+    cut.write_text(cut.read_text()[:50])
+    assert node.uninstall().plugin_stays == [
+        "/var/lib/cni/results/cut cannot be read, and may be of an attachment that was made with it"
+    ]
+    assert node.answers()
+    cut.unlink()
+    assert node.uninstall().plugin_stays == []
+
+
+def test_a_conflist_that_is_half_written_is_waited_for(node: Node) -> None:
+    node.install()
+    swapped = node.conflist.read_text()
+    node.write(swapped[:60])
+    whole = threading.Timer(0.5, node.write, (swapped,))
+    whole.start()
+    try:
+        assert node.uninstall().plugin_stays == []
+    finally:
+        whole.join()
+    assert node.conflist.read_text() == CALICO
+
+
+@pytest.mark.parametrize("suffix", [".bak", ".cilium_bak"])
+def test_a_conflist_that_was_renamed_in_its_folder_gets_its_ipam_back(node: Node, suffix: str) -> None:
+    node.install()
+    renamed = node.conflist.rename(f"{node.conflist}{suffix}")
+    done = node.uninstall()
+    assert any("its original ipam is restored, though runtimes do not load it" in line for line in done.done)
+    assert renamed.read_text() == CALICO
+    assert not node.plugin.exists()
+
+
+def test_a_conflist_that_was_moved_away_is_asked_for(node: Node) -> None:
+    node.install()
+    swapped = node.conflist.read_text()
+    node.conflist.unlink()
+    with pytest.raises(ConflistError, match=r"10-calico.conflist, which was swapped, is not there: put it back"):
+        node.uninstall()
+    assert node.answers()
+    node.write(swapped)
+    assert node.uninstall().plugin_stays == []
+    assert node.conflist.read_text() == CALICO
+
+
+def test_where_the_whole_folder_was_emptied_nothing_is_asked_for(node: Node) -> None:
+    node.install()
+    shutil.rmtree(node.conf)
+    node.conf.mkdir()
+    assert node.uninstall().plugin_stays == []
+    assert not node.plugin.exists()
+
+
+def test_a_folder_that_is_named_as_installed_and_has_no_record_is_refused(node: Node) -> None:
+    node.install()
+    (node.conf / record.NAME).unlink()
+    names = node.folders.state / "folders"
+    names.write_text(json.dumps({"bin": "/opt/cni/bin", "conf": "/etc/cni/net.d"}))  # as 0.1.0 writes it
+    with pytest.raises(FoldersError, match=r"nothing is recorded in /etc/cni/net\.d"):
+        node.uninstall()
+    assert node.answers()
 
 
 def test_the_plugin_stays_while_another_conflist_names_it(node: Node) -> None:

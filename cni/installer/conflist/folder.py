@@ -82,6 +82,12 @@ def read_folder(folders: Folders, also: Path | None = None) -> list[ConfFile]:
     return [_conf_file(path, content) for path, content in read_contents(folders, also).items()]
 
 
+def read_file(folders: Folders, path: Path) -> ConfFile | None:
+    """Read and parse one file, whether or not runtimes load it; None where it is no file. OSError."""
+    target = folders.root.follow(path)
+    return _conf_file(path, target.read_bytes()) if target.is_file() else None
+
+
 def choose(
     folders: Folders,
     files: Sequence[ConfFile],

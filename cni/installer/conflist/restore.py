@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from cni.contracts.installation import Desired, Record
 from cni.defaults import IPAM_TYPE
+from cni.installer.conflist import record as records
 from cni.installer.conflist.apply import TRIES
 from cni.installer.conflist.document import ConflistError, NoneFoundError
-from cni.installer.conflist.folder import Source, names_our_plugin, read_folder
+from cni.installer.conflist.folder import Source, names_our_plugin, read_file, read_folder
 from cni.installer.conflist.ipam import ipam_type
 from cni.installer.conflist.plan import digest
 from cni.installer.conflist.source import original_ipam, read_source
@@ -62,6 +63,8 @@ def _restore_source(folders: Folders, record: Record | None, force: bool) -> lis
     try:
         source = _swapped_source(folders, record)
     except ConflistError as error:
+        if isinstance(error, NoneFoundError) and record and record.original is not None:
+            return _restore_renamed(folders, record, error, force)
         if isinstance(error, NoneFoundError) or (record and record.original is None):
             return [f"{folders.conf_name}: left unchanged: {error}"]
         raise
@@ -80,6 +83,30 @@ def _restore_source(folders: Folders, record: Record | None, force: bool) -> lis
     is_as_written = record is not None and digest(source.data) == record.written
     atomic_file.replace(folders.root.follow(source.path), after, instead_of=source.data)
     return [f"{name}: its original ipam is restored{'' if is_as_written else ' (later changes by others are kept)'}"]
+
+
+def _restore_renamed(folders: Folders, record: Record, error: NoneFoundError, force: bool) -> list[str]:
+    """Put the ipam back in a file that runtimes do not load, because somebody has renamed it (Cilium, for example).
+
+    ConflistError where there is none: it would name a plugin that is not there when it comes back. But where the whole
+    folder was emptied, nothing is to come back.
+    """
+    done = []
+    for path in sorted(folders.conf.iterdir()) if folders.conf.is_dir() else []:
+        file = read_file(folders, path)
+        if not names_our_plugin(file, record.desired.plugin_type) or file is None or file.document is None:
+            continue
+        for delegation in file.delegations(record.desired.plugin_type):
+            original = original_ipam(Source(path, file.document, delegation), record)
+            after = file.document.with_ipam(delegation, original).encode()
+            atomic_file.replace(folders.root.follow(path), after, instead_of=file.data)
+            done.append(f"{folders.name_of(path)}: its original ipam is restored, though runtimes do not load it")
+    if done or force or records.is_lost(folders):
+        return done or [f"{folders.conf_name}: left unchanged: {error}"]
+    raise ConflistError(
+        f"{record.file}, which was swapped, is not there: put it back into {folders.conf_name} and uninstall again, or"
+        " uninstall with --force (then write its ipam by hand before you put it back)"
+    )
 
 
 def _swapped_source(folders: Folders, record: Record | None) -> Source:

@@ -9,7 +9,7 @@ from pathlib import Path
 from cni.contracts.installation import Desired, Record
 from cni.defaults import IPAM_TYPE
 from cni.installer.conflist import ipam
-from cni.installer.conflist.document import ConflistError, NoneFoundError
+from cni.installer.conflist.document import NoneFoundError
 from cni.installer.conflist.folder import CILIUMS_SUFFIX, ConfFile, Source, choose, names_our_plugin, read_folder
 from cni.installer.node.folders import Folders
 
@@ -39,10 +39,10 @@ def _recorded_source(folders: Folders, record: Record | None) -> Path | None:
 
 
 def _require_not_renamed(folders: Folders, path: Path) -> None:
-    """Raise ConflistError where Cilium has taken the file out of the runtimes' sight."""
+    """Raise NoneFoundError where Cilium has taken the file out of the runtimes' sight."""
     renamed = path.with_name(path.name + CILIUMS_SUFFIX)
     if not path.exists() and renamed.exists():
-        raise ConflistError(
+        raise NoneFoundError(
             f"Cilium has renamed {folders.name_of(path)} to {renamed.name}, because its setting cni.exclusive is true:"
             " set it to false, or uninstall spiderpool before you change to Cilium"
         )

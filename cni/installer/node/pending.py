@@ -5,7 +5,6 @@ they are kept as well, but they hold up nothing, and an operator may drop them.
 """
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from cni.contracts.reports import PendingOfAgent
 from cni.deadline import Deadline
 from cni.defaults import PENDING_FOLDER
+from cni.installer.node import durations
 from cni.installer.node.folders import Folders
 from cni.plugin import pending
 from cni.plugin.replay import ABSENT, REAL, Agents, Outcome
@@ -58,13 +58,9 @@ def holds(agent: PendingOfAgent) -> bool:
 def describe(agent: PendingOfAgent) -> str:
     """Return what is pending for an agent, since when, and what becomes of it, as a sentence."""
     number = "1 release is" if agent.releases == 1 else f"{agent.releases} releases are"
-    age = max(0, time.time() - agent.oldest)
-    since = next((f"{age // size:.0f} {unit}" for size, unit in _UNITS if age >= 2 * size), f"{age:.0f} s")
+    since = durations.since(agent.oldest)
     fate = _FATES[agent.agent].format(agent.agent_socket)
     return f"{number} pending for the agent on {agent.agent_socket}, the oldest for {since}: {fate}"
-
-
-_UNITS = ((24 * 3600, "days"), (3600, "hours"), (60, "minutes"))
 
 
 def replay(folders: Folders, log: Callable[[str], None]) -> Outcome:
