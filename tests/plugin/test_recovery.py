@@ -164,7 +164,7 @@ def test_a_del_that_cannot_be_written_down_is_code_11_in_words_that_are_no_succe
     printed = node.call("DEL")
     assert printed["code"] == 11
     words = (printed["msg"] + printed["details"]).lower()
-    assert "cannot be written down" in words
+    assert "cannot be written down: look at /" in words
     assert "not found" not in words
     assert "no such file" not in words
 
