@@ -37,7 +37,7 @@ def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int)
     started = time.monotonic()
     command = environ.get(b"CNI_COMMAND", b"").decode("utf-8", "replace")
     if not command:
-        write_all(stderr, _ABOUT.encode())
+        _tell(stderr, _ABOUT)
         return 0
     call = Call(command)
     document = b""
@@ -66,7 +66,7 @@ def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int)
                 _give_back(call)
     warning = log.write_call(call, error, time.monotonic() - started)
     if warning:
-        _warn(stderr, warning)
+        _tell(stderr, f"spiderpool: {warning}\n")
     return 1 if error else 0
 
 
@@ -97,9 +97,9 @@ def _read(stdin: int, deadline: Deadline) -> bytes:
     return b"".join(pieces)
 
 
-def _warn(stderr: int, text: str) -> None:
+def _tell(stderr: int, text: str) -> None:
     try:
-        write_all(stderr, f"spiderpool: {text}\n".encode("utf-8", "replace"))
+        write_all(stderr, text.encode("utf-8", "replace"))
     except OSError:
         pass  # nobody wants to know
 

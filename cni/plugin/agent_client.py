@@ -140,10 +140,7 @@ class AgentClient:
     def require_healthy(self) -> None:
         """GET /ipam/healthy. Codes 11, 105."""
         status, answer = self.ask("GET", "/v1/ipam/healthy")
-        if status != 200:
-            from cni.plugin import agent_errors
-
-            raise agent_errors.failed("the spiderpool-agent says that it is not healthy", answer)
+        _require_ok("the health check", status, answer, "the spiderpool-agent says that it is not healthy")
 
     def ask(self, method: str, target: str, body: "dict[str, Any] | None" = None) -> tuple[int, bytes]:
         """Make one request; return status and body. Codes 11, 105."""

@@ -15,6 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cni.plugin.call import Call
 
+# What keeps a release from being written down, by errno: EAGAIN, ENOSPC, EDQUOT, EROFS.
+_OBSTACLES = {11: "another process keeps the file locked", **dict.fromkeys((28, 122), "the disk is full"),
+              30: "the disk is read-only"}  # fmt: skip
 _PENDING_TIMEOUT = 2  # seconds that an ADD or a DEL spends on what is pending of its pod: locks and requests together
 
 
@@ -109,8 +112,7 @@ def _write_down(call: "Call") -> None:
             pending.write_down(_path(call), call.netconf.socket_path, release, deadline)
     except OSError as error:
         text = "the agent did not take the release, and it cannot be written down: "
-        busy = isinstance(error, BlockingIOError)
-        text += "another process keeps the file locked" if busy else "is the disk full or read-only?"
+        text += _OBSTACLES.get(error.errno or 0, f"look at {defaults.PENDING_FOLDER}")
         raise CNIError(TRY_AGAIN_LATER, text, f"{_path(call)}: error {error.errno}") from None
 
 

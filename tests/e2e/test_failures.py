@@ -85,7 +85,7 @@ def test_a_del_that_cannot_be_written_down_fails_and_is_no_success_to_containerd
     status, printed = plugin.call("DEL", "/bin/sh", "-c", f'{{ {mount}; }} 2>/dev/null && exec "$0"')
     assert (status, printed["code"]) == (1, 11)
     words = (printed["msg"] + printed["details"]).lower()
-    assert "cannot be written down" in words
+    assert "cannot be written down: the disk is " in words
     assert "not found" not in words
     assert "no such file" not in words
 

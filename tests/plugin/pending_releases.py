@@ -1,9 +1,10 @@
 """Pending releases for tests: writing and sending them, and an agent that answers from a script."""
 
+import multiprocessing
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cni.plugin import pending
 from cni.plugin import replay as replaying
 from cni.plugin.attachment import Attachment
 from tests.agent.agent_process import add_args
+from tests.waiting import wait_for
 
 FIELDS = ("containerID", "ifName", "podNamespace", "podName", "podUID", "network")
 
@@ -58,6 +60,31 @@ def scripted_agent(path: Path, answers: dict[bytes, bytes], delay: float = 0) ->
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def holding_elsewhere(hold: Callable[..., None], *arguments: object) -> Iterator[None]:
+    """Run `hold(held, *arguments)` in a process of its own, which says by the event `held` that it has the lock."""
+    forks = multiprocessing.get_context("fork")
+    held = forks.Event()
+    other = forks.Process(target=hold, args=(held, *arguments))
+    other.start()
+    try:
+        assert held.wait(10)
+        yield
+    finally:
+        other.kill()
+        other.join()
+
+
+@contextmanager
+def sending_elsewhere(folder: Path, heard: list[bytes]) -> Iterator[None]:
+    """Have a process of its own send what is pending; begin when the agent has heard a release."""
+    other = multiprocessing.get_context("fork").Process(target=replaying.replay, args=(str(folder),))
+    other.start()
+    wait_for(lambda: any(line.startswith(b"DELETE") for line in heard), "a release")
+    yield
+    other.join()
 
 
 def answer(status: int, body: bytes = b"") -> bytes:

@@ -186,6 +186,16 @@ def test_without_a_command_it_says_what_it_is_on_stderr_alone() -> None:
     assert b"0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0" in stderr
 
 
+@pytest.mark.parametrize("stderr", ["closed", "full"])
+def test_a_stderr_that_cannot_be_written_is_no_failure(stderr: str) -> None:
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    if stderr == "closed":
+        os.close(descriptor)
+    assert plugin.main({}, descriptor, descriptor, descriptor) == 0
+    if stderr != "closed":
+        os.close(descriptor)
+
+
 def test_an_unforeseen_failure_is_code_999_and_not_a_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def fail(*_: object) -> None:
         raise SystemExit("by hand")

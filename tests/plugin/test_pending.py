@@ -1,13 +1,11 @@
 """Pending releases on disk: the files, their lock, what is kept of them."""
 
 import json
-import multiprocessing
 import os
 import posix
 import stat
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -15,14 +13,15 @@ import pytest
 
 from cni.deadline import Deadline
 from cni.plugin import pending
-from cni.plugin import replay as replaying
 from tests.agent.agent_process import Agent, add_args
 from tests.plugin.pending_releases import (
     EMBEDDED,
     answer,
+    holding_elsewhere,
     release,
     replay,
     scripted_agent,
+    sending_elsewhere,
     write,
 )
 
@@ -71,63 +70,42 @@ def test_what_cannot_be_written_is_an_os_error_and_leaves_what_was_there(tmp_pat
 
 def test_an_add_waits_for_a_release_of_its_own_attachment_that_is_under_way(tmp_path: Path) -> None:
     path = write(tmp_path / "pending", tmp_path / "s", "u1")
-    forks = multiprocessing.get_context("fork")
-    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=1) as heard:
-        other = forks.Process(target=replaying.replay, args=(str(tmp_path / "pending"),))
-        other.start()
-        while not any(line.startswith(b"DELETE") for line in heard):
-            time.sleep(0.01)
+    answers = {b"GET": EMBEDDED, b"DELETE": answer(200)}
+    with scripted_agent(tmp_path / "s", answers, delay=1) as heard, sending_elsewhere(path.parent, heard):
         started = time.monotonic()
         assert path.exists(), "an ADD must see that a release is under way"
         pending.remove(str(path), release("u1"), Deadline(10))
         assert time.monotonic() - started > 0.7
-        other.join()
     assert not path.exists()
 
 
 def test_a_lock_that_is_not_let_go_is_an_error_in_time(tmp_path: Path) -> None:
     path = write(tmp_path / "pending", tmp_path / "s", "u1")
-    forks = multiprocessing.get_context("fork")
-    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=1) as heard:
-        other = forks.Process(target=replaying.replay, args=(str(tmp_path / "pending"),))
-        other.start()
-        while not any(line.startswith(b"DELETE") for line in heard):
-            time.sleep(0.01)
-        with pytest.raises(BlockingIOError):
-            pending.remove(str(path), release("u1"), Deadline(0.2))
-        other.join()
+    answers = {b"GET": EMBEDDED, b"DELETE": answer(200)}
+    with (
+        scripted_agent(tmp_path / "s", answers, delay=1) as heard,
+        sending_elsewhere(path.parent, heard),
+        pytest.raises(BlockingIOError),
+    ):
+        pending.remove(str(path), release("u1"), Deadline(0.2))
 
 
-def _hold(path: str, held: Event) -> None:
-    with pending.Lock(path, Deadline(10)):
+def _hold(held: Event, path: Path) -> None:
+    with pending.Lock(str(path), Deadline(10)):
         held.set()
         time.sleep(60)
 
 
-def _hold_as_0_1_0(path: str, held: Event) -> None:
-    with Path(path).parent.with_suffix(".lock").open("w") as lock:
+def _hold_as_0_1_0(held: Event, path: Path) -> None:
+    with path.parent.with_suffix(".lock").open("w") as lock:
         os.lockf(lock.fileno(), os.F_LOCK, 0)
         held.set()
         time.sleep(60)
 
 
-@contextmanager
-def lock_held_elsewhere(path: Path, hold: Callable[[str, Event], None] = _hold) -> Iterator[None]:
-    forks = multiprocessing.get_context("fork")
-    held = forks.Event()
-    other = forks.Process(target=hold, args=(str(path), held))
-    other.start()
-    try:
-        assert held.wait(10)
-        yield
-    finally:
-        other.kill()
-        other.join()
-
-
 def test_the_lock_of_one_file_holds_up_no_other(tmp_path: Path) -> None:
     path = write(tmp_path / "pending", tmp_path / "s", "u1")
-    with lock_held_elsewhere(path):
+    with holding_elsewhere(_hold, path):
         started = time.monotonic()
         other = write(tmp_path / "pending", tmp_path / "s", "u2")
         assert pending.remove(str(other), release("u2"), Deadline(10))
@@ -139,9 +117,9 @@ def test_the_lock_of_one_file_holds_up_no_other(tmp_path: Path) -> None:
 
 def test_release_0_1_0_which_locks_all_files_at_once_is_waited_for_and_waits(tmp_path: Path) -> None:
     path = write(tmp_path / "pending", tmp_path / "s", "u1")
-    with lock_held_elsewhere(path, _hold_as_0_1_0), pytest.raises(BlockingIOError):
+    with holding_elsewhere(_hold_as_0_1_0, path), pytest.raises(BlockingIOError):
         pending.remove(str(path), release("u1"), Deadline(0))
-    with lock_held_elsewhere(path), Path(f"{path.parent}.lock").open("w") as lock, pytest.raises(BlockingIOError):
+    with holding_elsewhere(_hold, path), Path(f"{path.parent}.lock").open("w") as lock, pytest.raises(BlockingIOError):
         os.lockf(lock.fileno(), os.F_TLOCK, 0)
 
 
@@ -187,7 +165,7 @@ def test_what_a_killed_process_had_begun_to_write_is_removed_and_what_is_being_w
     ours, before = path.with_name(f"{path.name}.new"), path.with_name(".new")  # 0.1.0 had one name for all
     for leftover in (ours, before):
         leftover.write_text('{"cut')
-    with lock_held_elsewhere(path):
+    with holding_elsewhere(_hold, path):
         pending.remove_leftovers(str(path.parent))
         assert sorted(path.parent.iterdir()) == [path, ours]
     replay(path.parent)

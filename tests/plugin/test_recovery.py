@@ -1,11 +1,10 @@
 """Calls around releases that were not taken: the plugin in process, the embedded agent and agents that fail."""
 
 import fcntl
-import multiprocessing
 import multiprocessing.synchronize
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from cni.plugin.attachment import Attachment
 from cni.plugin.netconf import NetConf
 from tests.agent.agent_process import Agent, pool, running_agent, write_pools
 from tests.plugin.node import Node
-from tests.plugin.pending_releases import EMBEDDED, UNKNOWN_PATH, answer, scripted_agent
+from tests.plugin.pending_releases import EMBEDDED, UNKNOWN_PATH, answer, holding_elsewhere, scripted_agent
 from tests.waiting import SLACK
 
 ADDED = answer(200, b'{"ips":[{"version":4,"address":"10.244.0.1/16","nic":"eth0"}]}')
@@ -164,31 +163,21 @@ def test_a_del_that_cannot_be_written_down_is_code_11_in_words_that_are_no_succe
     printed = node.call("DEL")
     assert printed["code"] == 11
     words = (printed["msg"] + printed["details"]).lower()
-    assert "cannot be written down" in words
+    assert "cannot be written down: look at /" in words
     assert "not found" not in words
     assert "no such file" not in words
 
 
-def _hold_locks(path: str, held: "multiprocessing.synchronize.Event", seconds: float) -> None:
+def _hold_locks(held: "multiprocessing.synchronize.Event", path: str, seconds: float) -> None:
     with Path(path).open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         held.set()
         time.sleep(seconds)
 
 
-@contextmanager
-def locks_held_elsewhere(node: Node, seconds: float = 60) -> Iterator[None]:
+def locks_held_elsewhere(node: Node, seconds: float = 60) -> AbstractContextManager[None]:
     node.folder.parent.mkdir(parents=True, exist_ok=True)
-    forks = multiprocessing.get_context("fork")
-    held = forks.Event()
-    other = forks.Process(target=_hold_locks, args=(f"{node.folder}.lock", held, seconds))
-    other.start()
-    try:
-        assert held.wait(10)
-        yield
-    finally:
-        other.kill()
-        other.join()
+    return holding_elsewhere(_hold_locks, f"{node.folder}.lock", seconds)
 
 
 @pytest.mark.parametrize("left", [0.5, 3], ids=["deadline over", "deadline later"])

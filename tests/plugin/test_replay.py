@@ -26,6 +26,7 @@ from tests.plugin.pending_releases import (
     release,
     replay,
     scripted_agent,
+    sending_elsewhere,
     write,
 )
 from tests.waiting import SLACK
@@ -210,16 +211,11 @@ def test_files_whose_agents_hang_do_not_stand_before_the_others_for_ever(
 
 def test_a_file_that_another_process_sends_is_neither_waited_for_nor_complained_of(tmp_path: Path) -> None:
     write(tmp_path / "pending", tmp_path / "s", "u1")
-    forks = multiprocessing.get_context("fork")
-    with scripted_agent(tmp_path / "s", {b"GET": EMBEDDED, b"DELETE": answer(200)}, delay=1) as heard:
-        other = forks.Process(target=replaying.replay, args=(str(tmp_path / "pending"),))
-        other.start()
-        while not any(line.startswith(b"DELETE") for line in heard):
-            time.sleep(0.01)
+    answers = {b"GET": EMBEDDED, b"DELETE": answer(200)}
+    with scripted_agent(tmp_path / "s", answers, delay=1) as heard, sending_elsewhere(tmp_path / "pending", heard):
         started = time.monotonic()
         assert replay(tmp_path / "pending") == ({"kept": 1}, [])
         assert time.monotonic() - started < 0.5
-        other.join()
     assert replay(tmp_path / "pending") == ({}, [])
 
 
