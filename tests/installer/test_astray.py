@@ -14,6 +14,13 @@ from tests.installer.sample_node import Node
 NETWORK = "k8s-pod-network"
 CALICOS: dict[str, Any] = {"type": "calico", "ipam": {"type": "calico-ipam"}}
 OURS: dict[str, Any] = {"type": "calico", "ipam": {"type": "spiderpool"}}
+LOOKS = astray._LOOKS
+
+
+def test_looks_begin_at_once_and_end_when_no_add_can_go_on_any_more() -> None:
+    assert LOOKS[0] == 0
+    assert LOOKS[1] < 5
+    assert 120 < LOOKS[-1] < 600
 
 
 @pytest.fixture(autouse=True)
