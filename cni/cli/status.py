@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cni.contracts.reports import StatusReport
     from cni.installer.node.folders import Folders
 
+_WATCH = {True: "runs", False: "does not run", None: "unknown: the state folder cannot be locked"}
+
 
 @click.command()
 @takes_folders
@@ -23,11 +25,18 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Only tell, by the exit status, whether watch keeps its readiness file up to date: for an exec probe.",
 )
+@click.option(
+    "--liveness",
+    is_flag=True,
+    help="With --readiness-file: only tell whether watch goes on, whatever the state of the node.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object (spec/report/status.schema.json).")
-def status(find_folders: "Callable[[], Folders]", readiness_file: Path | None, as_json: bool) -> None:
+def status(find_folders: "Callable[[], Folders]", readiness_file: Path | None, liveness: bool, as_json: bool) -> None:
     """Show the state of this node's installation. The exit status is 0 only if all is well."""
     if readiness_file:
-        raise SystemExit(not readiness.is_ready(readiness_file))
+        _probe(readiness_file, liveness=liveness)
+    if liveness:
+        raise click.UsageError("--liveness reads the file that --readiness-file names")
     from cni.installer.node import pending
     from cni.installer.status import gather
 
@@ -40,6 +49,13 @@ def status(find_folders: "Callable[[], Folders]", readiness_file: Path | None, a
     raise SystemExit(bool(report.problems))
 
 
+def _probe(file: Path, *, liveness: bool) -> NoReturn:
+    """End as a probe: with status 1 and one line, which `kubectl describe pod` shows, where all is not well."""
+    if found := readiness.silence(file) if liveness else readiness.fault(file):
+        raise click.ClickException(f"{'not alive' if liveness else 'not ready'}: {found}")
+    raise SystemExit(0)
+
+
 def _show(report: "StatusReport") -> None:
     conflist = f"{report.conflist}: {report.plugin_type} with ipam {report.ipam_type}" if report.conflist else "none"
     print_rows(
@@ -48,6 +64,7 @@ def _show(report: "StatusReport") -> None:
             "bundles": ", ".join(report.bundles) or "none",
             "conflist": conflist,
             "swapped": _swapped(report),
+            "watch": _WATCH[report.watch_runs],
             "agent": f"{report.agent_socket}: {report.agent_fault or 'healthy'}",
             "pending": _number(report.pending_releases, "release"),
         }

@@ -1,6 +1,7 @@
 """`spiderpool-ipam watch`: keep plugin and conflist as `install` set them up."""
 
-import signal
+import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,11 @@ from cni.cli.node_options import takes_folders
 from cni.installer import readiness
 
 if TYPE_CHECKING:
+    from cni.installer.log_queue import LogQueue
     from cni.installer.node.folders import Folders
+    from cni.installer.reconciler import Reconciler
+
+_LAST_LINES = 0.3  # seconds that a reader of stderr has for the last lines
 
 
 class HostPort(click.ParamType[tuple[str, int]]):
@@ -33,7 +38,7 @@ class HostPort(click.ParamType[tuple[str, int]]):
 @click.option(
     "--readiness-file",
     type=click.Path(path_type=Path),
-    help="A file that is there as long as plugin and conflist are as `install` set them up.",
+    help="A file that is there as long as plugin and conflist are as `install` set them up; else FILE.fault says why.",
 )
 @click.option("--metrics-addr", type=HostPort(), metavar="HOST:PORT", help="Serve metrics there, in Prometheus' form.")
 def watch(
@@ -44,36 +49,78 @@ def watch(
     calico-node writes its conflist at each start, and spiderpool-agent copies its own plugin over ours. What others
     have changed is repaired within a second, and reported on stderr. SIGTERM leaves the node as it is.
     """
-    from cni.installer.agent_watch import AgentWatch
-    from cni.installer.bundle import own
     from cni.installer.conflist import record as records
-    from cni.installer.reconciler import Reconciler
-    from cni.installer.watch import Watch
+    from cni.installer.log_queue import LogQueue
+    from cni.installer.stop_signals import setting
 
     folders = find_folders()
     if not records.read(folders):
         raise click.ClickException(f"nothing is installed in {folders.conf_name}: run install first")
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    reconciler = Reconciler(folders, own.tree(), own.version(), _log)
-    agent = AgentWatch(reconciler, _log)
+    log = LogQueue(sys.stderr.fileno() if sys.stderr else -1)
+    try:
+        with setting(stop, give_up=lambda: _give_up(log)):
+            _keep(folders, readiness_file, metrics_addr, stop, log)
+    finally:
+        log.close(_LAST_LINES)
+
+
+def _keep(
+    folders: "Folders",
+    readiness_file: Path | None,
+    metrics_addr: tuple[str, int] | None,
+    stop: threading.Event,
+    log: "LogQueue",
+) -> None:
+    from cni.installer.agent_watch import AgentWatch
+    from cni.installer.bundle import own
+    from cni.installer.reconciler import Reconciler
+    from cni.installer.watch import Watch
+
+    reconciler = Reconciler(folders, own.tree(), own.version(), log.write)
+    agent = AgentWatch(reconciler, log.write)
     if metrics_addr:
         from cni.installer.metrics import Metrics
 
         Metrics(reconciler, agent, own.version()).serve(*metrics_addr)
-
-    def update_readiness(*, ended: bool = False) -> None:
-        if readiness_file:
-            readiness.update(readiness_file, ready=not (reconciler.state.fault or ended))
-
-    update_readiness()
+    if readiness_file:
+        readiness.update(readiness_file, reconciler.state.fault)
     threading.Thread(target=agent.run, args=(stop,), daemon=True).start()
     try:
-        Watch(reconciler, _log).run(stop, update_readiness)
+        Watch(reconciler, log.write).run(stop, _signs_of_life(reconciler, readiness_file, log))
     finally:
-        update_readiness(ended=True)
+        if readiness_file:
+            readiness.remove(readiness_file)
 
 
-def _log(line: str) -> None:
-    click.echo(line, err=True)
+def _signs_of_life(reconciler: "Reconciler", readiness_file: Path | None, log: "LogQueue") -> Callable[[], None]:
+    """Return what tells systemd, probes and `status` that the main loop has gone round once more."""
+    from cni.installer.heartbeat import Heartbeat
+    from cni.installer.node.os_errors import one_line
+    from cni.installer.presence import Presence
+
+    heartbeat, presence = Heartbeat(os.environ), Presence()
+    told = ""
+
+    def give() -> None:
+        nonlocal told
+        heartbeat.beat()
+        presence.show(reconciler.folders.state)
+        fault = ""
+        try:
+            if readiness_file:
+                readiness.update(readiness_file, reconciler.state.fault)
+        except OSError as error:  # the node is to be kept all the same
+            fault = one_line(error)
+        if fault and fault != told:
+            log.write(f"the readiness file cannot be written: {fault}")
+        told = fault
+
+    return give
+
+
+def _give_up(log: "LogQueue") -> None:
+    """End at once: whatever is cut off here, the next watch completes, as after any kill."""
+    log.write("what watch was doing did not end in time after the signal to stop, so it is cut off")
+    log.close(_LAST_LINES)
+    os._exit(1)

@@ -86,6 +86,7 @@ class StatusReport(_Report):
     swapped_at: UnixSeconds
     written_at: UnixSeconds
     drift_count: Annotated[Count, Field(description="How often others changed it, and it was swapped again.")]
+    watch_runs: Annotated[bool | None, Field(description="Whether watch runs on the node; null: it cannot be told.")]
     agent_socket: NodePath
     agent_fault: Annotated[str, Field(description="What is wrong with the agent; empty where it is healthy.")]
     pending_releases: Count

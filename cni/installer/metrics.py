@@ -1,11 +1,12 @@
-"""What watch tells Prometheus. Side effect: serves HTTP in a thread of its own."""
+"""What watch tells Prometheus. Side effects: those of metrics_server.py."""
 
 from collections.abc import Iterator
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from cni.installer import metrics_server
 from cni.installer.agent_watch import AgentWatch
 from cni.installer.conflict import Object, Reason
 from cni.installer.errors import InstallerError
@@ -27,7 +28,7 @@ class Metrics:
         registry = CollectorRegistry()
         registry.register(self)
         try:
-            start_http_server(port, host, registry)
+            metrics_server.serve(host, port, registry)
         except OSError as error:
             address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             raise InstallerError(f"the metrics cannot be served on {address}: {error.strerror}") from None

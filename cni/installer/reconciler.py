@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from cni.contracts.installation import Desired, Record
 from cni.deadline import Deadline
 from cni.defaults import IPAM_TYPE
+from cni.installer.astray import Astray
 from cni.installer.bundle import plugin_links
 from cni.installer.conflict import BACK_OFF, CONFLICT_DRIFTS, CONFLICT_WINDOW, Conflict, Object, Reason
 from cni.installer.conflist import record as records
-from cni.installer.conflist import result_cache
 from cni.installer.conflist.apply import reconcile
 from cni.installer.conflist.document import NoneFoundError
 from cni.installer.conflist.folder import before_ours
@@ -73,6 +73,7 @@ class Reconciler:
         self._fault_kind: type[Exception] | None = None
         self._grace = Deadline(0)  # until when the present fault may pass by itself
         self._replaced_by: Deadline | None = None  # until when the agent may take to copy its plugin over ours
+        self._astray = Astray()
         self._conflicts: dict[Object, Conflict] = {"plugin": Conflict(), "conflist": Conflict()}
 
     @property
@@ -93,6 +94,14 @@ class Reconciler:
         except OSError as error:
             self._fail(error, one_line(error))
         self.state = self.state._replace(last_check=time.time())
+        self.count_astray()
+
+    def count_astray(self) -> None:
+        """Count the pods that got another IPAM's address meanwhile, where it is time to: some are known later."""
+        if pods := self._astray.count(self.folders.results):
+            self.state = self.state._replace(pods_on_other_ipam=self.state.pods_on_other_ipam + pods)
+            who = "1 pod" if pods == 1 else f"{pods} pods"
+            self._log(f"{who} got another IPAM's address meanwhile")
 
     def _read_record(self) -> Record | None:
         record = records.read(self.folders)
@@ -148,6 +157,8 @@ class Reconciler:
                 self._remove_copies(record)
             raise
         self._settings = planned.settings
+        if planned.drift and record:
+            self._astray.note(planned.source.delegation.network, written, record.applied)
         if planned.drift and self._conflicts["conflist"].back_off:
             return self._back_off("conflist")
         if records.is_lost(self.folders):
@@ -160,7 +171,7 @@ class Reconciler:
                 )
             self._log(f"the record in {self.folders.conf_name} was lost or damaged: it is made again from its copy")
         applied = reconcile(planned)
-        self._report_write(applied, written)
+        self._report_write(applied)
         return self._loaded_first(applied)
 
     def _loaded_first(self, applied: Plan) -> str:
@@ -175,15 +186,10 @@ class Reconciler:
                 )
         return ""
 
-    def _report_write(self, applied: Plan, written: float) -> None:
+    def _report_write(self, applied: Plan) -> None:
         if applied.drift:
-            pods = self._pods_on_other_ipam(written, applied.source.delegation.network)
-            more = f"; {pods} {'pod' if pods == 1 else 'pods'} got another IPAM's address meanwhile" if pods else ""
-            self.state = self.state._replace(pods_on_other_ipam=self.state.pods_on_other_ipam + pods)
             what = f"the ipam of plugin {applied.desired.plugin_type} in {applied.target.name}"
-            self._count(
-                "conflist", applied.drift, f"swapped {applied.target.name} again: {applied.message}{more}", what
-            )
+            self._count("conflist", applied.drift, f"swapped {applied.target.name} again: {applied.message}", what)
         elif applied.message:
             self._log(f"wrote {applied.target.name}: {applied.message}")
 
@@ -193,16 +199,11 @@ class Reconciler:
         records.write(self.folders, replace(record, copies=[]))
 
     def _written_at(self, record: Record | None) -> float:
-        """Return when the conflist was written last: another IPAM may be in force since then."""
+        """Return when the conflist was written last: another IPAM may be in force since then; 0: it is missing."""
         try:
-            return self.folders.root.resolve(record.file).stat().st_mtime if record else time.time()
+            return self.folders.root.resolve(record.file).stat().st_mtime if record else 0
         except OSError:
-            return time.time()
-
-    def _pods_on_other_ipam(self, since: float, network: str) -> int:
-        """Count the pods of this network that got their address from another IPAM since then."""
-        made = [one for one in result_cache.read(self.folders.results) if one.network == network and one.made >= since]
-        return sum(bool(one.ipam_types - {IPAM_TYPE}) for one in made)
+            return 0
 
     def _count(self, what: Object, reason: Reason, text: str, member: str = "") -> None:
         """Count a drift that was repaired, and report on it."""

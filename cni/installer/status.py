@@ -6,6 +6,7 @@ from typing import Any
 from cni.contracts.installation import Desired, Record
 from cni.contracts.reports import PendingOfAgent, StatusReport
 from cni.defaults import IPAM_TYPE
+from cni.installer import presence
 from cni.installer.bundle import plugin_links
 from cni.installer.conflist import record as records
 from cni.installer.conflist.document import ConflistError
@@ -38,6 +39,7 @@ def gather(folders: Folders, releases: list[PendingOfAgent]) -> StatusReport:
         swapped_at=record.since if record else 0,
         written_at=record.applied if record else 0,
         drift_count=record.drift_count if record else 0,
+        watch_runs=presence.is_shown(folders.state),
         agent_socket=folders.name_of(socket),
         agent_fault=agent_fault,
         pending_releases=sum(agent.releases for agent in releases),

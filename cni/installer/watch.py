@@ -3,14 +3,16 @@
 File events come from watchfiles. After they are armed, a check follows, so that nothing is missed in between. What no
 event tells (a folder that was made anew, a file behind a link) the full check of every minute finds. The folder of the
 bundle is watched as well: a copy over our link is written there.
+
+Where no file events can be had, a check is made at each tick: to compare the times of files would not do, because many
+file systems keep whole seconds, so that a second write in the same second looks like the first one.
 """
 
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from watchfiles import Change
-from watchfiles import watch as file_events
+from watchfiles._rust_notify import RustNotify
 
 from cni.deadline import Deadline
 from cni.installer.bundle import plugin_links
@@ -19,9 +21,16 @@ from cni.installer.conflist.folder import SUFFIXES
 from cni.installer.reconciler import Reconciler, UninstalledError
 
 TICK = 0.5  # seconds between two looks at the clock
+RETRY = 60.0  # seconds until file events are asked for again, where there were none
 
 _DEBOUNCE = 300  # milliseconds; events are gathered for so long at most
 _STEP = 50  # milliseconds without an event that end a burst
+# What the kernel says -> the setting that is used up. It is not changed here: all programs of the node share it.
+_LIMITS = {
+    "Too many open files": "fs.inotify.max_user_instances is used up (or this process's own limit of open files);"
+    " ls -l /proc/*/fd | grep -c inotify counts the instances, and sysctl raises the limit",
+    "file watch limit": "fs.inotify.max_user_watches is used up; sysctl raises it",
+}
 
 
 class Watch:
@@ -30,45 +39,64 @@ class Watch:
     def __init__(self, reconciler: Reconciler, log: Callable[[str], None]) -> None:
         self._reconciler = reconciler
         self._log = log
+        self._fault = ""  # why there are no file events
 
     def run(self, stop: threading.Event, tick: Callable[[], None]) -> None:
         """Check until `stop` is set, or the installation is removed; call `tick` twice a second."""
         try:
-            for changed in self._events(stop):
-                if not self._reconciler.next_check.left() or any(_matters(path) for path in changed):
+            for changed in self._looks(stop):
+                if changed or not self._reconciler.next_check.left():
                     self._reconciler.check()
+                self._reconciler.count_astray()
                 tick()
         except UninstalledError:
             self._log("the installation was removed, so watch ends")
 
-    def _events(self, stop: threading.Event) -> Iterator[set[Path]]:
-        """Yield changed files, or nothing at each tick; arm anew when a folder has become another."""
-        polling = False
+    def _looks(self, stop: threading.Event) -> Iterator[bool]:
+        """Yield at each tick whether a check is due; arm anew when a folder has become another."""
+        blind = Deadline(0)  # until when there are no file events
         while not stop.is_set():
             identity = self._identity()
-            yield set()
-            self._reconciler.next_check = Deadline(0)  # once armed, check again
-            if None in identity[:2]:
+            if None in identity[:2] or blind.left():
+                yield True
                 stop.wait(TICK)
                 continue
             try:
-                for changes in self._armed(stop, polling):
-                    yield {Path(path) for _, path in changes}
-                    if self._identity() != identity:
-                        break
+                yield from self._events(identity, stop)
             except (OSError, RuntimeError) as error:
-                if self._identity() != identity:
-                    continue  # a folder was removed meanwhile
-                # All inotify instances of the node may be in use.
-                polling = True
-                self._log(f"no file events here, looking twice a second instead: {error}")
+                if self._identity() == identity:  # else a folder was removed meanwhile
+                    self._tell(str(error))
+                    blind = Deadline(RETRY)
 
-    def _armed(self, stop: threading.Event, polling: bool) -> Iterator[set[tuple[Change, str]]]:
-        return file_events(
-            *(folder for folder in self._watched() if folder.is_dir()), watch_filter=None, recursive=False,
-            debounce=_DEBOUNCE, step=_STEP, rust_timeout=int(TICK * 1000), yield_on_timeout=True,
-            stop_event=stop, raise_interrupt=False, force_polling=polling, poll_delay_ms=int(TICK * 1000),
-        )  # fmt: skip
+    def _events(self, identity: list[tuple[int, int] | None], stop: threading.Event) -> Iterator[bool]:
+        """Yield whether an event matters, until a folder has become another. OSError, RuntimeError: none can be had."""
+        folders = [str(folder) for folder in self._watched() if folder.is_dir()]
+        with RustNotify(folders, False, False, 0, False, False) as events:
+            if "Poll" in repr(events).split("(")[1]:
+                raise OSError("this kernel has no inotify")  # watchfiles compares times then, without a word
+            self._tell("")
+            yield True
+            while not stop.is_set() and self._identity() == identity:
+                changes = events.watch(_DEBOUNCE, _STEP, int(TICK * 1000), stop)
+                yield not isinstance(changes, str) and any(self._matters(Path(path)) for _, path in changes)
+
+    def _tell(self, fault: str) -> None:
+        """Report that file events cannot be had, or can be had again, once."""
+        if fault and not self._fault:
+            limit = next((text for words, text in _LIMITS.items() if words in fault), "")
+            self._log(f"no file events here, so watch checks twice a second instead: {limit or fault}")
+        elif self._fault and not fault:
+            self._log("there are file events again")
+        self._fault = fault
+
+    def _matters(self, path: Path) -> bool:
+        """Tell whether a change of this file can concern us: one of calico-kubeconfig, say, does not."""
+        return (
+            path.name.startswith(plugin_links.PLUGIN)
+            or path.suffix in SUFFIXES
+            or path.name == records.NAME
+            or path.parent == self._reconciler.folders.bin
+        )
 
     def _watched(self) -> list[Path]:
         folders = self._reconciler.folders.resolve_again()
@@ -79,11 +107,6 @@ class Watch:
             return [_inode(folder) for folder in self._watched()]
         except (OSError, RuntimeError):  # a link cannot be read, or leads to itself
             return [None]
-
-
-def _matters(path: Path) -> bool:
-    """Tell whether a change of this file can concern us: one of calico-kubeconfig, say, does not."""
-    return path.name.startswith(plugin_links.PLUGIN) or path.suffix in SUFFIXES or path.name == records.NAME
 
 
 def _inode(folder: Path) -> tuple[int, int] | None:
