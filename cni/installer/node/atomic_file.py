@@ -122,7 +122,8 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if not isinstance(error.filename, str):  # there is none, or a descriptor
+            error.filename = str(path)
         raise
 
 
