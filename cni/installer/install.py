@@ -55,7 +55,7 @@ def install(
             socket = agent_health.socket_path(folders, planned.settings)
             agent_health.wait(socket, folders.name_of(socket), deadline, log)
             discovery.require_not_moved(folders)
-        return _install_report(reconcile(planned), bundle, kept)
+        return _install_report(reconcile(planned, wait=True), bundle, kept)
 
 
 def dry_run(folders: Folders, request: Request) -> DryRunReport:

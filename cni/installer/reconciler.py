@@ -20,7 +20,7 @@ from cni.installer.astray import Astray
 from cni.installer.bundle import plugin_links
 from cni.installer.conflict import BACK_OFF, CONFLICT_DRIFTS, CONFLICT_WINDOW, Conflict, Object, Reason
 from cni.installer.conflist import record as records
-from cni.installer.conflist.apply import reconcile
+from cni.installer.conflist.apply import reconcile, settle
 from cni.installer.conflist.document import NoneFoundError
 from cni.installer.conflist.folder import before_ours
 from cni.installer.conflist.plan import Plan, plan
@@ -171,6 +171,8 @@ class Reconciler:
                 )
             self._log(f"the record in {self.folders.conf_name} was lost or damaged: it is made again from its copy")
         applied = reconcile(planned)
+        if seconds := settle(self.folders, applied.record_before()):
+            self.next_check = self.next_check.within(seconds)  # somebody may still be writing to what was replaced
         self._report_write(applied)
         return self._loaded_first(applied)
 

@@ -9,13 +9,11 @@ from dataclasses import replace
 
 from cni.contracts.installation import Record
 from cni.contracts.reports import PendingOfAgent, UninstallReport
-from cni.deadline import Deadline
 from cni.defaults import IPAM_TYPE
 from cni.installer import discovery
 from cni.installer.bundle import plugin_links
 from cni.installer.conflist import record as records
 from cni.installer.conflist import result_cache
-from cni.installer.conflist.document import UnfinishedError
 from cni.installer.conflist.folder import ConfFile, read_folder
 from cni.installer.conflist.record import RecordError
 from cni.installer.conflist.restore import restore
@@ -24,9 +22,7 @@ from cni.installer.discovery import FoldersError
 from cni.installer.node import durations, installed, lock, pending
 from cni.installer.node.folders import Folders
 
-HALF_WRITTEN = 10.0  # seconds that a half-written conflist has to become whole
 _SHOWN = 5  # attachments that a reason names
-_PAUSE = 0.2  # seconds between two looks at it
 SETTLE = 1.0  # seconds until an ADD that began before the conflist was restored is in libcni's cache
 
 
@@ -62,19 +58,6 @@ def uninstall(
     return UninstallReport(done=done, plugin_stays=[])
 
 
-def _restore_when_whole(folders: Folders, record: Record | None, *, force: bool) -> list[str]:
-    """Restore the conflist; wait for one that is being written."""
-    deadline = Deadline(HALF_WRITTEN)
-    while True:
-        try:
-            return restore(folders, record, force=force)
-        except UnfinishedError:
-            if not deadline.left():
-                raise
-        deadline.sleep(_PAUSE)
-        discovery.require_not_moved(folders)
-
-
 def _drop(folders: Folders, left: list[PendingOfAgent]) -> list[str]:
     gone = [agent for agent in left if not pending.holds(agent)]
     dropped = {agent.agent_socket: pending.drop(folders, agent.agent_socket) for agent in gone}
@@ -93,7 +76,7 @@ def _require_known(folders: Folders) -> None:
 def _restore_conflist(folders: Folders, *, force: bool) -> list[str]:
     record = _record(folders, force=force)
     has_successor = plugin_links.successor(folders.bin) is not None
-    done = _restore_when_whole(folders, record, force=force and not (record and has_successor))
+    done = restore(folders, record, force=force and not (record and has_successor))
     if record:
         # Before anything else, so that a watch that runs does not take it for drift.
         records.write(folders, replace(record, original=None, values=[], copies=[], restored=True))

@@ -30,8 +30,10 @@ DRIVER = """
 import json, sys
 from pathlib import Path
 from cni.installer import uninstall
+from cni.installer.node import atomic_file
 from tests.installer.sample_node import Node
 uninstall.SETTLE = 0
+atomic_file.LOOK_AGAIN = 0.01
 node = Node(Path(sys.argv[1]))
 node.tree = Path(sys.argv[2])
 node.uninstall() if sys.argv[3] == "uninstall" else node.install(**json.loads(sys.argv[3]))
@@ -260,7 +262,7 @@ def test_the_conflist_is_on_disk_before_it_is_in_force_and_then_its_name(as_name
     name = as_name or "10-calico.conflist"
     scenario = Scenario(nothing, as_name=as_name)
     log = tmp_path / "log"
-    assert traced(scenario.command(node), log, "-y", "--trace=fsync,rename").returncode == 0
+    assert traced(scenario.command(node), log, "-y", "--trace=fsync,rename,renameat2").returncode == 0
     lines = log.read_text().splitlines()
     temporary = f".spiderpool-ipam.{name}.new"
 
@@ -271,8 +273,8 @@ def test_the_conflist_is_on_disk_before_it_is_in_force_and_then_its_name(as_name
         (found,) = every(sign)
         return found
 
-    renamed = only(f'/{name}")')
-    assert f'{temporary}"' in lines[renamed]
+    renamed = only(f'/{name}", RENAME_{"NOREPLACE" if as_name else "EXCHANGE"})')
+    assert f"/.spiderpool-ipam.{name}." in lines[renamed]
     assert only(f"{temporary}>)") < renamed
     assert re.match(rf"fsync\(\d+<{node.conf}>\)", lines[renamed + 1])
     # The record of what it replaces before all that, and that it is done after it.

@@ -4,9 +4,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from cni.contracts.installation import Desired, Record
+from cni.deadline import Deadline
 from cni.defaults import IPAM_TYPE
 from cni.installer.conflist import record as records
-from cni.installer.conflist.apply import TRIES
+from cni.installer.conflist.apply import FINISHED_IN, TRIES, settle, wait_until_settled, when_finished
 from cni.installer.conflist.document import ConflistError, NoneFoundError
 from cni.installer.conflist.folder import Source, names_our_plugin, read_file, read_folder
 from cni.installer.conflist.ipam import ipam_type
@@ -22,13 +23,18 @@ _CALICO_IPAM = '{"type": "calico-ipam"}'
 def restore(folders: Folders, record: Record | None, *, force: bool = False) -> list[str]:
     """Remove our copies, and put the original ipam value back; say what was done.
 
-    `force` writes calico-ipam where the conflist would still name our plugin. ConflistError: the source is as it was.
+    It takes a second more where a file was replaced, because somebody may still be writing to the old one. `force`
+    writes calico-ipam where the conflist would still name our plugin. ConflistError: the source is as it was.
     """
     done = remove_copies(folders, record) if record else []
+    unfinished = Deadline(FINISHED_IN)
     for _ in range(TRIES):
         with suppress(ChangedError):
+            settle(folders, record)
             also = _restore_earlier(folders, record) if record else []
-            return [*done, *also, *_restore_source(folders, record, force)]
+            found = when_finished(lambda: _restore_source(folders, record, force), unfinished)
+            wait_until_settled(folders, record)
+            return [*done, *also, *found]
     raise ConflistError(f"the conflist in {folders.conf_name} is being written all the time: try again")
 
 

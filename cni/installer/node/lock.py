@@ -23,7 +23,6 @@ class LockedError(InstallerError):
 @contextmanager
 def held(state: Path, timeout: float = 120) -> Iterator[None]:
     """Hold the node's lock; wait up to `timeout` seconds for it. LockedError, OSError."""
-    state.mkdir(mode=0o755, parents=True, exist_ok=True)
     path = state / NAME
     deadline = Deadline(timeout)
     while (descriptor := _try(path)) is None:
@@ -43,6 +42,19 @@ def remove(state: Path) -> None:
         state.rmdir()
 
 
+def _make_folder(folder: Path) -> None:
+    """Make a folder that everybody may read, whatever the umask is, and those above it."""
+    if folder.exists():
+        return
+    _make_folder(folder.parent)
+    try:
+        folder.mkdir()
+        folder.chmod(0o755)
+    except FileExistsError:  # another installer has made it meanwhile, or it is a link that leads nowhere
+        if not folder.is_dir():
+            raise
+
+
 def _try(path: Path) -> int | None:
     descriptor = -1
     try:
@@ -54,7 +66,7 @@ def _try(path: Path) -> int | None:
     except BlockingIOError:
         pass
     except FileNotFoundError:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make_folder(path.parent)
     if descriptor >= 0:
         os.close(descriptor)
     return None
