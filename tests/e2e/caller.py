@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ class Caller:
         self._command = command
         self._environ = environ
 
-    def call(self, command: str, uid: str = "", container: str = "", **more: Any) -> dict[str, Any]:
+    def call(
+        self, command: str, uid: str = "", container: str = "", more: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
         """Run a call to its end; return what it printed, {} for nothing. `more` goes into the configuration."""
         ipam = {"ipam_unix_socket_path": str(self.socket), "log_file_path": str(self.log)}
-        stdin = json.dumps({"cniVersion": "1.1.0", "name": NETWORK, "ipam": ipam, **more})
+        stdin = json.dumps({"cniVersion": "1.1.0", "name": NETWORK, "ipam": ipam, **(more or {})})
         environ = {
             **self._environ,
             "CNI_COMMAND": command,
@@ -32,9 +34,7 @@ class Caller:
             "CNI_PATH": "/",
             "CNI_ARGS": f"K8S_POD_NAMESPACE=default;K8S_POD_NAME=pod-{uid};K8S_POD_UID={uid}",
         }
-        done = subprocess.run(
-            self._command, env=environ, input=stdin, capture_output=True, text=True, timeout=120
-        )  # fmt: skip
+        done = subprocess.run(self._command, env=environ, input=stdin, capture_output=True, text=True, timeout=120)
         assert not done.stderr, done.stderr
         printed: dict[str, Any] = json.loads(done.stdout or "{}")
         assert done.returncode == ("code" in printed), done
