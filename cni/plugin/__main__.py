@@ -13,7 +13,6 @@ from cni.deadline import Deadline
 from cni.errors import INTERNAL, IO_FAILURE, TRY_AGAIN_LATER, CNIError
 from cni.plugin import interrupts, log
 from cni.plugin.call import Call
-from cni.plugin.files import write_all
 from cni.plugin.json_text import encode
 from cni.plugin.netconf import stated_version
 from cni.plugin.operations import run
@@ -99,9 +98,9 @@ def _read(stdin: int, deadline: Deadline) -> bytes:
 
 def _tell(stderr: int, text: str) -> None:
     try:
-        write_all(stderr, text.encode("utf-8", "replace"))
-    except OSError:
-        pass  # nobody wants to know
+        interrupts.write(stderr, text.encode("utf-8", "replace"), Deadline(0))
+    except (OSError, KeyboardInterrupt):
+        pass  # nobody wants to know, or reads it now: no call waits for that
 
 
 def _error_object(error: CNIError, document: bytes) -> "dict[str, Any]":

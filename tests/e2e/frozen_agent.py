@@ -2,7 +2,7 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,17 @@ spec: {ipVersion: 6, subnet: "fd00:244::/64", gateway: "fd00:244::1", ips: ["fd0
 class Agent:
     """One embedded agent, and the addresses that it has allocated."""
 
-    def __init__(self, folder: Path, *more: str, pools: str = POOLS, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *more: str,
+        pools: str = POOLS,
+        log: Path | None = None,
+        before: Sequence[str | Path] = (),
+    ) -> None:
+        """`more` are options of the agent; `before` is a command line that runs the one behind it."""
         self._log = log
+        self._before = before
         self.socket = folder / "agent.sock"
         files = {"--socket": self.socket, "--pool": folder / "pools.yaml", "--state": folder / "state"}
         self._options = [*(f"{option}={path}" for option, path in files.items()), *more]
@@ -40,7 +49,7 @@ class Agent:
         program = requirements.need_frozen("spiderpool-ipam")
         log = self._log.open("a") if self._log else None
         self.process = subprocess.Popen(
-            [program, "agent", *self._options], stdout=subprocess.PIPE, stderr=log, text=True
+            [*self._before, program, "agent", *self._options], stdout=subprocess.PIPE, stderr=log, text=True
         )
         if log:
             log.close()
