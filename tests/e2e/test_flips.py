@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cni.cni_versions import SUPPORTED
+from cni.installer.bundle import links
 from cni.installer.bundle import plugin_links as bundle
 from cni.installer.conflict import CONFLICT_DRIFTS
 from tests import requirements
@@ -67,7 +68,7 @@ def test_no_run_fails_while_releases_are_switched(tmp_path: Path, show: Callable
 
     def switch() -> None:
         nonlocal switches
-        bundle.flip(node.bin / ".spiderpool/current", names[switches % 2])
+        links.flip(node.bin / ".spiderpool/current", names[switches % 2])
         switches += 1
 
     with all_the_time(switch), ThreadPoolExecutor(AT_A_TIME) as threads:

@@ -1,0 +1,98 @@
+"""Symbolic links that take a name at once, and what had the name before. Side effects: these files."""
+
+import errno
+import os
+import shutil
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from cni.installer.node.atomic_file import sync_folder
+
+# What a file system without hard links, or with too many of one file, says.
+_NO_HARD_LINKS = {errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EXDEV}
+
+
+def leads_to(link: Path, target: str) -> bool:
+    """Tell whether this is a symbolic link with exactly this target."""
+    return link.is_symlink() and str(link.readlink()) == target
+
+
+def flip(link: Path, target: str) -> bool:
+    """Have a link lead to `target`, by a rename, so that it is never missing; tell whether it led elsewhere before."""
+    if leads_to(link, target):
+        return False
+    if not link.is_symlink() and link.is_dir():
+        shutil.rmtree(link)  # a link cannot be renamed to a folder
+    _put(link, target, link.with_name(f".new-{link.name}"))
+    return True
+
+
+def take_name(name: Path, target: str, kept: Path) -> bool:
+    """Have a name lead to `target`; keep the other file that had it, and tell whether there was one. OSError."""
+    if leads_to(name, target):
+        return False
+    was_foreign = os.path.lexists(name)
+    if was_foreign:
+        # It gets a second name before ours takes the first: there is a plugin at each moment.
+        _keep(name, kept)
+    _put(name, target, kept.with_name(f".new-{name.name}"))
+    return was_foreign
+
+
+def give_back(kept: Path, name: Path) -> bool:
+    """Let a file that was kept have its name again; tell whether there was one: a folder is none. OSError."""
+    if not os.path.lexists(kept) or (kept.is_dir() and not kept.is_symlink()):
+        return False
+    try:
+        kept.rename(name)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        new = name.with_name(f".new-{name.name}")
+        new.unlink(missing_ok=True)
+        _copy(kept, new)
+        new.rename(name)
+    sync_folder(name.parent)
+    return True
+
+
+def _put(link: Path, target: str, new: Path) -> None:
+    new.unlink(missing_ok=True)
+    new.symlink_to(target)
+    new.rename(link)
+    sync_folder(link.parent)
+
+
+def _keep(name: Path, kept: Path) -> None:
+    """Give a file a second name, durably. Whoever has just written it need not have synced it."""
+    kept.unlink(missing_ok=True)
+    _sync(name)
+    try:
+        os.link(name, kept, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        _copy(name, kept)
+    sync_folder(kept.parent)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, durably, with those of its attributes that the file system has; a link as a link."""
+    shutil.copyfile(source, target, follow_symlinks=False)
+    status = source.lstat()
+    with suppress(OSError):
+        os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+    with suppress(OSError):
+        shutil.copystat(source, target, follow_symlinks=False)
+    _sync(target)
+
+
+def _sync(path: Path) -> None:
+    if not stat.S_ISREG(path.lstat().st_mode):
+        return  # a link is on disk with its folder
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
