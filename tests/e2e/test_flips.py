@@ -16,7 +16,7 @@ from cni.installer.bundle import links
 from cni.installer.bundle import plugin_links as bundle
 from cni.installer.conflict import CONFLICT_DRIFTS
 from tests import requirements
-from tests.installer.sample_node import Node
+from tests.installer.sample_node import Node, write_sums
 from tests.installer.test_watch import Watch
 from tests.waiting import wait_for
 
@@ -62,6 +62,7 @@ def test_no_run_fails_while_releases_are_switched(tmp_path: Path, show: Callable
     other = tmp_path / "other"
     shutil.copytree(tree, other)
     (other / "another-release").touch()
+    write_sums(other)
     node = Node(tmp_path / "node")
     names = [bundle.install(release, node.bin, "1.0.0").name for release in (tree, other)]
     switches = 0

@@ -22,7 +22,7 @@ def flip(link: Path, target: str) -> bool:
     """Have a link lead to `target`, by a rename, so that it is never missing; tell whether it led elsewhere before."""
     if leads_to(link, target):
         return False
-    if not link.is_symlink() and link.is_dir():
+    if _is_folder(link):
         shutil.rmtree(link)  # a link cannot be renamed to a folder
     _put(link, target, link.with_name(f".new-{link.name}"))
     return True
@@ -42,19 +42,20 @@ def take_name(name: Path, target: str, kept: Path) -> bool:
 
 def give_back(kept: Path, name: Path) -> bool:
     """Let a file that was kept have its name again; tell whether there was one: a folder is none. OSError."""
-    if not os.path.lexists(kept) or (kept.is_dir() and not kept.is_symlink()):
+    if not os.path.lexists(kept) or _is_folder(kept):
         return False
     try:
         kept.rename(name)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        new = name.with_name(f".new-{name.name}")
-        new.unlink(missing_ok=True)
-        _copy(kept, new)
-        new.rename(name)
+        _copy(kept, name)
     sync_folder(name.parent)
     return True
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _put(link: Path, target: str, new: Path) -> None:
@@ -66,6 +67,8 @@ def _put(link: Path, target: str, new: Path) -> None:
 
 def _keep(name: Path, kept: Path) -> None:
     """Give a file a second name, durably. Whoever has just written it need not have synced it."""
+    if _is_folder(kept):
+        shutil.rmtree(kept)  # nothing of ours
     kept.unlink(missing_ok=True)
     _sync(name)
     try:
@@ -78,14 +81,17 @@ def _keep(name: Path, kept: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file, durably, with those of its attributes that the file system has; a link as a link."""
-    shutil.copyfile(source, target, follow_symlinks=False)
+    """Copy a file as a whole, durably, with those of its attributes that the file system has; a link as a link."""
+    new = target.with_name(f".new-{target.name}")
+    new.unlink(missing_ok=True)
+    shutil.copyfile(source, new, follow_symlinks=False)
     status = source.lstat()
     with suppress(OSError):
-        os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+        os.chown(new, status.st_uid, status.st_gid, follow_symlinks=False)
     with suppress(OSError):
-        shutil.copystat(source, target, follow_symlinks=False)
-    _sync(target)
+        shutil.copystat(source, new, follow_symlinks=False)
+    _sync(new)
+    new.rename(target)
 
 
 def _sync(path: Path) -> None:

@@ -221,6 +221,8 @@ def _misplaced(bin_folder: Path) -> str:
         return f"cannot be used, {home} is a symbolic link: put the folder that it leads to in its place, or remove it"
     if os.path.lexists(home) and not home.is_dir():
         return f"cannot be used, {home} is no folder: move it away"
+    if home.is_dir() and home.stat().st_dev != bin_folder.stat().st_dev:  # nothing can be renamed from there to here
+        return f"cannot be used, {home} is on another file system: unmount it"
     is_folder = plugin.is_dir() and not plugin.is_symlink()
     return "is a folder: move it away" if is_folder else ""
 

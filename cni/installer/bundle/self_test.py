@@ -29,11 +29,14 @@ def ask(plugin: Path, seconds: float, stop: Stop) -> str:
     deadline = Deadline(seconds)
     while deadline.left() and not stop():
         with suppress(subprocess.TimeoutExpired):
-            output, errors = process.communicate(timeout=min(_STEP, deadline.left()))
-            return _fault(process.returncode, output, errors)
+            said = process.communicate(timeout=min(_STEP, deadline.left()))
+            return _fault(process.returncode, *said)
     process.kill()
     with suppress(subprocess.TimeoutExpired):
-        process.communicate(timeout=_END)
+        process.wait(_END)
+    for output in (process.stdout, process.stderr):
+        if output:
+            output.close()
     return "" if stop() else f"no answer within {seconds:g} s"
 
 

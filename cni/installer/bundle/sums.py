@@ -18,6 +18,7 @@ NAME = "SHA256SUMS"
 _MOST = 2**20  # bytes of SHA256SUMS; a release's has some 14,000
 _CHUNK = 2**20  # bytes that are read at once, and so what is read until `stop` is asked again
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](.+)")
+_LARGEST = 2**30  # bytes of a file; a release's have 40 MB together
 _OF_NOTHING = hashlib.sha256().hexdigest()
 
 Stop = Callable[[], bool]
@@ -53,7 +54,7 @@ def check(tree: Path, stop: Stop) -> dict[str, str]:
 
 
 def require_files(tree: Path, listed: Mapping[str, str]) -> None:
-    """Raise SumsError where one of these is missing, no file, or empty and should not be. It reads no file. OSError."""
+    """Raise SumsError where one of these is missing, no file, or of no possible size. It reads no file. OSError."""
     for name, digest in listed.items():
         try:
             status = (tree / name).stat()
@@ -63,6 +64,8 @@ def require_files(tree: Path, listed: Mapping[str, str]) -> None:
             raise SumsError(f"{name} is no file")
         if not status.st_size and digest != _OF_NOTHING:
             raise SumsError(f"{name} is empty")
+        if status.st_size > _LARGEST:
+            raise SumsError(f"{name} has {status.st_size} bytes")
 
 
 def read(tree: Path) -> dict[str, str]:

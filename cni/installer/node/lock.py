@@ -23,7 +23,7 @@ class LockedError(InstallerError):
 @contextmanager
 def held(state: Path, timeout: float = 120) -> Iterator[None]:
     """Hold the node's lock; wait up to `timeout` seconds for it. LockedError, OSError."""
-    state.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _make(state)
     path = state / NAME
     deadline = Deadline(timeout)
     while (descriptor := _try(path)) is None:
@@ -43,6 +43,13 @@ def remove(state: Path) -> None:
         state.rmdir()
 
 
+def _make(state: Path) -> None:
+    """Make the state folder where it is missing. Everybody may read it, whatever the umask."""
+    if not state.is_dir():
+        state.mkdir(parents=True, exist_ok=True)
+        state.chmod(0o755)
+
+
 def _try(path: Path) -> int | None:
     descriptor = -1
     try:
@@ -54,7 +61,7 @@ def _try(path: Path) -> int | None:
     except BlockingIOError:
         pass
     except FileNotFoundError:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _make(path.parent)
     if descriptor >= 0:
         os.close(descriptor)
     return None
