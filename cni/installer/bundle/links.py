@@ -13,6 +13,17 @@ from cni.installer.node.atomic_file import sync_folder
 _NO_HARD_LINKS = {errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EXDEV}
 
 
+def obstacle(name: Path, home: Path) -> str:
+    """Say why a name cannot be a link into the folder `home` beside it, "" where it can."""
+    if home.is_symlink():  # it may lead elsewhere where the folder is mounted, and what is there may be others'
+        return f"cannot be used, {home} is a symbolic link: put the folder that it leads to in its place, or remove it"
+    if os.path.lexists(home) and not home.is_dir():
+        return f"cannot be used, {home} is no folder: move it away"
+    if home.is_dir() and home.stat().st_dev != name.parent.stat().st_dev:  # nothing can be renamed from there to here
+        return f"cannot be used, {home} is on another file system: unmount it"
+    return "is a folder: move it away" if _is_folder(name) else ""
+
+
 def leads_to(link: Path, target: str) -> bool:
     """Tell whether this is a symbolic link with exactly this target."""
     return link.is_symlink() and str(link.readlink()) == target

@@ -61,7 +61,7 @@ def install(tree: Path, bin_folder: Path, version: str) -> Installed:
     name = name_of(tree, version, require_whole(tree))
     if tree.resolve().parent == home.resolve() and tree.resolve().name != name:
         raise BundleError(f"{tree} is damaged: its files are not those that were installed: {_AGAIN}")
-    if flaw := _misplaced(bin_folder):
+    if flaw := links.obstacle(bin_folder / PLUGIN, bin_folder / HOME):
         raise BundleError(f"{bin_folder / PLUGIN} {flaw}")
     if not (home / name).exists():
         trees.require_space(tree, bin_folder)
@@ -115,7 +115,7 @@ def verify(bin_folder: Path, stop: Stop = never) -> str:
     name = current_bundle(bin_folder)
     if name is None:
         return _NOT_OURS
-    if flaw := _misplaced(bin_folder):
+    if flaw := links.obstacle(bin_folder / PLUGIN, bin_folder / HOME):
         return flaw
     folder = bin_folder / HOME / name
     try:
@@ -212,19 +212,6 @@ def uninstall(bin_folder: Path) -> list[str]:
 def name_of(tree: Path, version: str, hashes: Mapping[str, str] | None = None) -> str:
     """Return the name of a bundle's folder: <version>-<hash8>; `hashes` are the SHA-256 that are known. OSError."""
     return f"{version}-{trees.digest(tree, hashes)[:8]}"
-
-
-def _misplaced(bin_folder: Path) -> str:
-    """Say why <bin>/spiderpool cannot be here, "" where it can."""
-    home, plugin = bin_folder / HOME, bin_folder / PLUGIN
-    if home.is_symlink():  # it may lead elsewhere where the folder is mounted, and what is there may be others'
-        return f"cannot be used, {home} is a symbolic link: put the folder that it leads to in its place, or remove it"
-    if os.path.lexists(home) and not home.is_dir():
-        return f"cannot be used, {home} is no folder: move it away"
-    if home.is_dir() and home.stat().st_dev != bin_folder.stat().st_dev:  # nothing can be renamed from there to here
-        return f"cannot be used, {home} is on another file system: unmount it"
-    is_folder = plugin.is_dir() and not plugin.is_symlink()
-    return "is a folder: move it away" if is_folder else ""
 
 
 def _name_in_force(bin_folder: Path) -> str | None:

@@ -173,14 +173,14 @@ def test_with_umask_077_everybody_reads_what_everybody_read_before(tmp_path: Pat
     for umask in ("022", "077"):
         node = Node(tmp_path / umask)
         (node.root / "var/lib").mkdir(parents=True)
-        command = ["sh", "-c", f'umask {umask}; exec "$@"', "sh", *node.command("install", "--wait-agent", "0")]
-        assert subprocess.run(command, capture_output=True).returncode == 0
+        command = ["sh", "-c", f'umask {umask}; exec "$@"', "sh", sys.executable, "-c", INSTALL, str(node.root)]
+        assert subprocess.run(command, cwd=requirements.ROOT).returncode == 0
         assert node.conflist.read_text() == SWAPPED
         made = [node.bin / ".spiderpool", node.folders.state]
         made += [path for folder in made for path in folder.rglob("*") if not path.is_symlink()]
         modes.append({path.relative_to(node.root): oct(stat.S_IMODE(path.stat().st_mode)) for path in made})
     assert modes[0] == modes[1]
-    assert len(modes[0]) > 100
+    assert len(modes[0]) > 8
 
 
 def test_a_folder_that_an_earlier_run_made_unreadable_is_opened(node: Node) -> None:

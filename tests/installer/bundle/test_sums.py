@@ -66,7 +66,10 @@ def lead_there_by_the_root(tree: Path) -> None:
 
 
 def list_as(change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    return lambda tree: (tree / NAME).write_bytes(change((tree / NAME).read_bytes())) and None
+    def damage(tree: Path) -> None:
+        (tree / NAME).write_bytes(change((tree / NAME).read_bytes()))
+
+    return damage
 
 
 def grow(tree: Path) -> None:

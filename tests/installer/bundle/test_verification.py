@@ -11,6 +11,7 @@ import pytest
 
 from cni.installer import reconciler, status
 from cni.installer.bundle import plugin_links as bundle
+from cni.installer.bundle import tree as trees
 from cni.installer.bundle.plugin_links import BundleError
 from cni.installer.reconciler import Reconciler
 from tests import requirements
@@ -58,7 +59,7 @@ def test_the_frozen_program_refuses_to_install_itself_when_it_is_damaged(
     damage(release)
     node = Node(tmp_path / "node")
     before = everything(node.root)
-    command = [release / "spiderpool-ipam", "install", "--wait-agent", "0", "--host-root", node.root]
+    command = [f"{release}/spiderpool-ipam", "install", "--wait-agent", "0", "--host-root", str(node.root)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"Error: {release} is damaged: {words}")
@@ -174,6 +175,29 @@ def test_of_two_launchers_the_damaged_one_is_mended_also_without_a_tree(damaged:
     assert ((folder / "spiderpool").read_bytes(), (folder / "spiderpool-ipam").read_bytes()) == (right, right)
 
 
+def test_of_two_launchers_that_are_both_wrong_neither_is_mended(node: Node) -> None:
+    node.install()
+    folder = node.plugin.resolve().parent
+    (folder / "spiderpool-ipam").unlink()
+    damage_the_plugin(folder)
+    with pytest.raises(BundleError, match="is damaged: spiderpool does not hold what SHA256SUMS says: install"):
+        bundle.reconcile(node.bin)
+
+
+def test_a_copy_that_came_out_otherwise_is_not_switched_to(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bad disk, or a release that somebody changes meanwhile; here it is a mock, because neither can be had."""
+    copy_tree = trees.install_tree
+
+    def copy_badly(tree: Path, folder: Path) -> None:
+        copy_tree(tree, folder)
+        change_a_byte(folder / "_internal/data")
+
+    monkeypatch.setattr(trees, "install_tree", copy_badly)
+    with pytest.raises(BundleError, match="_internal/data does not hold what SHA256SUMS says"):
+        node.install()
+    assert not node.plugin.exists()
+
+
 def test_without_a_tree_what_is_missing_is_named(node: Node) -> None:
     node.install()
     drop_internal(node.plugin.resolve().parent)
@@ -197,8 +221,15 @@ def test_what_does_not_answer_where_runtimes_look_for_it_is_switched_back(node: 
     node.install()
     script = '#!/bin/sh\ncase $0 in */opt/cni/bin/spiderpool) exit 6; esac\necho \'{{"supportedVersions":["1"]}}\'\n'
     before = bundle.current_bundle(node.bin)
-    with pytest.raises(BundleError, match="opt/cni/bin/spiderpool does not answer VERSION: exit status 6"):
-        bundle.install(make_tree(node.root / "b", "b", script), node.bin, "2.0.0")
+    for text in ("", "another's"):
+        if text:
+            node.plugin.unlink()
+            node.plugin.write_text(text)
+        with pytest.raises(BundleError, match="opt/cni/bin/spiderpool does not answer VERSION: exit status 6"):
+            bundle.install(make_tree(node.root / f"b{text}", "b", script), node.bin, "2.0.0")
+    assert node.plugin.read_text() == "another's"
+    node.plugin.unlink()
+    bundle.reconcile(node.bin)
     assert (bundle.current_bundle(node.bin), node.answers()) == (before, True)
 
 
