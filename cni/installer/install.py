@@ -39,6 +39,7 @@ def install(
 
     `log` gets a line when something is waited for. InstallerError, OSError: the conflist is as it was.
     """
+    plugin_links.require_whole(tree)
     deadline = Deadline(wait_agent)
     folders = _await_conflist(find_folders, request, deadline, log)
     _require_writable(folders)

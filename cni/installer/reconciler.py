@@ -40,7 +40,7 @@ LOCK_TIMEOUT = 0.3  # seconds to wait for another installer: SIGTERM ends watch 
 _PLUGIN_DRIFT: dict[Reason, str] = {
     "overwritten": "its launcher was overwritten",
     "replaced": "it was replaced by another plugin",
-    "removed": "it was removed",
+    "removed": "it, or a file of its bundle, was removed",
 }
 
 
@@ -125,16 +125,14 @@ class Reconciler:
     def _reconcile_plugin(self) -> str:
         """Repair the plugin; return what is left as it is."""
         folder, name = self.folders.bin, f"{self.folders.bin_name}/{plugin_links.PLUGIN}"
-        if self._tree and not plugin_links.has_launcher(folder):
-            plugin_links.install(self._tree, folder, self._version)
-            self._count("plugin", "removed", f"{self.folders.bin_name} has the bundle again: it was removed")
         if self._is_being_replaced():
             return ""
         if reason := plugin_links.drift(folder):
-            # A name that leads nowhere is always repaired: no pod could be deleted.
-            if self._conflicts["plugin"].back_off and (folder / plugin_links.PLUGIN).exists():
+            # What leads nowhere is always repaired: no pod could be deleted.
+            leads_nowhere = reason == "removed" or not (folder / plugin_links.PLUGIN).exists()
+            if self._conflicts["plugin"].back_off and not leads_nowhere:
                 return self._back_off("plugin")
-            plugin_links.reconcile(folder)
+            plugin_links.reconcile(folder, self._tree, self._version)
             self._count("plugin", reason, f"{name} is ours again: {_PLUGIN_DRIFT[reason]}")
         return ""
 

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cni.cni_versions import SUPPORTED
+from cni.installer.bundle import links
 from cni.installer.bundle import plugin_links as bundle
 from cni.installer.conflict import CONFLICT_DRIFTS
 from tests import requirements
-from tests.installer.sample_node import Node
+from tests.installer.sample_node import Node, write_sums
 from tests.installer.test_watch import Watch
 from tests.waiting import wait_for
 
@@ -61,13 +62,14 @@ def test_no_run_fails_while_releases_are_switched(tmp_path: Path, show: Callable
     other = tmp_path / "other"
     shutil.copytree(tree, other)
     (other / "another-release").touch()
+    write_sums(other)
     node = Node(tmp_path / "node")
     names = [bundle.install(release, node.bin, "1.0.0").name for release in (tree, other)]
     switches = 0
 
     def switch() -> None:
         nonlocal switches
-        bundle.flip(node.bin / ".spiderpool/current", names[switches % 2])
+        links.flip(node.bin / ".spiderpool/current", names[switches % 2])
         switches += 1
 
     with all_the_time(switch), ThreadPoolExecutor(AT_A_TIME) as threads:

@@ -1,6 +1,7 @@
 """A node's file system in a folder: Calico's conflist, the folder of plugins, and a bundle to install."""
 
 import base64
+import hashlib
 import json
 import shutil
 import subprocess
@@ -38,12 +39,20 @@ def make_tree(folder: Path, mark: str, script: str = PLUGIN) -> Path:
     for name in ("spiderpool", "spiderpool-ipam"):
         (folder / name).write_text(script.format(mark=mark))
         (folder / name).chmod(0o755)
+    write_sums(folder)
     return folder
 
 
 def exactly(desired: Desired) -> Request:
     """Ask for this, whatever was asked for before."""
     return Request(asdict(desired), reset=True)
+
+
+def write_sums(tree: Path) -> None:
+    """Write SHA256SUMS as build/freeze.sh does."""
+    names = sorted(str(path.relative_to(tree)) for path in tree.rglob("*") if not path.is_dir())
+    lines = [f"{hashlib.sha256((tree / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+    (tree / "SHA256SUMS").write_text("".join(line for line in lines if not line.endswith("  SHA256SUMS\n")))
 
 
 class Node:

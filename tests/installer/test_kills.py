@@ -290,5 +290,5 @@ def test_a_release_is_on_disk_before_its_folder_has_its_name(tmp_path: Path) -> 
     lines = log.read_text().splitlines()
     (renamed,) = [number for number, line in enumerate(lines) if line.startswith("rename") and "/.new-1.0.0-" in line]
     synced = {match[1] for line in lines[:renamed] if (match := re.match(r"fsync\(\d+<.*/\.new-[^/]*(.*)>\)", line))}
-    assert synced == {"", "/_internal", "/_internal/data", "/spiderpool", "/spiderpool-ipam"}
+    assert synced == {"", "/_internal", "/_internal/data", "/SHA256SUMS", "/spiderpool", "/spiderpool-ipam"}
     assert re.match(rf"fsync\(\d+<{node.bin}/.spiderpool>\)", lines[renamed + 1])

@@ -170,7 +170,7 @@ def test_from_a_bundle_that_is_itself_the_damaged_one_nothing_is_installed(
     for name in ("spiderpool", "spiderpool-ipam"):
         (folder / name).unlink()
     made.check()
-    assert "is damaged: install the release again" in made.state.fault
+    assert "is damaged: spiderpool is missing: install the release again" in made.state.fault
     assert bundle.bundles(node.bin) == before
 
 

@@ -1,4 +1,4 @@
-"""The bundle in the node's folder of plugins. Side effects: files below that folder, and running the plugin once.
+"""The bundle in the node's folder of plugins. Side effects: files below that folder, and running the plugin.
 
     <bin>/spiderpool -> .spiderpool/current/spiderpool
     <bin>/.spiderpool/current -> <version>-<hash8>
@@ -6,33 +6,37 @@
     <bin>/.spiderpool/foreign                   the plugin of others that <bin>/spiderpool was before
 
 All links are relative, because the folder may be mounted elsewhere. Each step is a rename, so that a runtime finds the
-old plugin or the new one at every moment, and the next run completes one that was killed.
+old plugin or the new one at every moment, and the next run completes one that was killed. What the files are to hold is
+what the release's own SHA256SUMS says (sums.py).
 """
 
-import json
 import os
-import shutil
-import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from cni.defaults import IPAM_TYPE
+from cni.installer.bundle import launchers, links, sums
 from cni.installer.bundle import tree as trees
+from cni.installer.bundle.self_test import ask
+from cni.installer.bundle.sums import Stop, StoppedError, SumsError, never
 from cni.installer.conflict import Reason
 from cni.installer.errors import InstallerError
 from cni.installer.node.atomic_file import sync_folder
+from cni.installer.node.os_errors import one_line
 
 HOME = ".spiderpool"
 CURRENT = "current"
 FOREIGN = "foreign"
-PLUGIN = IPAM_TYPE  # a runtime looks for the file that ipam.type names
+PLUGIN = launchers.PLUGIN
 _LINK = f"{HOME}/{CURRENT}/{PLUGIN}"
-OPERATOR = "spiderpool-ipam"  # the operator program's launcher: the same bytes as the plugin's
-_SELF_TEST_TIMEOUT = 30  # seconds; a cold start from a slow disk included
+_COLD_START = 30.0  # seconds for the first run of a bundle that was just copied, from a slow disk
+_START = 5.0  # seconds for a run of one that is in use
+_NOT_OURS = "is missing or another program: run install, then keep watch running"
+_AGAIN = "install the release again, from its tarball, unpacked into an empty folder, or from its image"
 
 
 class BundleError(InstallerError):
-    """Why the bundle cannot be installed."""
+    """Why the bundle cannot be installed, or not be used."""
 
 
 class Installed(NamedTuple):
@@ -43,26 +47,41 @@ class Installed(NamedTuple):
     kept_foreign: bool  # another plugin had the name, and is kept for uninstall
 
 
+def require_whole(tree: Path) -> dict[str, str]:
+    """Return the SHA-256 of a release's files by name. BundleError: they are not what its SHA256SUMS says. OSError."""
+    try:
+        return sums.check(tree, never)
+    except SumsError as error:
+        raise BundleError(f"{tree} is damaged: {error}: {_AGAIN}") from None
+
+
 def install(tree: Path, bin_folder: Path, version: str) -> Installed:
     """Copy a bundle into the folder of plugins and switch to it. BundleError, OSError: what was there stays."""
     home = bin_folder / HOME
-    name = name_of(tree, version)
+    name = name_of(tree, version, require_whole(tree))
     if tree.resolve().parent == home.resolve() and tree.resolve().name != name:
-        raise BundleError(f"{tree} is damaged: install the release again, from its tarball or image")
+        raise BundleError(f"{tree} is damaged: its files are not those that were installed: {_AGAIN}")
+    if flaw := links.obstacle(bin_folder / PLUGIN, bin_folder / HOME):
+        raise BundleError(f"{bin_folder / PLUGIN} {flaw}")
     if not (home / name).exists():
-        _require_space(tree, bin_folder)
-    home.mkdir(mode=0o755, exist_ok=True)
+        trees.require_space(tree, bin_folder)
+    home.mkdir(exist_ok=True)
+    trees.open_to_all(home)
     trees.install_tree(tree, home / name)
-    plugin = home / name / PLUGIN
-    if answer := _self_test(plugin):
-        raise BundleError(f"{plugin} does not answer VERSION on this node, nothing was switched: {answer}")
-    current = home / CURRENT
-    before = current.readlink().name if current.is_symlink() else name
-    was_ours = _is_ours(bin_folder / PLUGIN)
-    flipped = flip(current, name)
+    require_whole(home / name)
+    if answer := ask(home / name / PLUGIN, _COLD_START, never):
+        raise BundleError(f"{home / name} does not answer VERSION on this node, nothing was switched: {answer}")
+    before = _name_in_force(bin_folder) or name
+    was_ours = _is_ours(bin_folder)
+    flipped = links.flip(home / CURRENT, name)
     kept_foreign = _take_name(bin_folder)
+    if flaw := answers(bin_folder):
+        links.flip(home / CURRENT, before)
+        if kept_foreign:
+            _give_back(bin_folder)
+        raise BundleError(f"{bin_folder / PLUGIN} {flaw}")
     if flipped:  # otherwise the version before this one is still the one to go back to
-        _remove_older(home, {name, before})
+        trees.remove_folders(home, {name, before})
     return Installed(name, flipped or not was_ours, kept_foreign)
 
 
@@ -73,10 +92,7 @@ def is_there(bin_folder: Path) -> bool:
 
 def current_bundle(bin_folder: Path) -> str | None:
     """Return the name of the bundle in force: None unless <bin>/spiderpool leads to it."""
-    plugin, current = bin_folder / PLUGIN, bin_folder / HOME / CURRENT
-    if not _is_ours(plugin) or not plugin.exists():
-        return None
-    return current.readlink().name
+    return _name_in_force(bin_folder) if _is_ours(bin_folder) and (bin_folder / PLUGIN).exists() else None
 
 
 def bundles(bin_folder: Path) -> list[str]:
@@ -87,34 +103,58 @@ def bundles(bin_folder: Path) -> list[str]:
 
 
 def fault(bin_folder: Path) -> str:
-    """Return what is wrong with <bin>/spiderpool and the bundle in force, "" for nothing. OSError."""
+    """Return what is wrong with <bin>/spiderpool and the bundle in force, on one line; "" for nothing."""
+    return verify(bin_folder) or answers(bin_folder)
+
+
+def verify(bin_folder: Path, stop: Stop = never) -> str:
+    """Compare all files of the bundle in force with its SHA256SUMS; return the fault on one line, "" for nothing.
+
+    This reads 40 MB. `stop` is asked before each MiB: once it returns True, this ends and has found nothing.
+    """
     name = current_bundle(bin_folder)
     if name is None:
-        return "is missing or another program: run install, then keep watch running"
+        return _NOT_OURS
+    if flaw := links.obstacle(bin_folder / PLUGIN, bin_folder / HOME):
+        return flaw
     folder = bin_folder / HOME / name
-    if trees.digest(folder)[:8] != name.rpartition("-")[2]:
-        return f"is damaged, its files are not those of {name}: install the release again"
-    answer = _self_test(folder / PLUGIN)
+    try:
+        hashes = sums.check(folder, stop)
+        # The name tells what SHA256SUMS itself held, and which files were executable.
+        is_named_so = name.endswith(f"-{trees.digest(folder, hashes)[:8]}")
+    except StoppedError:
+        return ""
+    except (InstallerError, OSError) as error:
+        return f"is damaged: {one_line(error) if isinstance(error, OSError) else error}: {_AGAIN}"
+    return "" if is_named_so else f"is damaged: its files are not those that were installed: {_AGAIN}"
+
+
+def answers(bin_folder: Path, stop: Stop = never) -> str:
+    """Run <bin>/spiderpool as runtimes do; return on one line what is wrong with its answer to VERSION, "" for nothing.
+
+    It is killed after 5 s, or once `stop` returns True, which is no fault. Only our link is followed, and it is
+    relative: so the right program is run where the node's root is another folder, too.
+    """
+    if current_bundle(bin_folder) is None:
+        return _NOT_OURS
+    answer = ask(bin_folder / PLUGIN, _START, stop)
     return f"does not answer VERSION: {answer}" if answer else ""
 
 
-def has_launcher(bin_folder: Path) -> bool:
-    """Tell whether the bundle in force has one of its launchers still, so that `reconcile` can repair it."""
-    current = bin_folder / HOME / CURRENT
-    return (current / PLUGIN).exists() or (current / OPERATOR).exists()
-
-
 def drift(bin_folder: Path) -> Reason | None:
-    """Return what somebody else has done to <bin>/spiderpool, if anybody has. OSError where there is no bundle.
+    """Return what somebody else has done to <bin>/spiderpool or its bundle, if anybody has. OSError.
 
+    The launchers are compared with SHA256SUMS; of all other files it is seen that they are there, and not empty.
     The agent's container copies its own plugin over ours at each start (its chart's postStart: mv, cp, rm).
     """
-    plugin = bin_folder / PLUGIN
-    if _launcher_is_overwritten(bin_folder):
+    name = _name_in_force(bin_folder)
+    if name is None or launchers.missing(bin_folder / HOME / name):
+        return "removed"
+    if launchers.wrong(bin_folder / HOME / name):
         return "overwritten"
-    if _is_ours(plugin):
+    if _is_ours(bin_folder):
         return None
-    return "replaced" if os.path.lexists(plugin) else "removed"
+    return "replaced" if os.path.lexists(bin_folder / PLUGIN) else "removed"
 
 
 def is_being_replaced(bin_folder: Path) -> bool:
@@ -126,115 +166,75 @@ def is_being_replaced(bin_folder: Path) -> bool:
     return not os.path.lexists(plugin) and os.path.lexists(plugin.with_name(f"{PLUGIN}.old"))
 
 
-def reconcile(bin_folder: Path) -> None:
-    """Have <bin>/spiderpool lead to the bundle in force again, and that have its launcher. OSError."""
-    if _launcher_is_overwritten(bin_folder):
-        launcher = bin_folder / HOME / CURRENT / PLUGIN
-        trees.replace(launcher.with_name(OPERATOR), launcher)
+def reconcile(bin_folder: Path, tree: Path | None = None, version: str = "") -> None:
+    """Mend what `drift` has found, and see that the plugin answers. A bundle that is damaged is installed again.
+
+    BundleError, OSError: it cannot be mended; see `reinstall`.
+    """
+    bundle = bin_folder / HOME / (_name_in_force(bin_folder) or CURRENT)
+    if flaw := launchers.missing(bundle) or launchers.mend(bundle):
+        reinstall(bin_folder, f"is damaged: {flaw}: {_AGAIN}", tree, version)
+        return
     _take_name(bin_folder)
+    if flaw := answers(bin_folder):
+        reinstall(bin_folder, flaw, tree, version)
+
+
+def reinstall(bin_folder: Path, flaw: str, tree: Path | None, version: str) -> None:
+    """Install a bundle that has this flaw again. BundleError: `tree` is damaged itself, or is None. OSError."""
+    if tree is None:
+        raise BundleError(f"{bin_folder / PLUGIN} {flaw}")
+    install(tree, bin_folder, version)
 
 
 def successor(bin_folder: Path) -> Path | None:
     """Return the other plugin that has our name once ours is gone; None where the name then leads nowhere."""
     plugin, foreign = bin_folder / PLUGIN, bin_folder / HOME / FOREIGN
-    after = foreign if _is_free(plugin) else plugin
+    after = foreign if _is_free(bin_folder) else plugin
     return after if after.is_file() and os.access(after, os.X_OK) else None
 
 
 def uninstall(bin_folder: Path) -> list[str]:
     """Remove the bundle, and have <bin>/spiderpool be what it was before; say what was done. OSError."""
-    home, plugin = bin_folder / HOME, bin_folder / PLUGIN
+    plugin = bin_folder / PLUGIN
     done = []
-    if _is_free(plugin) and os.path.lexists(home / FOREIGN):
-        (home / FOREIGN).rename(plugin)
+    if _give_back(bin_folder):
         done.append(f"{PLUGIN} is what it was before")
-    elif _is_ours(plugin):
+    elif _is_ours(bin_folder):
         plugin.unlink()
         done.append(f"{PLUGIN} is removed")
     elif os.path.lexists(plugin):
         done.append(f"{PLUGIN} is left: it is no longer ours")
     sync_folder(bin_folder)
-    if home.exists():
-        (home / CURRENT).unlink(missing_ok=True)
-        shutil.rmtree(home)
-        sync_folder(bin_folder)
-        done.append(f"{HOME} is removed")
-    return done
+    return done + trees.remove(bin_folder / HOME, first=CURRENT)
 
 
-def name_of(tree: Path, version: str) -> str:
-    """Return the name of a bundle's folder: <version>-<hash8>."""
-    return f"{version}-{trees.digest(tree)[:8]}"
+def name_of(tree: Path, version: str, hashes: Mapping[str, str] | None = None) -> str:
+    """Return the name of a bundle's folder: <version>-<hash8>; `hashes` are the SHA-256 that are known. OSError."""
+    return f"{version}-{trees.digest(tree, hashes)[:8]}"
 
 
-def _require_space(tree: Path, folder: Path) -> None:
-    needed = trees.size(tree)
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise BundleError(f"{folder} has {free // 2**20} MiB left, the bundle takes {needed // 2**20}: make room")
-
-
-def _self_test(plugin: Path) -> str:
-    """Ask the plugin for its versions, where runtimes run it; return what is wrong with its answer, "" for nothing."""
-    try:
-        # S603: it is a file of our own bundle.
-        done = subprocess.run(  # noqa: S603
-            [plugin], env={"CNI_COMMAND": "VERSION"}, input="", capture_output=True, text=True,
-            timeout=_SELF_TEST_TIMEOUT, check=False,
-        )  # fmt: skip
-        if done.returncode == 0 and json.loads(done.stdout)["supportedVersions"]:
-            return ""
-        return f"exit status {done.returncode}: {(done.stdout + done.stderr).strip()[:200]}"
-    except (OSError, ValueError, KeyError, TypeError, subprocess.TimeoutExpired) as error:
-        return str(error)
-
-
-def flip(link: Path, target: str) -> bool:
-    """Have a link lead to `target`, by a rename, so that it is never missing; tell whether it led elsewhere before."""
-    if link.is_symlink() and str(link.readlink()) == target:
-        return False
-    new = link.with_name(f".new-{link.name}")
-    new.unlink(missing_ok=True)
-    new.symlink_to(target)
-    new.rename(link)
-    sync_folder(link.parent)
-    return True
+def _name_in_force(bin_folder: Path) -> str | None:
+    """Return the name of the folder that `current` leads to, None where that is none of ours."""
+    current = bin_folder / HOME / CURRENT
+    name = str(current.readlink()) if current.is_symlink() else "/"
+    folder = current.with_name(name) if "/" not in name else current
+    return name if folder.is_dir() and not folder.is_symlink() else None
 
 
 def _take_name(bin_folder: Path) -> bool:
-    """Have <bin>/spiderpool lead to our bundle; keep another plugin of that name, and tell whether there was one."""
-    plugin, foreign = bin_folder / PLUGIN, bin_folder / HOME / FOREIGN
-    is_foreign = os.path.lexists(plugin) and not _is_ours(plugin)
-    if is_foreign:
-        # The other plugin gets a second name before ours takes the first: there is a plugin at each moment.
-        foreign.unlink(missing_ok=True)
-        os.link(plugin, foreign, follow_symlinks=False)
-        sync_folder(foreign.parent)
-    if not _is_ours(plugin):
-        new = bin_folder / HOME / f".new-{PLUGIN}"
-        new.unlink(missing_ok=True)
-        new.symlink_to(_LINK)
-        new.rename(plugin)
-        sync_folder(bin_folder)
-    return is_foreign
+    return links.take_name(bin_folder / PLUGIN, _LINK, bin_folder / HOME / FOREIGN)
 
 
-def _launcher_is_overwritten(bin_folder: Path) -> bool:
-    """Tell whether the bundle's launcher is missing or another program: cp follows our link into the bundle."""
-    launcher = bin_folder / HOME / CURRENT / PLUGIN
-    return not launcher.is_file() or trees.fingerprint(launcher) != trees.fingerprint(launcher.with_name(OPERATOR))
+def _is_ours(bin_folder: Path) -> bool:
+    return links.leads_to(bin_folder / PLUGIN, _LINK)
 
 
-def _is_ours(plugin: Path) -> bool:
-    return plugin.is_symlink() and str(plugin.readlink()) == _LINK
-
-
-def _is_free(plugin: Path) -> bool:
+def _is_free(bin_folder: Path) -> bool:
     """Tell whether another plugin that was kept may have the name back."""
-    return _is_ours(plugin) or not os.path.lexists(plugin)
+    return _is_ours(bin_folder) or not os.path.lexists(bin_folder / PLUGIN)
 
 
-def _remove_older(home: Path, keep: set[str]) -> None:
-    for path in home.iterdir():
-        if path.is_dir() and not path.is_symlink() and path.name not in keep:
-            shutil.rmtree(path, ignore_errors=True)
+def _give_back(bin_folder: Path) -> bool:
+    """Let the plugin that was kept have its name again; tell whether there was one, and the name was free."""
+    return _is_free(bin_folder) and links.give_back(bin_folder / HOME / FOREIGN, bin_folder / PLUGIN)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from cni.installer.bundle import links
 from cni.installer.bundle import plugin_links as bundle
 from cni.installer.bundle import tree as trees
 from cni.installer.bundle.plugin_links import BundleError, Installed
 from tests import requirements
-from tests.installer.sample_node import make_tree
+from tests.installer.sample_node import make_tree, write_sums
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def test_the_layout_is_relative_links_to_the_bundle(node: Path, tmp_path: Path) 
 def test_a_link_inside_the_bundle_stays_a_link(node: Path, tmp_path: Path) -> None:
     tree = make_tree(tmp_path / "a", "a")
     (tree / "_internal/link").symlink_to("data")
+    write_sums(tree)
     for _ in range(2):
         link = node / ".spiderpool" / bundle.install(tree, node, "1.0.0").name / "_internal/link"
         assert os.readlink(link) == "data"  # noqa: PTH115
@@ -192,7 +194,7 @@ def test_the_version_before_can_be_gone_back_to(node: Path, tmp_path: Path) -> N
 def test_a_bundle_that_was_damaged_is_not_installed_from(node: Path, tmp_path: Path) -> None:
     name = bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0").name
     (node / ".spiderpool" / name / "_internal/data").unlink()
-    with pytest.raises(BundleError, match="is damaged: install the release again"):
+    with pytest.raises(BundleError, match="is damaged: _internal/data is missing: install the release again"):
         bundle.install(node / ".spiderpool/current", node, "1.0.0")
     assert versions(node) == {name}
 
@@ -206,6 +208,7 @@ def test_files_that_others_may_write_are_made_anew(node: Path, tmp_path: Path) -
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (folder, *folder.rglob("*"))}
     assert modes == {
         folder.name: "0o755", "_internal": "0o755", "data": "0o644", "spiderpool": "0o755", "spiderpool-ipam": "0o755",
+        "SHA256SUMS": "0o644",
     }  # fmt: skip
 
 
@@ -261,7 +264,8 @@ def test_a_whole_bundle_that_does_not_run_is_told(node: Path, tmp_path: Path) ->
     name = bundle.install(make_tree(tmp_path / "a", "a"), node, "1.0.0").name
     folder = node / ".spiderpool" / name
     (folder / "spiderpool").write_text("#!/bin/sh\nexit 3\n")
-    bundle.flip(node / ".spiderpool/current", folder.rename(bundle_folder(node, folder)).name)
+    write_sums(folder)
+    links.flip(node / ".spiderpool/current", folder.rename(bundle_folder(node, folder)).name)
     assert "does not answer VERSION: exit status 3" in bundle.fault(node)
 
 
