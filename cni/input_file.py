@@ -81,5 +81,5 @@ def _require_file(path: Path, status: os.stat_result, deadline: Deadline | None)
 
 def _read_part(descriptor: int, path: Path, deadline: Deadline | None) -> bytes:
     if deadline and not select.select([descriptor], [], [], deadline.left())[0]:
-        raise NotReadableError(path, "it is a pipe, and whoever writes to it does not come to an end")
+        raise NotReadableError(path, "it is a pipe, and was not written to its end in time")
     return os.read(descriptor, 1 << 20)

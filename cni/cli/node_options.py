@@ -4,8 +4,6 @@ The installer is imported when a command runs: `--help` does without it.
 """
 
 import functools
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +44,7 @@ def takes_folders(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def failing_in_one_line() -> Iterator[None]:
-    """End with one line on stderr and exit status 1 for everything that can be wrong with a node, or with stdout."""
+    """End with one line on stderr and exit status 1 for everything that can be wrong with a node."""
     try:
         yield
     except InstallerError as error:
@@ -54,15 +52,4 @@ def failing_in_one_line() -> Iterator[None]:
     except OSError as error:
         from cni.installer.node.os_errors import one_line
 
-        _drop_unwritten_output()
         raise click.ClickException(one_line(error)) from None
-
-
-def _drop_unwritten_output() -> None:
-    """Drop what stdout could not be given: Python would try again when it exits, and report the error once more."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())

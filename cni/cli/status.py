@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cni.cli.node_options import takes_folders
-from cni.cli.table import print_rows
+from cni.cli.table import literal, print_rows
 from cni.installer import readiness
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _show(report: "StatusReport") -> None:
         }
     )
     for problem in report.problems:
-        click.secho(f"problem: {problem}", fg="red", err=True)
+        click.secho(f"problem: {literal(problem)}", fg="red", err=True)
 
 
 def _swapped(report: "StatusReport") -> str:
