@@ -123,8 +123,6 @@ def parse_output(output: bytes) -> dict[str, Any]:
         raise DelegateError("the plugin printed nothing")
     try:
         value = json.loads(output.decode())
-    except UnicodeDecodeError as error:
-        fault = f"not UTF-8 at byte {error.start + 1}"
     except (ValueError, RecursionError) as error:
         fault = _json_fault(error)
     else:
@@ -139,6 +137,9 @@ def _json_fault(error: Exception) -> str:
     """Say what is wrong with a text that is no JSON, or that is none that Python reads."""
     if isinstance(error, RecursionError):
         return "JSON that is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        before = error.object[: error.start].decode(error.encoding, "replace")
+        return f"not UTF-8 at line {before.count(chr(10)) + 1}, column {len(before) - before.rfind(chr(10))}"
     if isinstance(error, json.JSONDecodeError):
         what = "there is more than one value" if error.msg == "Extra data" else error.msg[:1].lower() + error.msg[1:]
         return f"not JSON at line {error.lineno}, column {error.colno}: {what}"
@@ -159,5 +160,7 @@ def keep_result(file: Path, result: dict[str, Any]) -> None:
     """Write the result of ADD; raise OSError."""
     partial = file.with_suffix(".partial")
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial.write_text(json.dumps(result))
+    partial.unlink(missing_ok=True)
+    with partial.open("x") as new:  # never into what somebody else has put there
+        json.dump(result, new)
     partial.replace(file)

@@ -150,7 +150,7 @@ def test_no_name_leads_out_of_the_folder_of_results_and_none_is_taken_for_anothe
     [
         (b"", "the plugin printed nothing"),
         (b" \n", "the plugin printed nothing"),
-        (b'{"a": "\xff"}', 'the plugin\'s output is not UTF-8 at byte 8: \'{"a": "\\ufffd"}\''),
+        (b'{"a": "\xff"}', 'the plugin\'s output is not UTF-8 at line 1, column 8: \'{"a": "\\ufffd"}\''),
         (b"[]", "the plugin's output is not an object: '[]'"),
         (b"7", "the plugin's output is not an object: '7'"),
         (b"null", "the plugin's output is not an object: 'null'"),
@@ -168,6 +168,14 @@ def test_output_that_is_no_object_is_told_as_what_it_is(output: bytes, words: st
     assert words in str(raised.value)
     assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 500
+
+
+def test_a_fault_of_the_configuration_is_told_by_line_and_column(stand_in: StandIn) -> None:
+    faults = {b'{\n "a" 1}': "not JSON at line 2, column 6: ", b'{\n "\xff"}': "not UTF-8 at line 2, column 3"}
+    for text, fault in faults.items():
+        stand_in.conf.write_bytes(text)
+        with pytest.raises(DelegateError, match=f"10.conflist: {fault}"):
+            Delegate(stand_in.conf, stand_in.cni_path)
 
 
 def test_a_relative_folder_of_plugins_is_the_callers(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:

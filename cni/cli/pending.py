@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cni.cli.node_options import NodePath, takes_folders
+from cni.cli.table import counted
 
 if TYPE_CHECKING:
     from cni.installer.node.folders import Folders
@@ -36,7 +37,7 @@ def pending(find_folders: "Callable[[], Folders]", drop: str | None, as_json: bo
         click.echo(report.to_json())
         return
     if drop:
-        click.echo(f"dropped {dropped} release{'s' * (dropped != 1)} of the agent on {drop}")
+        click.echo(f"dropped {counted(dropped, 'release')} of the agent on {drop}")
     for agent in report.agents:
         click.echo(releases.describe(agent))
     if not report.agents:

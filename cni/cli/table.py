@@ -21,6 +21,11 @@ def literal(text: str) -> str:
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return "1 release", or "2 releases"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def print_table(columns: Mapping[str, list[str]]) -> None:
     """Print columns below their titles."""
     from rich.table import Table

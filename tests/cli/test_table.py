@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cni.cli.table import counted
 from tests.installer.sample_node import Node
 from tests.test_delegate import StandIn
 
@@ -80,3 +81,7 @@ def test_a_table_of_attach_that_cannot_be_written_is_one_line_as_well(tmp_path: 
     ]
     done = run('"$@" >/dev/full', [sys.executable, "-m", "cni.cli", "attach", "add", *options])
     assert (done.returncode, done.stderr) == (1, "Error: No space left on device: make room there\n")
+
+
+def test_a_number_and_its_noun_agree() -> None:
+    assert [counted(number, "time") for number in (0, 1, 2)] == ["0 times", "1 time", "2 times"]
