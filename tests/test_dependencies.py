@@ -15,9 +15,10 @@ ARROWS = {
     "plugin": set(),
     "contracts": set(),
     "detection": {"contracts"},
-    "agent": {"contracts", "plugin"},
-    "installer": {"contracts", "plugin"},
-    "cli": {"contracts", "detection", "agent", "installer", "delegate"},
+    "agent": {"contracts", "plugin", "input_file"},
+    "delegate": {"input_file"},
+    "installer": {"contracts", "plugin", "input_file"},
+    "cli": {"contracts", "detection", "agent", "installer", "delegate", "input_file"},
 }
 # What the plugin may import of others: built-in modules. Anything else costs milliseconds at each start.
 PLUGIN_MAY = {

@@ -22,7 +22,7 @@ _DEFAULT_DESTINATION = {4: "0.0.0.0/0", 6: "::/0"}
 
 
 class AllocationError(Exception):
-    """There is no address for this request; the text is that of upstream's agent (pkg/ipam, pkg/constant/errors.go)."""
+    """There is no address for this request; the text begins as upstream's (pkg/ipam, pkg/constant/errors.go)."""
 
 
 class FreeAddresses:
@@ -127,7 +127,9 @@ def _choose(version: Literal[4, 6], candidates: list[Pool], free: FreeByPool, ar
         if address is not None:
             return _lease(pool, address, bool(args.get("cleanGateway")))
     what = f"any IPv{version} IP address to NIC {args['ifName']} from IPPools {_names(candidates)}"
-    raise AllocationError(f"failed to allocate {what}: all IP addresses used out")
+    # No controller looks for containers that are gone, as one does beside a real agent.
+    advice = "`spiderpool-ipam attach gc --conf FILE --keep CONTAINER_ID/IFNAME` frees those of gone containers"
+    raise AllocationError(f"failed to allocate {what}: all IP addresses used out: {advice}")
 
 
 def _lease(pool: Pool, address: Address, clean_gateway: bool) -> Lease:

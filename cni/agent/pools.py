@@ -6,12 +6,14 @@ gateway that is listed and not excluded is refused.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from cni import input_file
 from cni.agent.leases import LeaseRoute
 from cni.agent.ranges import Range, intersect, merge, subtract
 from cni.contracts import faults
@@ -20,6 +22,18 @@ from cni.contracts.ippool import AddressRange, IpPoolSpec, Network, SpiderIpPool
 _MANIFEST = TypeAdapter(SpiderIpPool)
 # `kubectl get -o yaml` also prints `status`, which the operator did not write.
 _KNOWN_FIELDS = SpiderIpPool.__annotations__.keys() | {"status"}
+_KIND = "SpiderIPPool"
+_GROUP = "spiderpool.spidernet.io/"
+# A kind of SpiderPool's group that is none of these is taken for a misspelt one.
+_OTHER_KINDS = {
+    "SpiderClaimParameter",
+    "SpiderCoordinator",
+    "SpiderEndpoint",
+    "SpiderMultusConfig",
+    "SpiderReservedIP",
+    "SpiderSubnet",
+}
+_PIPE_TIMEOUT = 5.0  # seconds for `--pool <(…)` to be written
 
 
 @dataclass(frozen=True)
@@ -43,10 +57,10 @@ class PoolError(Exception):
 
 
 def read_pools(paths: Sequence[Path], warn: Callable[[str], None]) -> list[Pool]:
-    """Read every manifest in the files and folders, and call `warn` for unknown fields; raise PoolError."""
+    """Read every manifest in the files and folders, call `warn` for what is left out or changed; raise PoolError."""
     pools: list[Pool] = []
     for file in [file for path in paths for file in _files(path)]:
-        for where, document in _documents(file):
+        for where, document in _manifests(file, warn):
             pool = _pool(file, where, document, warn)
             _refuse_overlap(pool, pools, where)
             pools.append(pool)
@@ -64,10 +78,46 @@ def _files(path: Path) -> list[Path]:
         raise PoolError(f"{path}: {error.strerror}") from None
 
 
+def _manifests(file: Path, warn: Callable[[str], None]) -> Iterator[tuple[str, Any]]:
+    """Yield each SpiderIPPool, also those in lists, after the text that names it in an error."""
+    for where, document in _documents(file):
+        for place, item in _items(where, document):
+            if _is_of_another_kind(item):
+                more = ": exclude its addresses with spec.excludeIPs" if item["kind"] == "SpiderReservedIP" else ""
+                warn(f"{place}: {item['kind']} ({item['apiVersion']}) is not read{more}")
+            else:
+                yield place, item
+
+
+def _items(where: str, document: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what is in a list, as `kubectl get -o yaml` and the API server make one; else the document itself."""
+    kind, version = (document.get("kind"), document.get("apiVersion")) if isinstance(document, dict) else ("", "")
+    if (kind, version) != ("List", "v1") and not (kind == f"{_KIND}List" and str(version).startswith(_GROUP)):
+        yield where, document
+        return
+    items = document.get("items")
+    if not isinstance(items, list | None):
+        raise PoolError(f"{where}: items: is no list")
+    for index, item in enumerate(items or ()):
+        # The API server leaves out what all items of a list are.
+        filled = {"kind": _KIND, "apiVersion": version, **item} if kind != "List" and isinstance(item, dict) else item
+        if isinstance(filled, dict) and str(filled.get("kind")).endswith("List"):
+            raise PoolError(f"{where}: items[{index}]: is a list in a list")
+        yield f"{where}: items[{index}]", filled
+
+
+def _is_of_another_kind(document: Any) -> bool:
+    """Tell whether this is an object of Kubernetes that has nothing to do with pools, as they stand in one file."""
+    kind, version = (document.get("kind"), document.get("apiVersion")) if isinstance(document, dict) else (None, None)
+    if not isinstance(kind, str) or not isinstance(version, str) or not kind or not version:
+        return False
+    return kind.removesuffix("List") in _OTHER_KINDS if version.startswith(_GROUP) else kind != _KIND
+
+
 def _documents(file: Path) -> Iterator[tuple[str, Any]]:
-    """Yield each manifest, after the text that names it in an error."""
+    """Yield each document, after the text that names it in an error."""
     try:
-        documents = list(yaml.safe_load_all(file.read_bytes()))
+        documents = list(yaml.safe_load_all(input_file.read(file, pipe_timeout=_PIPE_TIMEOUT)))
     except OSError as error:
         raise PoolError(f"{file}: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -82,6 +132,9 @@ def _pool(file: Path, where: str, document: Any, warn: Callable[[str], None]) ->
     spec = manifest["spec"]
     for field in _unknown_fields(manifest):
         warn(f"{where}: {field}: unknown field, ignored")
+    for field, given, network in _networks(document["spec"], spec):
+        if ip_interface(given).ip != network.network_address:
+            warn(f"{where}: {field}: {given} has host bits, {network} is taken")
     gateway = spec.get("gateway")
     return Pool(
         name=manifest["metadata"]["name"],
@@ -95,6 +148,13 @@ def _pool(file: Path, where: str, document: Any, warn: Callable[[str], None]) ->
         default=bool(spec.get("default")),
         disabled=bool(spec.get("disable")),
     )
+
+
+def _networks(given: Any, spec: IpPoolSpec) -> Iterator[tuple[str, str, Network]]:
+    """Yield each network of a manifest: its field, its text, and what it was read as."""
+    yield "spec.subnet", given["subnet"], spec["subnet"]
+    for index, route in enumerate(spec.get("routes") or ()):
+        yield f"spec.routes[{index}].dst", given["routes"][index]["dst"], route["dst"]
 
 
 def _validated(where: str, document: Any) -> SpiderIpPool:

@@ -1,13 +1,13 @@
 """Starts `spiderpool-ipam`: the table of its commands. The module of a command is imported only when it is called."""
 
-import errno
 import importlib
-import os
 import signal
 import sys
-from typing import Any
+from typing import NoReturn
 
 import click
+
+from cni.cli import streams
 
 # Name -> (module, the line in `--help`, which does not show a command without one). To import all of them at the start
 # would take 400 ms.
@@ -52,15 +52,14 @@ def spiderpool_ipam() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
 
 
-def main() -> Any:
+def main() -> NoReturn:
     """Run the command line and exit with the status of the command, or with 2 for wrong usage."""
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        try:
-            os.write(number, b"")
-        except OSError as error:
-            if error.errno == errno.EBADF:
-                setattr(sys, name, None)  # it is closed, which Python does not see: the launcher has filled its place
-    return spiderpool_ipam(prog_name="spiderpool-ipam")
+    stdout = streams.replace_streams()
+    try:
+        status = spiderpool_ipam(prog_name="spiderpool-ipam")
+    except SystemExit as end:
+        status = end.code
+    sys.exit(streams.exit_status(int(status or 0), stdout))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """`spiderpool-ipam install`: put the plugin on this node and swap Calico's conflist."""
 
+import functools
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cni.cli.node_options import takes_folders
+from cni.cli.node_options import NodePath, takes_folders
 from cni.cli.table import print_rows
 from cni.defaults import MAIN_PLUGIN_TYPE
 
@@ -31,7 +32,10 @@ class Duration(click.ParamType[float]):
 
 @click.command()
 @takes_folders
-@click.option("--conf", metavar="FILE", help="The file to swap (its name, or path), where several could be meant.")
+@click.option(
+    "--conf", type=NodePath(or_name=True), metavar="FILE",
+    help="The file to swap, where several could be meant: its name in the folder, or a path (with a slash).",
+)  # fmt: skip
 @click.option(
     "--as", "as_name", metavar="NAME",
     help="Leave the conflist alone and put a swapped copy beside it; e.g. 05-spiderpool-calico.conflist; '' is in"
@@ -75,11 +79,37 @@ def install(
     options = {"conf": conf, "as_name": as_name, "plugin_type": plugin_type, "force": force or None}
     given = {name: value for name, value in options.items() if value is not None}
     request = Request({**given, "settings": _settings(texts)}, reset)
+    find_folders = functools.partial(_find_expected, find_folders, click.get_current_context().params)
     report = _dry_run(find_folders(), request) if dry_run else _install(find_folders, request, wait_agent)
     if as_json:
         click.echo(report.to_json())
     else:
         _show(report)
+
+
+def _find_expected(find_folders: "Callable[[], Folders]", flags: dict[str, Any]) -> "Folders":
+    """Find the folders. NoneFoundError where the one of configurations was named, and may come: it is waited for.
+
+    On a node that joins the cluster it may be made later than this. Where its parent folder is missing as well, the
+    name is taken for a wrong one, unless the node is installed there: some platforms empty the folder at each boot.
+    """
+    from cni.installer import discovery
+    from cni.installer.conflist.document import NoneFoundError
+
+    folders = find_folders()
+    for flag, folder in (("cni_bin_dir", folders.bin), ("cni_conf_dir", folders.conf)):
+        if not flags[flag] or folder.is_dir():
+            continue
+        name, parent = folders.name_of(folder), folders.name_of(folder.parent)
+        option = f"--{flag.replace('_', '-')} {name}"
+        if folder.exists():
+            raise discovery.FoldersError(f"{option}: it is no folder")
+        if folder.parent.is_dir() and folder == folders.conf:
+            raise NoneFoundError(f"{name} is not there yet, but {parent} is: check the name if it does not come")
+        installed = discovery.installed_folders(folders.root)
+        if not folder.parent.is_dir() and not (installed and installed.conf == folders.conf):
+            raise discovery.FoldersError(f"{option}: neither this folder nor {parent} is there: check the name")
+    return folders
 
 
 def _settings(texts: tuple[str, ...]) -> dict[str, Any]:

@@ -1,11 +1,9 @@
-"""The options that name a node's folders, for the commands that work on its installation, and how these fail.
+"""The options that name a node's folders and files, for the commands that work on its installation, and how these fail.
 
 The installer is imported when a command runs: `--help` does without it.
 """
 
 import functools
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,19 +15,53 @@ from cni.defaults import MAIN_PLUGIN_TYPE
 from cni.installer.errors import InstallerError
 
 
+class NodePath(click.ParamType[str]):
+    """A path of the node, as the node itself calls it. A relative one is meant from the caller's folder.
+
+    Where the node's file system is mounted elsewhere, the caller's folder is not the node's: it is refused.
+    """
+
+    name = "path"
+
+    def __init__(self, *, or_name: bool = False) -> None:
+        """Make the type of an option; with `or_name`, what has no slash is a name in another folder and stays one."""
+        self._or_name = or_name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return an absolute path, or the name."""
+        text = str(value)
+        if not text or (self._or_name and "/" not in text):
+            return text
+        if text.startswith("/"):
+            return "/" + text.lstrip("/")  # two slashes at the start would be another root
+        # --host-root is eager, so its value is there, whatever the order on the command line.
+        if ctx and ctx.params["host_root"].resolve() != Path("/"):
+            self.fail(f"{text!r} is relative, but --host-root is given: name it as the node does, from /", param, ctx)
+        path = Path(text).absolute()
+        # Links stay in the name, because microk8s' lead elsewhere after each refresh. With ".." they cannot.
+        return str(path.resolve() if ".." in path.parts else path)
+
+
 def takes_folders(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that name the node's folders; it gets a function that finds them."""
 
-    @click.option("--cni-bin-dir", metavar="DIR", help="The folder of plugins; default: found automatically.")
     @click.option(
-        "--cni-conf-dir", metavar="DIR", help="The folder of network configurations; default: found automatically."
+        "--cni-bin-dir", type=NodePath(), metavar="DIR", help="The folder of plugins; default: found automatically."
+    )
+    @click.option(
+        "--cni-conf-dir",
+        type=NodePath(),
+        metavar="DIR",
+        help="The folder of network configurations; default: found automatically.",
     )
     @click.option(
         "--host-root",
         type=click.Path(path_type=Path, exists=True, file_okay=False),
         default=Path("/"),
         show_default=True,
-        help="Where the node's file system is mounted. All other paths are the node's own.",
+        is_eager=True,
+        help="Where the node's file system is mounted. The paths of CNI's folders and files, and of sockets, are the"
+        " node's own.",
     )
     @functools.wraps(command)
     def with_folders(cni_bin_dir: str | None, cni_conf_dir: str | None, host_root: Path, **options: Any) -> None:
@@ -46,7 +78,7 @@ def takes_folders(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextmanager
 def failing_in_one_line() -> Iterator[None]:
-    """End with one line on stderr and exit status 1 for everything that can be wrong with a node, or with stdout."""
+    """End with one line on stderr and exit status 1 for everything that can be wrong with a node."""
     try:
         yield
     except InstallerError as error:
@@ -54,15 +86,4 @@ def failing_in_one_line() -> Iterator[None]:
     except OSError as error:
         from cni.installer.node.os_errors import one_line
 
-        _drop_unwritten_output()
         raise click.ClickException(one_line(error)) from None
-
-
-def _drop_unwritten_output() -> None:
-    """Drop what stdout could not be given: Python would try again when it exits, and report the error once more."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cni.cli.node_options import takes_folders
+from cni.cli.node_options import NodePath, takes_folders
+from cni.cli.table import counted
 
 if TYPE_CHECKING:
     from cni.installer.node.folders import Folders
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @takes_folders
-@click.option("--drop", metavar="SOCKET", help="Forget the releases of the agent on this socket, which stay allocated.")
+@click.option(
+    "--drop",
+    type=NodePath(),
+    metavar="SOCKET",
+    help="Forget the releases of the agent on this socket, which stay allocated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object (spec/report/pending.schema.json).")
 def pending(find_folders: "Callable[[], Folders]", drop: str | None, as_json: bool) -> None:
     """Show the releases that no agent has taken yet: for which agent, how many, and since when.
@@ -31,7 +37,7 @@ def pending(find_folders: "Callable[[], Folders]", drop: str | None, as_json: bo
         click.echo(report.to_json())
         return
     if drop:
-        click.echo(f"dropped {dropped} release{'s' * (dropped != 1)} of the agent on {drop}")
+        click.echo(f"dropped {counted(dropped, 'release')} of the agent on {drop}")
     for agent in report.agents:
         click.echo(releases.describe(agent))
     if not report.agents:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from cni.cli.node_options import takes_folders
-from cni.cli.table import print_rows
+from cni.cli.table import counted, literal, print_rows
 from cni.installer import readiness
 
 if TYPE_CHECKING:
@@ -66,24 +66,20 @@ def _show(report: "StatusReport") -> None:
             "swapped": _swapped(report),
             "watch": _WATCH[report.watch_runs],
             "agent": f"{report.agent_socket}: {report.agent_fault or 'healthy'}",
-            "pending": _number(report.pending_releases, "release"),
+            "pending": counted(report.pending_releases, "release"),
         }
     )
     for problem in report.problems:
-        click.secho(f"problem: {problem}", fg="red", err=True)
+        click.secho(f"problem: {literal(problem)}", fg="red", err=True)
 
 
 def _swapped(report: "StatusReport") -> str:
     if not report.swapped_at:
         return "never"
-    times = _number(report.drift_count, "time")
+    times = counted(report.drift_count, "time")
     drift = f"changed by others and swapped again {times}" if report.drift_count else "no drift"
     modified = ", changed by others since" if report.conflist_modified else ""
     return f"since {_time(report.swapped_at)}, last written {_time(report.written_at)}, {drift}{modified}"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _time(seconds: float) -> str:

@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cni.cli.node_options import failing_in_one_line
-
 if TYPE_CHECKING:
     from rich.table import Table
 
 _PIPE_WIDTH = 1_000_000  # characters
+
+
+def literal(text: str) -> str:
+    """Return a text on one line, with the characters escaped that would not be seen: a terminal would obey some."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return "1 release", or "2 releases"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def print_table(columns: Mapping[str, list[str]]) -> None:
@@ -49,5 +57,4 @@ def _print(table: "Table") -> None:
     with console.capture() as captured:
         console.print(table)
     lines = captured.get().splitlines()
-    with failing_in_one_line():
-        click.echo("\n".join(line.rstrip() for line in lines))  # it flushes: what goes to stderr comes after it
+    click.echo("\n".join(line.rstrip() for line in lines))  # it flushes: what goes to stderr comes after it

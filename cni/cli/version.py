@@ -3,6 +3,7 @@
 import click
 
 from cni.cli.node_options import failing_in_one_line
+from cni.cli.table import counted
 from cni.cni_versions import SUPPORTED
 from cni.installer.bundle import own
 
@@ -24,5 +25,6 @@ def version(as_json: bool) -> None:
             report = VersionReport(version=number, cni_versions=list(SUPPORTED), components=components)
             click.echo(report.to_json())
         else:
-            origin = f"with {len(bundled)} components (--json lists them)" if sbom else "from a source tree"
+            listed = f"with {counted(len(bundled), 'component')} (--json lists {'it' if len(bundled) == 1 else 'them'})"
+            origin = listed if sbom else "from a source tree"
             click.echo(f"spiderpool-ipam {number}, CNI {' '.join(SUPPORTED)}, {origin}")

@@ -16,8 +16,9 @@ Network = IPv4Network | IPv6Network
 AddressRange = tuple[Address, Address]  # both ends included
 
 
-def _network(value: object, strict: bool = True) -> Network:
-    network = ip_network(str(value), strict)
+def _network(value: object) -> Network:
+    """Return a network. Host bits are masked; whoever reads the manifest says so."""
+    network = ip_network(str(value), strict=False)
     # Python would also take a bare address, a netmask, a hostmask and a zone.
     if "%" in str(value) or not str(value).rpartition("/")[2].isdecimal():
         raise ValueError(f"{value!r} is not in CIDR form")
@@ -32,7 +33,7 @@ def _subnet(value: object, info: ValidationInfo) -> Network:
 
 
 def _destination(value: object) -> Network:
-    destination = _network(value, strict=False)
+    destination = _network(value)
     if destination.prefixlen == 0:
         raise ValueError("the default route comes with spec.gateway")
     return destination

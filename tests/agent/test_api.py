@@ -197,7 +197,8 @@ def test_an_exhausted_pool_is_500_with_a_json_string(agent: Agent) -> None:
     assert agent.add(add_args("first", defaultIPv4IPPool=["tiny"])).status == 200
     answer = agent.add(add_args("second", defaultIPv4IPPool=["tiny"]))
     text = "failed to allocate any IPv4 IP address to NIC eth0 from IPPools [tiny]: all IP addresses used out"
-    assert _error_string(answer) == (500, text)
+    status, words = _error_string(answer)
+    assert (status, words.startswith(f"{text}: `spiderpool-ipam attach gc ")) == (500, True)
 
 
 @pytest.mark.parametrize(("name", "text"), [("nope", '"nope" not found'), ("off", "disabled IPPool off")])

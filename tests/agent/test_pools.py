@@ -1,5 +1,6 @@
 """SpiderIPPool manifests: what is read of them, and that wrong ones are refused naming file and field."""
 
+import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,6 @@ def test_unknown_fields_are_warned_about_and_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "spec"),
     [
-        ("spec.subnet", {"subnet": "10.244.0.1/16"}),
         ("spec.subnet", {"subnet": "10.244.0.0"}),
         ("spec.subnet", {"subnet": "10.244.0.0/255.255.0.0"}),
         ("spec.subnet", {"subnet": "nonsense"}),
@@ -228,3 +228,88 @@ def test_pools_of_different_subnets_that_overlap_are_refused(tmp_path: Path) -> 
 def test_two_pools_of_one_name_are_refused(tmp_path: Path) -> None:
     file = write_pools(tmp_path / "p.yaml", pool("a", "10.244.0.1"), pool("a", "10.244.0.2"))
     assert _refusal(file).startswith(f"{file}: document 2: metadata.name: ")
+
+
+def test_host_bits_are_masked_with_a_warning(tmp_path: Path) -> None:
+    routes = [{"dst": "10.1.2.3/8", "gw": "10.244.0.2"}, {"dst": "172.16.0.0/12", "gw": "10.244.0.2"}]
+    four = pool("a", "10.244.0.9", subnet="10.244.0.1/16", gateway="10.244.0.1", routes=routes)
+    six = pool("b", "fd00::9", subnet="FD00:0::1/64")
+    file = write_pools(tmp_path / "p.yaml", four, six, pool("c", "fd01::9", subnet="FD01:0::/64"))
+    read, warnings = _read(file)
+    assert [str(one.subnet) for one in read] == ["10.244.0.0/16", "fd00::/64", "fd01::/64"]
+    assert [route["dst"] for route in read[0].routes] == ["10.0.0.0/8", "172.16.0.0/12"]
+    assert warnings == [
+        f"{file}: document 1: spec.subnet: 10.244.0.1/16 has host bits, 10.244.0.0/16 is taken",
+        f"{file}: document 1: spec.routes[0].dst: 10.1.2.3/8 has host bits, 10.0.0.0/8 is taken",
+        f"{file}: document 2: spec.subnet: FD00:0::1/64 has host bits, fd00::/64 is taken",
+    ]
+
+
+def test_subnets_that_are_one_when_masked_are_one(tmp_path: Path) -> None:
+    manifests = pool("a", "10.244.0.7", subnet="10.244.0.1/16"), pool("b", "10.244.0.7", subnet="10.244.0.0/16")
+    assert "spec.ips: 10.244.0.7 is handed out by pool a" in _refusal(write_pools(tmp_path / "p.yaml", *manifests))
+
+
+OTHERS: list[dict[str, Any]] = [
+    {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "spiderpool"}},
+    {"apiVersion": "crd.projectcalico.org/v1", "kind": "IPPool", "spec": {"cidr": "10.244.0.0/16"}},
+    {"apiVersion": "spiderpool.spidernet.io/v2beta1", "kind": "SpiderMultusConfig", "metadata": {"name": "x"}},
+    {"apiVersion": "v1", "kind": "ConfigMapList", "items": []},
+]
+
+
+def test_what_is_beside_the_pools_in_a_file_is_left_out_with_a_warning(tmp_path: Path) -> None:
+    reserved = {"apiVersion": "spiderpool.spidernet.io/v2beta1", "kind": "SpiderReservedIP", "spec": {"ips": []}}
+    file = write_pools(tmp_path / "p.yaml", *OTHERS, pool("a", "10.244.0.1"), reserved)
+    read, warnings = _read(file)
+    assert [one.name for one in read] == ["a"]
+    assert warnings == [
+        f"{file}: document 1: Namespace (v1) is not read",
+        f"{file}: document 2: IPPool (crd.projectcalico.org/v1) is not read",
+        f"{file}: document 3: SpiderMultusConfig (spiderpool.spidernet.io/v2beta1) is not read",
+        f"{file}: document 4: ConfigMapList (v1) is not read",
+        f"{file}: document 6: SpiderReservedIP (spiderpool.spidernet.io/v2beta1) is not read: exclude its addresses"
+        " with spec.excludeIPs",
+    ]
+    assert _refusal(write_pools(file, *OTHERS)) == f"{file}: no SpiderIPPool in it"
+
+
+@pytest.mark.parametrize("kind", ["IPPool", "SpiderIpPool", "spiderippool", "SpiderIPPools"])
+def test_a_misspelt_kind_is_not_taken_for_another_one(tmp_path: Path, kind: str) -> None:
+    file = write_pools(tmp_path / "p.yaml", {**pool("a", "10.244.0.1"), "kind": kind}, pool("b", "10.244.0.2"))
+    assert _refusal(file).startswith(f"{file}: document 1: kind: ")
+
+
+def test_the_items_of_a_list_are_read(tmp_path: Path) -> None:
+    items = [pool("a", "10.244.0.1"), OTHERS[0], pool("b", "10.244.0.2")]
+    listed = {"apiVersion": "v1", "kind": "List", "items": items}
+    bare = pool("c", "10.244.0.3")
+    version = bare.pop("apiVersion")
+    del bare["kind"]
+    typed = {"apiVersion": version, "kind": "SpiderIPPoolList", "metadata": {"resourceVersion": "7"}, "items": [bare]}
+    file = write_pools(tmp_path / "p.yaml", listed, typed, pool("d", "10.244.0.4"))
+    read, warnings = _read(file)
+    assert [one.name for one in read] == ["a", "b", "c", "d"]
+    assert warnings == [f"{file}: document 1: items[1]: Namespace (v1) is not read"]
+    empty = write_pools(tmp_path / "e.yaml", {**listed, "items": []}, {"apiVersion": "v1", "kind": "List"})
+    assert _refusal(empty) == f"{empty}: no SpiderIPPool in it"
+
+
+def test_what_is_wrong_in_a_list_is_named_by_its_item(tmp_path: Path) -> None:
+    listed: dict[str, Any] = {"apiVersion": "v1", "kind": "List", "items": [pool("a", "10.244.0.1"), pool("b", "x")]}
+    file = write_pools(tmp_path / "p.yaml", listed)
+    assert _refusal(file).startswith(f"{file}: items[1]: spec.ips[0]: ")
+    assert _refusal(write_pools(file, {**listed, "items": 7})) == f"{file}: items: is no list"
+    assert _refusal(write_pools(file, {**listed, "items": [listed]})) == f"{file}: items[0]: is a list in a list"
+    assert _refusal(write_pools(file, {**listed, "items": [None]})).startswith(f"{file}: items[0]: ")
+    file.write_text("&a {apiVersion: v1, kind: List, items: [*a]}")
+    assert _refusal(file) == f"{file}: items[0]: is a list in a list"
+
+
+def test_a_file_that_is_none_is_named_as_what_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.yaml")
+    assert _refusal(tmp_path).startswith(f"{tmp_path}/p.yaml: it is a pipe, and was not written to its end")
+    (tmp_path / "p.yaml").unlink()
+    (tmp_path / "p.yaml").mkdir()
+    assert _refusal(tmp_path) == f"{tmp_path}/p.yaml: it is a folder, not a file"
+    assert _refusal(Path("/dev/zero")) == "/dev/zero: it is a device, not a file"

@@ -43,3 +43,13 @@ def test_a_wrong_pool_is_refused_in_one_line_with_status_1_and_leaves_nothing_be
     assert (result.returncode, result.stdout) == (1, "")
     assert _stderr(result) == [f"Error: {file}: spec.ips[0]: 10.245.0.1 is not in spec.subnet 10.244.0.0/16"]
     assert [path.name for path in tmp_path.iterdir()] == ["p.yaml"]
+
+
+def test_relative_paths_are_the_callers(tmp_path: Path) -> None:
+    write_pools(tmp_path / "p.yaml", pool("a", "10.244.0.1"))
+    command = [sys.executable, "-m", "cni.cli", "agent", "--pool", "p.yaml", "--socket", "s/x", "--state", "state"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline().endswith(" on s/x\n")
+        assert ((tmp_path / "s/x").is_socket(), (tmp_path / "state/leases.db").is_file()) == (True, True)
+        process.terminate()

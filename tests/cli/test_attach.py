@@ -117,6 +117,10 @@ def test_a_plugin_that_cannot_be_executed_is_one_line_and_status_1(setup: Setup)
 
 
 ODD_RESULTS: list[dict[str, Any]] = [
+    {"ips": [{"address": 5}]},
+    {"ips": [{"address": "a", "gateway": 5}]},
+    {"ips": [{"address": "a"}], "routes": [{"dst": None}]},
+    {"ips": {"address": "a"}},
     {"ips": [{}]},
     {"ips": "x"},
     {"ip4": None},
@@ -144,3 +148,106 @@ def test_a_state_folder_that_cannot_be_written_is_a_warning(setup: Setup) -> Non
     done = setup.run("add", "--pod", "default/a")
     assert done.returncode == 0
     assert "attach check" in done.stderr
+
+
+OUTPUTS = [b'{"a": "\xff"}', b"[]", b"7", b'{"ips": []} {}', b"{", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+@pytest.mark.parametrize("command", ["add", "del", "check", "status"])
+def test_output_that_is_no_object_is_one_line_and_status_1(setup: Setup, command: str, output: bytes) -> None:
+    pod = [] if command == "status" else ["--pod", "default/a"]
+    if command == "check":
+        setup.answer(RESULT)
+        setup.run("add", *pod)
+    setup.answer("")
+    (setup.folder / "ipam-x.answer").write_bytes(output)
+    done = setup.run(command, *pod)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert done.stderr.startswith("Error: the plugin's output is ")
+    (setup.folder / "ipam-x.status").write_text("3")
+    done = setup.run(command, *pod)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (3, "", 1)
+    assert done.stderr.startswith(f"{command} failed: exit status 3: ")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_of_add_no_output_is_a_failure_and_of_others_it_is_success(setup: Setup, options: list[str]) -> None:
+    setup.answer("")
+    done = setup.run("add", "--pod", "default/a", *options)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "Error: the plugin printed nothing\n")
+    assert setup.run("del", "--pod", "default/a", *options).returncode == 0
+    setup.answer("", status=1)
+    done = setup.run("add", "--pod", "default/a", *options)
+    assert (done.returncode, done.stderr) == (1, "add failed: exit status 1: no output\n")
+
+
+def test_json_is_what_the_plugin_printed_byte_for_byte(setup: Setup) -> None:
+    setup.answer("")
+    (setup.folder / "ipam-x.answer").write_bytes(b'{"a": "\xff\x1b[1m"}\n')
+    command = [sys.executable, "-m", "cni.cli", "attach", "status", "--json", "--conf", str(setup.conf)]
+    done = subprocess.run([*command, "--cni-path", setup.cni_path], capture_output=True)
+    assert (done.returncode, done.stdout) == (1, b'{"a": "\xff\x1b[1m"}\n')
+
+
+def test_a_result_without_an_address_is_a_failure(setup: Setup) -> None:
+    setup.answer({"cniVersion": "1.0.0"})
+    done = setup.run("add", "--pod", "default/a")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'Error: the plugin gave no address: {"cniVersion": "1.0.0"}\n'
+
+
+def test_what_a_terminal_would_obey_is_printed_and_markup_is_too(setup: Setup) -> None:
+    setup.answer({"ips": [{"address": "[bold]a\x1b[31m\tb\n/16"}], "dns": {"domain": "[bold]"}})
+    shown = setup.run("add", "--pod", "default/[bold]x[/bold]").stdout
+    for text in ("default/[bold]x[/bold]", "[bold]a\\x1b[31m\\tb\\n/16", '"domain": "[bold]"'):
+        assert text in shown
+    setup.answer({"code": 7, "msg": "[bold]x\ny\x1b[2J", "details": "[red]"}, status=1)
+    assert setup.run("status").stderr == "status failed: code 7: [bold]x\\ny\\x1b[2J ([red])\n"
+
+
+def test_a_configuration_may_come_through_a_pipe(setup: Setup) -> None:
+    setup.answer("")
+    line = f'"$@" --conf <(sleep 0.3; cat {setup.conf}) --cni-path {setup.cni_path}'
+    command = ["bash", "-c", line, "bash", sys.executable, "-m", "cni.cli", "attach", "status"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "status: ok\n")
+
+
+def test_another_cni_version_is_asked_for(setup: Setup) -> None:
+    setup.answer(RESULT)
+    setup.run("add", "--pod", "default/a", "--cni-version", "0.2.0")
+    assert setup.given()[1]["cniVersion"] == "0.2.0"
+
+
+def test_relative_paths_are_the_callers(setup: Setup) -> None:
+    setup.answer(RESULT)
+    command = [sys.executable, "-m", "cni.cli", "attach", "add", "--pod", "default/a"]
+    options = ["--conf", "10.conflist", "--cni-path", ".", "--state", "here", "--netns", "ns/x"]
+    done = subprocess.run([*command, *options], cwd=setup.folder, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    environ, _ = setup.given()
+    assert (environ["CNI_PATH"], environ["CNI_NETNS"]) == (str(setup.folder), f"{setup.folder}/ns/x")
+    assert len(list((setup.folder / "here").iterdir())) == 1
+
+
+def test_a_name_with_slashes_stays_in_the_state_folder(setup: Setup) -> None:
+    setup.answer(RESULT)
+    setup.conf.write_text(setup.conf.read_text().replace("k8s-pod-network", "../../../../tmp/x"))
+    for ifname in ("eth0", "../../x"):
+        assert setup.run("add", "--pod", "default/a", "--ifname", ifname).returncode == 0
+        assert setup.run("del", "--pod", "default/a", "--ifname", "eth1").returncode == 0
+    assert len(list((setup.folder / "state").iterdir())) == 2
+
+
+def test_a_kept_result_that_cannot_be_removed_is_one_line(setup: Setup) -> None:
+    setup.answer(RESULT)
+    setup.run("add", "--pod", "default/a")
+    (kept,) = (setup.folder / "state").iterdir()
+    kept.unlink()
+    kept.mkdir()
+    setup.answer("")
+    done = setup.run("del", "--pod", "default/a")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    done = setup.run("check", "--pod", "default/a")
+    assert (done.returncode, "it is a folder, not a file" in done.stderr) == (1, True)

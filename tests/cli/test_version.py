@@ -85,3 +85,4 @@ def test_of_the_sbom_the_names_and_versions_are_told(tmp_path: Path, monkeypatch
     (tmp_path / "sbom.cdx.json").write_text(f'{{"bomFormat": "CycloneDX", {RELEASE}, "components": [{part}]}}')
     report = json.loads(CliRunner().invoke(version, ["--json"]).stdout)
     assert (report["version"], report["components"]) == ("1.2.3", [{"name": "zlib", "version": "1.3"}])
+    assert CliRunner().invoke(version, []).stdout.endswith(", with 1 component (--json lists it)\n")

@@ -149,7 +149,7 @@ def test_the_plugin_stays_while_another_conflist_names_it(node: Node) -> None:
         ("20-x.conf", '{"n": ' + "9" * 5000 + ', "type": "x", "ipam": {"type": "spiderpool"}}', "names it"),
         ("20-x.conf", '{"type": "macvlan", "IPAM": {"type": "spiderpool"}}', "names it"),
         ("20-x.conf", '{"type": "macvlan", "ipam": {"ty', "may name it (not JSON"),
-        ("20-x.conf", "\udcff", "may name it ('utf-8' codec"),
+        ("20-x.conf", "\udcff", "may name it (not UTF-8 at line 1, column 1"),
     ],
 )
 def test_the_plugin_stays_while_any_file_may_name_it(node: Node, name: str, text: str, words: str) -> None:

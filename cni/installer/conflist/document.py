@@ -4,9 +4,10 @@ CNI specification section 1. The file is never serialised anew: one `ipam` value
 credentials, key order and cniVersion among them.
 """
 
+from collections import Counter
 from typing import NamedTuple
 
-from cni.installer.conflist.json_spans import NotJsonError, Value, parse_spans
+from cni.installer.conflist.json_spans import NotJsonError, Value, parse_spans, place
 from cni.installer.errors import InstallerError
 
 _KNOWN = ("type", "ipam", "plugins", "name")
@@ -88,7 +89,7 @@ class Document(NamedTuple):
                 values += [value for _, value in content]
                 if plugin_type is None or plugin_type in _strings(content, "type"):
                     ipams = [value.content for key, value in content if key.casefold() == "ipam"]
-                    found = found.union(*(_strings(ipam, "type") for ipam in ipams if isinstance(ipam, tuple)))
+                    found.update(*(_strings(ipam, "type") for ipam in ipams if isinstance(ipam, tuple)))
         return found
 
     def with_ipam(self, delegation: Delegation, ipam: str) -> str:
@@ -111,6 +112,16 @@ class Document(NamedTuple):
         return Delegation(_string(top, "name"), ipam_type, self.text[ipam.start : ipam.end], ipam.start, ipam.end)
 
 
+def decode(data: bytes) -> str:
+    """Return what a file holds as text. ConflistError; UnfinishedError where it ends within a character."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode()
+        fault = UnfinishedError if error.reason == "unexpected end of data" else ConflistError
+        raise fault(f"not UTF-8 at {place(before, len(before))}: {error.reason}") from None
+
+
 def read_document(text: str) -> Document:
     """Parse the text of a file. UnfinishedError where it is not JSON."""
     try:
@@ -128,8 +139,8 @@ def _members(value: Value, what: str) -> dict[str, Value]:
     if not isinstance(value.content, tuple):
         raise ConflistError(f"{what} is not an object")
     members: dict[str, Value] = dict(value.content)
-    folded = [key.casefold() for key, _ in value.content]
-    twice = sorted({key for key in folded if folded.count(key) > 1})
+    folded = Counter(key.casefold() for key, _ in value.content)
+    twice = sorted(key for key, number in folded.items() if number > 1)
     if twice:
         raise ConflistError(f"{what} has the key {twice[0]!r} more than once (upper and lower case are the same)")
     variants = [key for key in members if key.casefold() in _KNOWN and key not in _KNOWN]

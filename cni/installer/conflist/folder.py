@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from cni import input_file
 from cni.defaults import IPAM_TYPE
 from cni.installer.conflist.chain import is_calicos
 from cni.installer.conflist.document import (
@@ -17,6 +18,7 @@ from cni.installer.conflist.document import (
     Document,
     NoneFoundError,
     UnfinishedError,
+    decode,
     read_document,
 )
 from cni.installer.node.folders import Folders
@@ -60,16 +62,24 @@ def loadable(folders: Folders) -> list[Path]:
     """Return the files that a runtime loads, in its order; none where the folder is missing."""
     if not folders.conf.is_dir():
         return []
-    paths = [path for path in folders.conf.iterdir() if path.suffix in SUFFIXES]
-    return sorted(path for path in paths if folders.root.follow(path).is_file())
+    return sorted(path for path in _candidates(folders) if not _kind(folders, path))
+
+
+def odd_ones(folders: Folders, conf: Path | None = None) -> dict[str, str]:
+    """Say, by name, what is no file where one is looked for: in the folder, or at `conf`. OSError."""
+    if conf is None and not folders.conf.is_dir():
+        what = "it is no folder" if folders.conf.exists() else "there is no such folder"
+        return {folders.conf_name: what}
+    paths = [conf] if conf else sorted(_candidates(folders))
+    return {path.name: kind for path in paths if (kind := _kind(folders, path))}
 
 
 def read_contents(folders: Folders, also: Path | None = None) -> dict[Path, bytes | OSError]:
-    """Read the files that a runtime loads, and one more; those that are missing are left out."""
+    """Read the files that a runtime loads, and one more; those that are missing are left out. It never waits."""
     contents: dict[Path, bytes | OSError] = {}
     for path in dict.fromkeys([*loadable(folders), *([also] if also else [])]):
         try:
-            contents[path] = folders.root.follow(path).read_bytes()
+            contents[path] = input_file.read(folders.root.follow(path))
         except FileNotFoundError:
             continue  # removed since the folder was listed
         except OSError as error:
@@ -108,7 +118,9 @@ def choose(
     if len(sources) == 1 and not (faults and conf):
         return sources[0]
     if not sources:
-        raise _none_found(f"no plugin of type {plugin_type} in {folders.name_of(conf or folders.conf)}", faults)
+        text = f"no plugin of type {plugin_type} in {folders.name_of(conf or folders.conf)}"
+        odd = [f"{name}: {kind}" for name, kind in odd_ones(folders, conf).items() if name not in faults]
+        raise _none_found("; ".join([text, *odd]), faults)
     names = ", ".join(dict.fromkeys(source.path.name for source in sources))
     raise ConflistError(f"several plugins of type {plugin_type}, in {names}: name the file with --conf")
 
@@ -152,14 +164,27 @@ def loaded_before(files: Sequence[ConfFile], name: str, plugin_type: str) -> Pat
 
 
 def _conf_file(path: Path, content: bytes | OSError) -> ConfFile:
+    if isinstance(content, input_file.NotReadableError):
+        return ConfFile(path, b"", None, ConflistError(str(content.strerror)))
     if isinstance(content, OSError):
         return ConfFile(path, b"", None, content)
     try:
-        return ConfFile(path, content, read_document(content.decode()), None)
+        return ConfFile(path, content, read_document(decode(content)), None)
     except ConflistError as error:
         return ConfFile(path, content, None, error)
-    except UnicodeDecodeError as error:
-        return ConfFile(path, content, None, ConflistError(str(error)))
+
+
+def _candidates(folders: Folders) -> list[Path]:
+    return [path for path in folders.conf.iterdir() if path.suffix in SUFFIXES]
+
+
+def _kind(folders: Folders, path: Path) -> str:
+    """Say what is at a path, links followed as on the node; "" for a file. OSError."""
+    followed = folders.root.follow(path)
+    kind = input_file.kind(followed)
+    if kind == input_file.MISSING and path.is_symlink():
+        return f"it is a symbolic link to {folders.root.name_of(followed)}, which does not exist"
+    return kind
 
 
 def _leads_to_ours(file: ConfFile, plugin_type: str) -> bool:

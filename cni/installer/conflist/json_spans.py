@@ -1,4 +1,4 @@
-"""JSON (RFC 8259) with positions: which part of a text each value takes. Pure.
+"""JSON (RFC 8259) with positions: which part of a text each value takes, and where the text is wrong. Pure.
 
 Python's `json` tells no positions, refuses integers of more than 4,300 digits, and recurses into nested values, so that
 deep ones exhaust the stack. This parser keeps a stack of its own.
@@ -17,8 +17,26 @@ _WORD = re.compile(
 )
 
 
+# What may come next, and how a person calls it.
+_WANTED = {
+    "value": "a value",
+    "value or ]": "a value or ]",
+    "key": "a key",
+    "key or }": "a key or }",
+    ":": "a colon",
+    "more": "a comma or an end",
+    "nothing": "the end",
+}
+
+
 class NotJsonError(ValueError):
-    """The text is not JSON; the message says where."""
+    """The text is not JSON; the message names line and column."""
+
+
+def place(text: str, position: int) -> str:
+    """Return where a position is, as editors count: lines and columns (characters) from 1."""
+    before = text[:position]
+    return f"line {before.count(chr(10)) + 1}, column {position - before.rfind(chr(10))}"
 
 
 class Value(NamedTuple):
@@ -48,10 +66,9 @@ class _Open(NamedTuple):
 
 
 def parse_spans(text: str) -> Value:
-    """Parse a whole text. NotJsonError names the position."""
+    """Parse a whole text. NotJsonError."""
     still_open: list[_Open] = []
-    # What may come next: a "value", "value or ]", "key", "key or }", ":", "more" (a comma or the end), or "nothing".
-    expected = "value"
+    expected = "value"  # a key of _WANTED
     root: Value | None = None
     for kind, word, start, end in _words(text):
         done: Value | None = None
@@ -70,14 +87,14 @@ def parse_spans(text: str) -> Value:
         elif kind in ("string", "scalar") and expected.startswith("value"):
             done = Value(json.loads(word) if kind == "string" else None, start, end)
         else:
-            raise NotJsonError(f"not JSON at character {start}")
+            raise NotJsonError(f"not JSON at {place(text, start)}: {_WANTED[expected]} is missing")
         if done and still_open:
             still_open[-1].add(done)
             expected = "more"
         elif done:
             root, expected = done, "nothing"
     if root is None:
-        raise NotJsonError("not JSON: it ends too early")
+        raise NotJsonError(f"not JSON: it ends too early, at {place(text, len(text))}")
     return root
 
 
@@ -96,9 +113,21 @@ def _words(text: str) -> Iterator[tuple[str, str, int, int]]:
     while position < end:
         match = _WORD.match(text, position)
         if match is None or match.lastgroup is None:
-            raise NotJsonError(f"not JSON after character {position}")
+            raise _no_word(text, position)
         yield match.lastgroup, match[match.lastgroup], match.start(match.lastgroup), match.end()
         position = match.end()
+
+
+def _no_word(text: str, position: int) -> NotJsonError:
+    """Return the error for what is no word of JSON, after the word that ends at this position."""
+    start = len(text) - len(text[position:].lstrip(BLANKS))
+    if text[start] == "\ufeff":
+        hint = "a byte order mark (BOM) is there, remove it"
+    elif text[start] == '"':
+        hint = "this string has no end, or holds what must be escaped"
+    else:
+        hint = f"{text[start]!a} cannot stand there"
+    return NotJsonError(f"not JSON at {place(text, start)}: {hint}")
 
 
 def _may_close(word: str, expected: str, still_open: list[_Open]) -> bool:

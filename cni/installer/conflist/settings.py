@@ -27,6 +27,8 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
         _require_valid(settings)
     if not _is_unicode(json.dumps(settings, ensure_ascii=False)):
         raise SettingError("want UTF-8, and no half of a surrogate pair")
+    if not (settings.get("log_file_path") or "/").startswith("/"):
+        raise SettingError("log_file_path: must be an absolute path: the runtime's folder is not yours")
     return settings
 
 

@@ -1,9 +1,12 @@
+import time
+
 import pytest
 from hypothesis import given
 
-from cni.installer.conflist.document import ConflistError, UnfinishedError, read_document
+from cni.installer.conflist.document import ConflistError, UnfinishedError, decode, read_document
 from tests.installer.conflist.generated import HUGE, SETTINGS, conflists, delegating, swapped
 from tests.installer.sample_conflists import CALICO
+from tests.waiting import SLACK
 
 
 def test_only_the_ipam_value_changes() -> None:
@@ -80,3 +83,46 @@ def test_nothing_else_is_touched(text: str) -> None:
     assert document.text[: delegation.start] == text[: before.start]
     assert document.text[delegation.end :] == text[before.end :]
     assert delegation.ipam_type == "spiderpool"
+
+
+def test_what_is_not_utf_8_is_told_by_line_and_column_and_may_be_half_written() -> None:
+    with pytest.raises(ConflistError, match=r"^not UTF-8 at line 2, column 3: invalid continuation byte$") as raised:
+        decode('{\n"ä'.encode() + b'\xe4"}')
+    assert not isinstance(raised.value, UnfinishedError)
+    with pytest.raises(UnfinishedError, match=r"^not UTF-8 at line 1, column 2: unexpected end of data$"):
+        decode(b'"\xc3')
+
+
+MANY = 300_000
+IPAM = '"ipam": {"type": "calico-ipam"}'
+MANY_OF = {
+    "keys of the file": f'{{"type": "calico", {IPAM}' + "".join(f', "k{i}": {i}' for i in range(MANY)) + "}",
+    "keys of our ipam": '{"type": "calico", "ipam": {"type": "spiderpool"'
+    + "".join(f', "k{i}": {i}' for i in range(MANY))
+    + "}}",
+    "plugins": f'{{"plugins": [{{"type": "calico", {IPAM}}}'
+    + "".join(f', {{"type": "t{i}"}}' for i in range(MANY))
+    + "]}",
+    "types of ipam": f'{{"type": "calico", {IPAM}, "x": [0'
+    + "".join(f', {{"ipam": {{"type": "t{i}"}}}}' for i in range(MANY))
+    + "]}",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", MANY_OF)
+def test_of_300_000_the_end_is_reached_in_seconds(what: str) -> None:
+    started = time.monotonic()
+    text = MANY_OF[what]
+    assert len(swapped(text, log_level="info")) > len(text)
+    read_document(text).ipam_types()
+    read_document(text).ipam_types("calico")
+    assert time.monotonic() - started < 60 + SLACK  # a machine that does nothing else takes 5 s
+
+
+@pytest.mark.parametrize("text", ['{"type": "calico"' + ', "k": 1' * 20_000 + "}"])
+def test_of_a_key_that_is_there_20_000_times_it_is_told_at_once(text: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(ConflistError, match="'k' more than once"):
+        swapped(text)
+    assert time.monotonic() - started < SLACK

@@ -1,12 +1,19 @@
+import os
+import socket
+import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cni import input_file
 from cni.installer.conflist import folder
-from cni.installer.conflist.document import ConflistError
+from cni.installer.conflist.document import ConflistError, NoneFoundError
 from cni.installer.conflist.folder import Source
 from cni.installer.node.folders import resolve_folders
 from cni.installer.node.host_root import HostRoot
+from tests import requirements
 from tests.installer.sample_conflists import CALICO
 
 MULTUS = '{"name": "multus-cni-network", "type": "multus", "clusterNetwork": "k8s-pod-network"}'
@@ -65,3 +72,77 @@ def test_none_is_told_with_the_files_that_could_not_be_read(tmp_path: Path) -> N
 def test_a_broken_file_beside_the_one_is_no_obstacle(tmp_path: Path) -> None:
     folder_with(tmp_path, **{"10-calico_conflist": CALICO, "20-broken_conf": "{"})
     assert choose(tmp_path, "calico").path.name == "10-calico.conflist"
+
+
+def _make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+def _make_device(path: Path) -> None:
+    requirements.need_root()
+    os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))  # /dev/zero, which has no end
+
+
+# What may stand in the place of Calico's file, and what is said of it.
+ODD_ONES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "FIFO": (os.mkfifo, "it is a FIFO (a named pipe), not a file"),
+    "socket": (_make_socket, "it is a socket, not a file"),
+    "device": (_make_device, "it is a device, not a file"),
+    "folder": (Path.mkdir, "it is a folder, not a file"),
+    "dangling link": (lambda path: path.symlink_to("/gone"), "it is a symbolic link to /gone, which does not exist"),
+    "loop": (lambda path: path.symlink_to(path.name), "its symbolic links lead in a circle"),
+}
+
+
+@pytest.mark.parametrize("what", ODD_ONES)
+def test_what_is_no_file_is_named_as_what_it_is_and_waited_for(tmp_path: Path, what: str) -> None:
+    make, words = ODD_ONES[what]
+    make(tmp_path / "10-calico.conflist")
+    with pytest.raises(NoneFoundError) as raised:
+        choose(tmp_path, "calico")
+    assert str(raised.value) == f"no plugin of type calico in /; 10-calico.conflist: {words}"
+    (tmp_path / "20-calico.conflist").write_text(CALICO)
+    assert choose(tmp_path, "calico").path.name == "20-calico.conflist"
+
+
+@pytest.mark.parametrize("what", ["FIFO", "socket", "device", "folder", "dangling link"])
+def test_where_it_was_named_it_is_named_once_and_nothing_waits(tmp_path: Path, what: str) -> None:
+    make, words = ODD_ONES[what]
+    make(tmp_path / "x.conf")
+    with pytest.raises(ConflistError) as raised:
+        choose(tmp_path, "calico", tmp_path / "x.conf")
+    assert str(raised.value) == f"no plugin of type calico in /x.conf; x.conf: {words}"
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NoneFoundError, match=r"in /x.conf; x.conf: there is no such file$"):
+        choose(tmp_path, "calico", tmp_path / "x.conf")
+    with pytest.raises(NoneFoundError, match=r"there is no such folder$"):
+        choose(tmp_path / "gone", "calico")
+
+
+def test_a_file_that_is_too_large_is_named_and_is_no_obstacle(tmp_path: Path) -> None:
+    with (tmp_path / "10-calico.conflist").open("w") as file:
+        file.truncate(input_file.MOST_BYTES + 1)
+    with pytest.raises(ConflistError, match=r"10-calico.conflist: it is too large: more than 16 MiB"):
+        choose(tmp_path, "calico")
+    (tmp_path / "20-calico.conflist").write_text(CALICO)
+    assert choose(tmp_path, "calico").path.name == "20-calico.conflist"
+
+
+def test_what_becomes_a_fifo_while_it_is_looked_at_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "10-calico.conflist"
+    path.write_text(CALICO)
+    real = os.open
+
+    def swap(*arguments: Any, **options: Any) -> int:  # a mock, because the moment between two calls cannot be had
+        path.unlink()
+        os.mkfifo(path)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(os, "open", swap)
+    with pytest.raises(input_file.NotReadableError, match="it is a FIFO"):
+        input_file.read(path)

@@ -51,3 +51,27 @@ def test_depth_is_no_obstacle(depth: int) -> None:
 
 def test_neither_is_a_number_of_5000_digits() -> None:
     assert parse_spans("9" * 5000).end == 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{\n  "a": 1,\n  "b" 2\n}', "not JSON at line 3, column 7: a colon is missing"),
+        ('{\r\n  "a": 1\r\n  "b": 2\r\n}', "not JSON at line 3, column 3: a comma or an end is missing"),
+        ('{"a": 1,}', "not JSON at line 1, column 9: a key is missing"),
+        ("[1, ]", "not JSON at line 1, column 5: a value is missing"),
+        ("{} {}", "not JSON at line 1, column 4: the end is missing"),
+        ('{"ä": é}', "not JSON at line 1, column 7: '\\xe9' cannot stand there"),
+        ("\n\n // x\n{}", "not JSON at line 3, column 2: '/' cannot stand there"),
+        ("{'a': 1}", 'not JSON at line 1, column 2: "\'" cannot stand there'),
+        ("\0" * 100, "not JSON at line 1, column 1: '\\x00' cannot stand there"),
+        ("\ufeff{}", "not JSON at line 1, column 1: a byte order mark (BOM) is there, remove it"),
+        ('{\n"a\nb": 1}', "not JSON at line 2, column 1: this string has no end, or holds what must be escaped"),
+        ('{\n "a": [', "not JSON: it ends too early, at line 2, column 8"),
+        ("", "not JSON: it ends too early, at line 1, column 1"),
+    ],
+)
+def test_a_fault_is_told_by_line_and_column(text: str, fault: str) -> None:
+    with pytest.raises(NotJsonError) as raised:
+        parse_spans(text)
+    assert str(raised.value) == fault

@@ -40,6 +40,7 @@ def test_what_the_plugin_would_ignore_or_refuse_is_refused(text: str, words: str
         ("log_level=loud", "log_level: must be one of debug, info, warn, error, panic, fatal"),
         ("request_timeout=0", "request_timeout: must be at least 1 second"),
         ("ipam_unix_socket_path=run/x.sock", "ipam_unix_socket_path: must be an absolute path of 2 to 107"),
+        ("log_file_path=x.log", "log_file_path: must be an absolute path"),
         ("clean_gateway=perhaps", "clean_gateway: Input should be a valid boolean"),
     ],
 )
