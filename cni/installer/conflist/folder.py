@@ -4,7 +4,7 @@ libcni loads what ends in .conf, .conflist or .json, in the order of the names. 
 Calico's network (SpiderPool's chart installs one that sorts first), so it is never chosen: the file that it names is.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,7 +58,8 @@ def loadable(folders: Folders) -> list[Path]:
     if not folders.conf.is_dir():
         return []
     paths = [path for path in folders.conf.iterdir() if path.suffix in SUFFIXES]
-    return sorted(path for path in paths if folders.root.follow(path).is_file())
+    found = ((path, folders.root.find(folders.root.name_of(path))) for path in paths)
+    return sorted(path for path, target in found if target and target.is_file())
 
 
 def read_contents(folders: Folders, also: Path | None = None) -> dict[Path, bytes | OSError]:
@@ -95,7 +96,8 @@ def choose(
     if len(sources) == 1 and not (faults and conf):
         return sources[0]
     if not sources:
-        raise _none_found(f"no plugin of type {plugin_type} in {folders.name_of(conf or folders.conf)}", faults)
+        text = f"no plugin of type {plugin_type} in {folders.name_of(conf or folders.conf)}"
+        raise _none_found("; ".join([text, *_dead_ends(folders, conf)]), faults)
     names = ", ".join(dict.fromkeys(source.path.name for source in sources))
     raise ConflistError(f"several plugins of type {plugin_type}, in {names}: name the file with --conf")
 
@@ -122,6 +124,17 @@ def loaded_before(files: Sequence[ConfFile], name: str, plugin_type: str) -> Pat
         if not _leads_to_ours(file, plugin_type):
             return file.path
     return None
+
+
+def _dead_ends(folders: Folders, conf: Path | None) -> Iterator[str]:
+    """Say which links lead to nothing, of those that a runtime would load."""
+    for path in [conf] if conf else sorted(folders.conf.glob("*")):
+        if (
+            path.suffix in SUFFIXES
+            and path.is_symlink()
+            and (fault := folders.root.dead_end(folders.root.name_of(path)))
+        ):
+            yield f"{folders.name_of(path)} {fault}"
 
 
 def _conf_file(path: Path, content: bytes | OSError) -> ConfFile:

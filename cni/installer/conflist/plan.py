@@ -4,6 +4,7 @@ Our `ipam` is swapped into the conflist in place, or into a copy whose name sort
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -186,7 +187,7 @@ def _copy(
         raise ConflistError(f"--as {name}: want a name that sorts before its source, {source.path.name}")
     file = _file_at(files, path)
     is_known = record is not None and name in record.copies
-    if path.exists() and not is_known and not names_our_plugin(file, desired.plugin_type):
+    if os.path.lexists(path) and not is_known and not names_our_plugin(file, desired.plugin_type):
         raise ConflistError(f"--as {name}: there is such a file, and it is not ours: choose another name")
     return Change(folders.root.follow(path), folders.name_of(path), file.data if file else None, None)
 

@@ -65,3 +65,14 @@ def test_none_is_told_with_the_files_that_could_not_be_read(tmp_path: Path) -> N
 def test_a_broken_file_beside_the_one_is_no_obstacle(tmp_path: Path) -> None:
     folder_with(tmp_path, **{"10-calico_conflist": CALICO, "20-broken_conf": "{"})
     assert choose(tmp_path, "calico").path.name == "10-calico.conflist"
+
+
+def test_a_conflist_that_leads_to_what_is_not_mounted_is_named_as_that(tmp_path: Path) -> None:
+    folder_with(tmp_path, **{"99-loopback_conf": OTHER})
+    (tmp_path / "10-calico.conflist").symlink_to("/run/calico.conflist")
+    (tmp_path / "11-circle.conf").symlink_to("11-circle.conf")
+    with pytest.raises(ConflistError) as caught:
+        choose(tmp_path, "calico")
+    named = f"/10-calico.conflist leads to /run/calico.conflist, which is not mounted below {tmp_path}: mount it"
+    assert named in str(caught.value)
+    assert "/11-circle.conf leads in a circle of symbolic links" in str(caught.value)
