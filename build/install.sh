@@ -132,9 +132,9 @@ ExecStart=$(quoted "$bin/.spiderpool/current/spiderpool-ipam") watch$watch
 Restart=always
 RestartSec=1
 TimeoutStopSec=10
-StateDirectory=spiderpool-ipam
 # watch writes to the two CNI folders. Their parents are writable, because a folder may be removed and created again.
-# Where symbolic links lead out of them, so is what they led to when this was written.
+# Where symbolic links lead out of them, so is what they led to when this was written. The last one is the state folder:
+# StateDirectory= fails where that is a link.
 # The capabilities let root replace files that belong to other users.
 ProtectSystem=strict
 ReadWritePaths=${writable# }

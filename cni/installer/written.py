@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cni.deadline import Deadline
-from cni.defaults import IPAM_TYPE, STATE_FOLDER
+from cni.defaults import IPAM_TYPE
 from cni.installer.conflist.folder import read_folder
 from cni.installer.errors import InstallerError
 from cni.installer.node.folders import Folders, printable, resolve_folders
@@ -20,12 +20,11 @@ def writable_folders(folders: Folders) -> list[str]:
     """Return what the node calls the folders below which watch has to be able to write. InstallerError, OSError.
 
     They are the parents of the two CNI folders, which may be removed and created again; the same of what these lead to,
-    where a link is in their names; and the folder of a conflist that is a link itself.
+    where a link is in their names; the folder of a conflist that is a link itself; and the state folder.
     """
     names = [*_parents(folders.root, folders.conf_name), *_parents(folders.root, folders.bin_name)]
     names += [folders.root.name_of(path) for path in _folders_of_linked_files(folders)]
-    state = folders.root.name_of(folders.state)
-    names += [] if state == STATE_FOLDER else [state]
+    names.append(folders.root.name_of(folders.state))
     for name in names:
         if printable(name) != name or not name.isprintable():
             raise InstallerError(f"a unit cannot name the folder {printable(name)!r}: give it another name")

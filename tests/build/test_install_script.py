@@ -153,7 +153,7 @@ def test_the_unit_runs_what_was_installed_and_can_be_removed(shell: list[str], n
     assert f'ExecStart="{quoted}" watch "--cni-bin-dir={folder}"' in lines
     assert f"ConditionPathExists={program}" in lines
     assert (node.root / name[1:] / ".spiderpool/current/spiderpool-ipam").is_file()
-    assert 'ReadWritePaths="-/etc/cni/" "-/usr/"' in lines
+    assert 'ReadWritePaths="-/etc/cni/" "-/usr/" "-/var/lib/spiderpool-ipam/"' in lines
 
     done = run(node, "--uninstall", f"--cni-bin-dir={name}", shell=shell)
     assert (done.returncode, (node.root / UNIT).exists()) == (0, False)
@@ -178,7 +178,7 @@ def test_the_unit_may_write_to_what_links_lead_to(shell: list[str], node: Node) 
     (node.root / "data/current").symlink_to("1234")
     done = run(node, "--wait-agent=0", "--systemd", shell=shell)
     assert done.returncode == 0, done.stderr
-    folders = ["/etc/cni", "/run/my $netï", "/opt/cni", "/data/1234", "/data", "/a"]
+    folders = ["/etc/cni", "/run/my $netï", "/opt/cni", "/data/1234", "/data", "/a", "/var/lib/spiderpool-ipam"]
     assert "ReadWritePaths=" + " ".join(f'"-{folder}/"' for folder in folders) in unit_of(node)
     assert "ExecStartPre=-+/bin/mkdir -p -- " + " ".join(f'"{folder}"' for folder in folders).replace(
         "$", "$$"
@@ -191,7 +191,7 @@ def test_an_upgrade_writes_the_unit_anew_where_there_is_one(node: Node) -> None:
     (node.root / UNIT).parent.mkdir(parents=True)
     (node.root / UNIT).write_text("[Service]\nExecStart=of an older release\n")
     assert run(node, "--wait-agent=0").returncode == 0
-    assert 'ReadWritePaths="-/etc/cni/" "-/opt/cni/"' in unit_of(node)
+    assert 'ReadWritePaths="-/etc/cni/" "-/opt/cni/" "-/var/lib/spiderpool-ipam/"' in unit_of(node)
 
 
 def test_the_unit_stays_until_the_node_is_given_back(node: Node) -> None:
@@ -258,7 +258,9 @@ def test_systemd_has_nothing_to_say_against_the_unit(node: Node) -> None:
     assert not said
 
 
-@pytest.mark.parametrize("script", [*SCRIPTS, ".ci/run", ".ci/install_go", "tests/portability/place.sh"])
+@pytest.mark.parametrize(
+    "script", [*SCRIPTS, ".ci/run", ".ci/install_go", "tests/build/booted.sh", "tests/portability/place.sh"]
+)
 def test_shellcheck_finds_nothing(script: str) -> None:
     shellcheck = requirements.need_program("shellcheck")
     command = [shellcheck, "--shell=bash"] if script == ".ci/install_go" else [shellcheck]
