@@ -48,7 +48,8 @@ mkdir "$group"
 ) </dev/null &
 booted=$!
 cat
+exec >/dev/null 2>&1 # whoever read it may be gone
 kill -KILL "$booted"
 wait "$booted" || :
-while [ -n "$(cat "$group/cgroup.procs")" ]; do sleep 0.1; done
-find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null || :
+until grep -q 'populated 0' "$group/cgroup.events"; do sleep 0.1; done
+find "$group" -depth -type d -exec rmdir {} \;
