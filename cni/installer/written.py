@@ -1,4 +1,4 @@
-"""Which folders watch writes to, for a unit that lets it write nowhere else. Side effects: reads links and conflists."""
+"""Which folders watch writes to, for a unit that lets it write nowhere else. Side effect: reads links and conflists."""
 
 import os
 import time
