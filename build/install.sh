@@ -10,24 +10,44 @@ Usage: install.sh [--systemd] [options of `spiderpool-ipam install`]
 Checks the architecture and the checksums of the files in this folder, then runs `spiderpool-ipam install` with the
 options given.
   --systemd    also install and start spiderpool-ipam-watch.service, which keeps the node as it was installed
-  --uninstall  stop and remove that service, then run `spiderpool-ipam uninstall`
+  --uninstall  stop that service, run `spiderpool-ipam uninstall`, and remove the service if the node was given back
 The exit status is that of spiderpool-ipam, 1 when a check fails, or 2 when an option is wrong.
 EOF_USAGE
 }
 
+# stdout is the program's: with --json it holds one JSON object.
+say() {
+    printf '%s\n' "$1" >&2
+}
+
 fail() {
-    printf 'install.sh: %s\n' "$1" >&2
+    say "install.sh: $1"
     exit "${2:-1}"
 }
 
-# Print one word of a unit's ExecStart=, quoted for systemd.
+# Print a word quoted for a unit; then one of a command's options, in which $ would begin a variable.
 quoted() {
     case $1 in *'
 '*) fail "a unit cannot hold an option with a line break: $1" 2 ;; esac
-    printf '%s\n' "$1" | sed -e 's/[\\"]/\\&/g' -e 's/%/%%/g' -e 's/[$]/$$/g' -e 's/.*/"&"/'
+    printf '%s\n' "$1" | sed -e 's/[\\"]/\\&/g' -e 's/%/%%/g' -e 's/.*/"&"/'
 }
 
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd -P)
+argument() {
+    quoted "$1" | sed 's/[$]/$$/g'
+}
+
+need() {
+    for name; do
+        command -v "$name" >/dev/null ||
+            fail "$name is not found in PATH, which is '${PATH-}': add its folder, or install coreutils or busybox"
+    done
+}
+
+need cat find mkdir mv readlink rm sed uname wc
+self=$0
+case $self in */*) ;; *) self=./$self ;; esac
+if [ -L "$self" ]; then self=$(readlink -f "$self"); fi
+here=$(CDPATH='' cd -- "${self%/*}/" && pwd -P)
 program=$here/spiderpool-ipam
 service=spiderpool-ipam-watch.service
 action=install systemd='' dry_run='' root='' watch=''
@@ -52,14 +72,16 @@ while [ "$left" -gt 0 ]; do
     case $option in
         --dry-run) dry_run=yes ;;
         --host-root=*) root=${option#*=} root=${root%/} ;;
-        --cni-*-dir=*) watch="$watch $(quoted "$option")" ;; # `install` records the other options on the node
+        --cni-*-dir=*) watch="$watch $(argument "$option")" ;; # `install` records the other options on the node
     esac
     set -- "$@" "$option"
 done
 unit=$root/etc/systemd/system/$service
-if [ -z "$root" ] && [ -d /run/systemd/system ]; then systemd_runs=yes; else systemd_runs=''; fi
+if [ -z "$root" ] && [ -d /run/systemd/system ]; then systemd_runs=yes && need systemctl; else systemd_runs=''; fi
 
 check_architecture() {
+    [ -d "$here/_internal" ] ||
+        fail "$here has no release in it: run install.sh in the folder that the tarball was unpacked to"
     case $(uname -m) in
         x86_64) loader=ld-linux-x86-64.so.2 ;;
         aarch64) loader=ld-linux-aarch64.so.1 ;;
@@ -80,19 +102,20 @@ check_files() {
         fail "$here holds files that are not of this release: unpack the tarball into an empty folder"
 }
 
-# Print a folder that `install` found or was given, by its key in the JSON report; it is a path of the node.
-folder() {
-    printf '%s\n' "$places" | sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p"
-}
-
-install_unit() {
-    places=$("$program" install --dry-run --json "$@")
-    bin=$(folder binDir)
-    conf=$(folder confDir)
-    case $bin:$conf in /*:/*) ;; *) fail "cannot read the folders from: $places" ;; esac
-    # On microk8s, the link `current` leads to another folder after each refresh.
-    writable=${conf%/*}
-    case $conf in */current/*) writable=${conf%%/current/*} ;; esac
+# Write the unit. It lets watch write below the folders that `spiderpool-ipam folders` prints, and nowhere else.
+write_unit() {
+    places=$("$program" folders ${root:+"--host-root=$root"})
+    bin='' writable='' made=''
+    while IFS= read -r place; do
+        if [ -z "$bin" ]; then
+            bin=$place
+            continue
+        fi
+        writable="$writable $(quoted "-$place/")"
+        made="$made $(argument "$place")"
+    done <<EOF_PLACES
+$places
+EOF_PLACES
     mkdir -p "${unit%/*}"
     cat >"$unit.new" <<EOF_UNIT
 # Written by install.sh --systemd. Make changes in a drop-in: systemctl edit $service
@@ -102,14 +125,19 @@ StartLimitIntervalSec=0
 ConditionPathExists=$(printf %s "$bin" | sed s/%/%%/g)/.spiderpool/current/spiderpool-ipam
 
 [Service]
+Type=exec
+# A folder that is missing when watch starts, such as one in /run after a boot, would stay read-only for it.
+ExecStartPre=-+/bin/mkdir -p --$made
 ExecStart=$(quoted "$bin/.spiderpool/current/spiderpool-ipam") watch$watch
 Restart=always
 RestartSec=1
-StateDirectory=spiderpool-ipam
+TimeoutStopSec=10
 # watch writes to the two CNI folders. Their parents are writable, because a folder may be removed and created again.
+# Where symbolic links lead out of them, so is what they led to when this was written. The last one is the state folder:
+# StateDirectory= fails where that is a link.
 # The capabilities let root replace files that belong to other users.
 ProtectSystem=strict
-ReadWritePaths=$(quoted "-$writable/") $(quoted "-${bin%/*}/")
+ReadWritePaths=${writable# }
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER
 NoNewPrivileges=yes
 PrivateTmp=yes
@@ -131,14 +159,28 @@ SystemCallFilter=@system-service
 WantedBy=multi-user.target
 EOF_UNIT
     mv "$unit.new" "$unit"
-    if [ "$systemd_runs" ]; then
-        systemctl daemon-reload
-        systemctl enable --quiet "$service"
-        systemctl restart "$service"
-        echo "$service keeps the node as installed; its log: journalctl -u $service"
-    else
-        echo "wrote $unit; systemd does not run here, so start the service on the node: systemctl enable --now $service"
+    if [ "$systemd_runs" ]; then systemctl daemon-reload; fi
+}
+
+start_unit() {
+    if [ -z "$systemd_runs" ]; then
+        say "wrote $unit; systemd does not run here, so start the service on the node: systemctl enable --now $service"
+        return
     fi
+    systemctl enable --quiet "$service"
+    systemctl restart "$service"
+    check_unit
+    say "$service keeps the node as installed; its log: journalctl -u $service"
+}
+
+# A drop-in may take from the running service what the unit gives it, and a file system may be mounted read-only.
+check_unit() {
+    process=$(systemctl show --property=MainPID --value "$service")
+    [ "$process" != 0 ] || fail "$service does not run: journalctl -u $service says why"
+    refused=$("$program" folders --refused-to "$process")
+    [ -z "$refused" ] || fail "$service cannot write to $refused:\
+ watch cannot repair what changes there. Mount it writable, or take out of the unit's drop-ins what forbids it\
+ (systemctl cat $service), and run install.sh --systemd again"
 }
 
 remove_unit() {
@@ -146,19 +188,39 @@ remove_unit() {
     if [ "$systemd_runs" ]; then systemctl disable --quiet --now "$service"; fi
     rm -f "$unit" "$root/etc/systemd/system/multi-user.target.wants/$service"
     if [ "$systemd_runs" ]; then systemctl daemon-reload; fi
-    echo "removed $unit"
+    say "removed $unit"
 }
 
-if [ "$action" = uninstall ]; then
-    remove_unit
-    exec "$program" uninstall "$@"
-fi
+# Until the node is given back, something has to keep it: a plugin's name that leads nowhere stops every pod.
+uninstall() {
+    state=''
+    if [ "$systemd_runs" ]; then state=$(systemctl is-active "$service") || :; fi
+    trap : HUP INT TERM # they end the program, not what follows
+    case $state in active | activating) systemctl stop "$service" ;; esac
+    status=0
+    "$program" uninstall "$@" || status=$?
+    case $status:$state in
+        0:* | 3:*) remove_unit ;; # 3: Calico's conflist is given back, and only the plugin stays
+        *:active | *:activating)
+            systemctl start "$service"
+            say "$service keeps the node as installed, because it was not given back"
+            ;;
+    esac
+    exit "$status"
+}
+
+if [ "$action" = uninstall ]; then uninstall "$@"; fi
 check_architecture
 check_files
 "$program" install "$@"
 [ "$dry_run" ] && exit
 if [ "$systemd" ]; then
-    install_unit "$@"
-elif [ "$systemd_runs" ] && [ -e "$unit" ]; then
-    systemctl try-restart "$service" # the running one is of the release that was just replaced
+    write_unit
+    start_unit
+elif [ -e "$unit" ]; then # the unit, and the service that runs, are of the release that was just replaced
+    write_unit
+    if [ "$systemd_runs" ] && systemctl --quiet is-active "$service"; then
+        systemctl restart "$service"
+        check_unit
+    fi
 fi

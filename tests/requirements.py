@@ -23,6 +23,7 @@ _PACKAGES = {
     "ping": "iputils-ping",
     "ps": "procps",
     "qemu-aarch64-static": "qemu-user-static",
+    "/lib/systemd/systemd": "systemd",
     "unshare": "util-linux",
 }
 

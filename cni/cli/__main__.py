@@ -20,6 +20,7 @@ COMMANDS = {
     "attach": ("cni.cli.attach", "Run a conflist's IPAM plugin by hand, as Calico does."),
     "agent": ("cni.cli.agent", "Serve the embedded agent where there is no Kubernetes."),
     "detect": ("cni.cli.detect", ""),
+    "folders": ("cni.cli.folders", ""),
     "version": ("cni.cli.version", "Show the version, and what the plugin speaks."),
 }
 

@@ -6,7 +6,7 @@ Side effects: looks at the file system, and keeps the names of the folders of an
 from pathlib import Path
 
 from cni.contracts.installation import Installation
-from cni.defaults import BIN_FOLDER, CONF_FOLDER, STATE_FOLDER
+from cni.defaults import BIN_FOLDER, CONF_FOLDER, RESULT_CACHE_FOLDER, STATE_FOLDER
 from cni.installer.bundle import plugin_links
 from cni.installer.conflist import record as records
 from cni.installer.conflist.document import ConflistError
@@ -21,8 +21,9 @@ from cni.installer.node.host_root import HostRoot
 _PLATFORMS = (
     (CONF_FOLDER, BIN_FOLDER),
     ("/var/lib/rancher/k3s/agent/etc/cni/net.d", "/var/lib/rancher/k3s/data/cni"),
+    ("/var/lib/rancher/k3s/agent/etc/cni/net.d", "/var/lib/rancher/k3s/data/current/bin"),  # older k3s
     ("/var/snap/microk8s/current/args/cni-network", "/var/snap/microk8s/current/opt/cni/bin"),
-    ("/etc/cni/multus/net.d", "/var/lib/cni/bin"),  # OpenShift
+    ("/var/run/multus/cni/net.d", "/var/lib/cni/bin"),  # OpenShift with Calico; a tmpfs, which is empty at each boot
     (CONF_FOLDER, "/home/kubernetes/bin"),  # GKE
 )
 
@@ -34,7 +35,8 @@ class FoldersError(InstallerError):
 def find_folders(root: HostRoot, bin_name: str | None, conf_name: str | None, plugin_type: str) -> Folders:
     """Return the node's folders. A name that is given wins, then what was installed to.
 
-    FoldersError: a name cannot be written to a file. ConflistError: it is not clear which folders are meant.
+    FoldersError: a name cannot be written to a file, or leads to what is not mounted. ConflistError: it is not clear
+    which folders are meant.
     """
     for flag, name in (("--cni-bin-dir", bin_name), ("--cni-conf-dir", conf_name)):
         if name and printable(name) != name:
@@ -42,7 +44,9 @@ def find_folders(root: HostRoot, bin_name: str | None, conf_name: str | None, pl
     former = installed_folders(root)
     conf = conf_name or (former.conf_name if former else _conf_folder(root, plugin_type))
     binaries = bin_name or (former.bin_name if former else _bin_folder(root, conf, plugin_type))
-    return resolve_folders(root, str(Path("/", binaries)), str(Path("/", conf)))
+    folders = resolve_folders(root, str(Path("/", binaries)), str(Path("/", conf)))
+    _require_mounted(folders)
+    return folders
 
 
 def is_installed(folders: Folders) -> bool:
@@ -90,9 +94,19 @@ def require_not_moved(folders: Folders) -> None:
         raise FoldersError(f"{names}: a symbolic link in these names has changed meanwhile: run the command again")
 
 
+def _require_mounted(folders: Folders) -> None:
+    """Raise FoldersError where a link leads to what this container does not have.
+
+    To take it for a folder that is missing would be to wait for it in vain, or to overlook what uses the plugin.
+    """
+    for name in (folders.bin_name, folders.conf_name, STATE_FOLDER, RESULT_CACHE_FOLDER):
+        if folders.root.is_partial and (fault := folders.root.dead_end(name)):
+            raise FoldersError(f"{printable(name)} {printable(fault)}")
+
+
 def _conf_folder(root: HostRoot, plugin_type: str) -> str:
     """Return the folder that has our record, or else the main plugin's configuration."""
-    names = dict.fromkeys(conf for conf, _ in _PLATFORMS)
+    names = [name for name in dict.fromkeys(conf for conf, _ in _PLATFORMS) if root.find(name)]
     recorded = [name for name in names if records.is_in(root.resolve(name))]
     if recorded:
         return recorded[0]
@@ -108,10 +122,15 @@ def _conf_folder(root: HostRoot, plugin_type: str) -> str:
 def _bin_folder(root: HostRoot, conf: str, plugin_type: str) -> str:
     """Return the folder that holds our bundle, or else the main plugin; that of the configurations' platform first."""
     platforms = sorted(_PLATFORMS, key=lambda platform: platform[0] != conf)
-    with_plugin = [name for _, name in platforms if root.resolve(f"{name}/{plugin_type}").is_file()]
-    present = [name for _, name in platforms if root.resolve(name).is_dir()]
+    with_plugin = [name for _, name in platforms if _is_file(root.find(f"{name}/{plugin_type}"))]
+    present = [name for _, name in platforms if root.find(name)]
     return [*_with_bundle(root), *with_plugin, *present, platforms[0][1]][0]
 
 
 def _with_bundle(root: HostRoot) -> list[str]:
-    return [name for _, name in _PLATFORMS if plugin_links.is_there(root.resolve(name))]
+    names = [name for _, name in _PLATFORMS]
+    return [name for name in names if (path := root.find(name)) and plugin_links.is_there(path)]
+
+
+def _is_file(path: Path | None) -> bool:
+    return path is not None and path.is_file()

@@ -101,7 +101,8 @@ def _require_writable(folders: Folders) -> None:
     for folder, flag in ((folders.bin, "--cni-bin-dir"), (folders.conf, "--cni-conf-dir")):
         name = folders.name_of(folder)
         if not folder.is_dir():
-            raise FoldersError(f"{name} is no folder: name the node's with {flag}")
+            fault = folders.root.dead_end(name) or "is no folder"
+            raise FoldersError(f"{name} {fault}: name the node's with {flag}")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise FoldersError(f"{name} cannot be written: run as root, on a file system that is mounted writable")
 

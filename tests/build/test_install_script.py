@@ -1,5 +1,6 @@
 """install.sh of the frozen tree, run on a folder that stands for a node."""
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import requirements
+from tests.installer.sample_conflists import SWAPPED
 from tests.installer.sample_node import COPY, Node
 from tests.requirements import ROOT
 
@@ -15,15 +17,22 @@ UNIT = "etc/systemd/system/spiderpool-ipam-watch.service"
 SHELLS = (["dash"], ["busybox", "sh"], ["bash", "--posix"])
 SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "build").glob("*.sh"))
 # The programs that the script calls. (`command -v` and `printf` are the shell's own.)
-PROGRAMS = ("cat", "dirname", "find", "mkdir", "mv", "rm", "sed", "uname", "wc")
+PROGRAMS = ("cat", "find", "mkdir", "mv", "readlink", "rm", "sed", "uname", "wc")
 
 
-def run(node: Node, *options: str, tree: Path | None = None, shell: list[str] | None = None, path: str = "") -> "Done":
+def run(
+    node: Node, *options: str, tree: Path | None = None, shell: list[str] | None = None, path: str | None = None
+) -> "Done":
     script = (tree or requirements.need_frozen("install.sh").parent) / "install.sh"
     command = [*(shell or ["sh"]), str(script), *options, "--host-root", str(node.root)]
     command[0] = requirements.need_program(command[0])
     return subprocess.run(
-        command, env={"PATH": path or "/usr/bin:/bin"}, capture_output=True, text=True, timeout=60, cwd="/"
+        command,
+        env={"PATH": "/usr/bin:/bin" if path is None else path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd="/",
     )
 
 
@@ -131,29 +140,111 @@ def test_a_dry_run_leaves_the_node_as_it_is(node: Node) -> None:
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 def test_the_unit_runs_what_was_installed_and_can_be_removed(shell: list[str], node: Node) -> None:
-    (node.root / "usr/cni 100%").mkdir(parents=True)
-    done = run(node, "--wait-agent=0", "--systemd", "--cni-bin-dir", "/usr/cni 100%", shell=shell)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert (
-        "systemctl enable --now spiderpool-ipam-watch.service" in done.stdout
-    )  # it does not do that itself for a folder
-    lines = (node.root / UNIT).read_text().splitlines()
-    program = "/usr/cni 100%%/.spiderpool/current/spiderpool-ipam"
-    assert f'ExecStart="{program}" watch "--cni-bin-dir=/usr/cni 100%%"' in lines
+    name = '/usr/ci "x" 100%'
+    (node.root / name[1:]).mkdir(parents=True)
+    done = run(node, "--wait-agent=0", "--systemd", "--cni-bin-dir", name, shell=shell)
+    assert done.returncode == 0, done.stderr
+    # It does not do that itself for a folder.
+    assert "systemctl enable --now spiderpool-ipam-watch.service" in done.stderr
+    lines = unit_of(node)
+    program = name.replace("%", "%%") + "/.spiderpool/current/spiderpool-ipam"
+    quoted = program.replace('"', r"\"")
+    folder = name.replace("%", "%%").replace('"', r"\"")
+    assert f'ExecStart="{quoted}" watch "--cni-bin-dir={folder}"' in lines
     assert f"ConditionPathExists={program}" in lines
-    assert (node.root / program.replace("%%", "%")[1:]).is_file()
-    assert 'ReadWritePaths="-/etc/cni/" "-/usr/"' in lines
+    assert (node.root / name[1:] / ".spiderpool/current/spiderpool-ipam").is_file()
+    assert 'ReadWritePaths="-/etc/cni/" "-/usr/" "-/var/lib/spiderpool-ipam/"' in lines
 
-    done = run(node, "--uninstall", "--cni-bin-dir=/usr/cni 100%", shell=shell)
+    done = run(node, "--uninstall", f"--cni-bin-dir={name}", shell=shell)
     assert (done.returncode, (node.root / UNIT).exists()) == (0, False)
     assert node.ipam() == {"type": "calico-ipam"}
+
+
+def unit_of(node: Node) -> list[str]:
+    return (node.root / UNIT).read_text().splitlines()
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_the_unit_may_write_to_what_links_lead_to(shell: list[str], node: Node) -> None:
+    """net.d and the folder of plugins lead elsewhere; the conflist leads on, and there is a link to a neighbour."""
+    for path, target, link in (
+        (node.conflist, "a/calico", "/a/calico"),
+        (node.conf, "run/my $netï/net.d", "/run/my $netï/net.d"),
+        (node.bin, "data/1234/bin", "/data/current/bin"),
+    ):
+        (node.root / target).parent.mkdir(parents=True)
+        path.rename(node.root / target)
+        path.symlink_to(link)
+    (node.root / "data/current").symlink_to("1234")
+    done = run(node, "--wait-agent=0", "--systemd", shell=shell)
+    assert done.returncode == 0, done.stderr
+    folders = ["/etc/cni", "/run/my $netï", "/opt/cni", "/data/1234", "/data", "/a", "/var/lib/spiderpool-ipam"]
+    assert "ReadWritePaths=" + " ".join(f'"-{folder}/"' for folder in folders) in unit_of(node)
+    assert "ExecStartPre=-+/bin/mkdir -p -- " + " ".join(f'"{folder}"' for folder in folders).replace(
+        "$", "$$"
+    ) in unit_of(node)
+
+
+def test_an_upgrade_writes_the_unit_anew_where_there_is_one(node: Node) -> None:
+    assert run(node, "--wait-agent=0").returncode == 0
+    assert not (node.root / UNIT).exists()
+    (node.root / UNIT).parent.mkdir(parents=True)
+    (node.root / UNIT).write_text("[Service]\nExecStart=of an older release\n")
+    assert run(node, "--wait-agent=0").returncode == 0
+    assert 'ReadWritePaths="-/etc/cni/" "-/opt/cni/" "-/var/lib/spiderpool-ipam/"' in unit_of(node)
+
+
+def test_the_unit_stays_until_the_node_is_given_back(node: Node) -> None:
+    assert run(node, "--wait-agent=0", "--systemd").returncode == 0
+    assert run(node, "--uninstall", "--no-such-option").returncode == 2
+    assert (node.root / UNIT).exists()
+    node.conflist.write_text("{")
+    assert run(node, "--uninstall").returncode == 1
+    assert (node.root / UNIT).exists()
+    node.write(SWAPPED)
+    node.cache_result("x", {"plugins": [{"type": "calico", "ipam": {"type": "spiderpool"}}]})
+    assert run(node, "--uninstall").returncode == 3
+    assert not (node.root / UNIT).exists()
+
+
+def test_with_json_stdout_holds_one_object(node: Node) -> None:
+    for options in (["--wait-agent=0", "--systemd"], ["--uninstall"]):
+        assert isinstance(json.loads(run(node, *options, "--json").stdout), dict)
+
+
+def test_it_finds_its_release_through_a_link(node: Node, tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/spiderpool-install").symlink_to("../link")
+    (tmp_path / "link").symlink_to(tree / "install.sh")
+    script = str(tmp_path / "bin/spiderpool-install")
+    done = subprocess.run(["sh", script, "--wait-agent=0", "--host-root", node.root], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert node.answers()
+
+
+def test_a_copy_of_the_script_alone_is_not_taken_for_another_architecture(node: Node, tmp_path: Path) -> None:
+    shutil.copy(requirements.need_frozen("install.sh"), tmp_path / "install.sh")
+    done = run(node, tree=tmp_path)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"install.sh: {tmp_path} has no release in it: run install.sh in the folder that the tarball was unpacked to\n",
+    )
+
+
+@pytest.mark.parametrize("path", ["", "/no/such"])
+@pytest.mark.parametrize("shell", [["dash"], ["bash", "--posix"]], ids=" ".join)
+def test_a_path_without_programs_is_named_as_that(path: str, shell: list[str], node: Node) -> None:
+    done = run(node, "--wait-agent=0", shell=shell, path=path)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert f"cat is not found in PATH, which is '{path}'" in done.stderr
 
 
 def test_the_installed_copy_takes_itself_away(node: Node) -> None:
     assert run(node, "--wait-agent=0", "--systemd").returncode == 0
     current = node.bin / ".spiderpool/current"
     done = run(node, "--uninstall", tree=current)
-    assert (done.returncode, done.stderr, node.ipam()) == (0, "", {"type": "calico-ipam"})
+    assert (done.returncode, done.stderr) == (0, f"removed {node.root / UNIT}\n")
+    assert node.ipam() == {"type": "calico-ipam"}
     assert [path.name for path in node.bin.iterdir()] == ["calico"]
     assert not (node.root / UNIT).exists()
 
@@ -167,7 +258,9 @@ def test_systemd_has_nothing_to_say_against_the_unit(node: Node) -> None:
     assert not said
 
 
-@pytest.mark.parametrize("script", [*SCRIPTS, ".ci/run", ".ci/install_go", "tests/portability/place.sh"])
+@pytest.mark.parametrize(
+    "script", [*SCRIPTS, ".ci/run", ".ci/install_go", "tests/build/booted.sh", "tests/portability/place.sh"]
+)
 def test_shellcheck_finds_nothing(script: str) -> None:
     shellcheck = requirements.need_program("shellcheck")
     command = [shellcheck, "--shell=bash"] if script == ".ci/install_go" else [shellcheck]

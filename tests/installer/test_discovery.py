@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ PLATFORMS = [
     ("/etc/cni/net.d", "/opt/cni/bin"),
     ("/var/lib/rancher/k3s/agent/etc/cni/net.d", "/var/lib/rancher/k3s/data/cni"),
     ("/var/snap/microk8s/current/args/cni-network", "/var/snap/microk8s/current/opt/cni/bin"),
-    ("/etc/cni/multus/net.d", "/var/lib/cni/bin"),
+    ("/var/run/multus/cni/net.d", "/var/lib/cni/bin"),
     ("/etc/cni/net.d", "/home/kubernetes/bin"),
+    ("/var/lib/rancher/k3s/agent/etc/cni/net.d", "/var/lib/rancher/k3s/data/current/bin"),
 ]
 
 
@@ -54,9 +56,9 @@ def test_a_folder_with_calico_in_it_wins_over_one_left_over(tmp_path: Path) -> N
 def test_two_that_hold_calico_are_refused_by_name_and_a_flag_decides(tmp_path: Path) -> None:
     calico_in(tmp_path, PLATFORMS[0][0])
     calico_in(tmp_path, PLATFORMS[3][0])
-    with pytest.raises(ConflistError, match=r"/etc/cni/net.d, /etc/cni/multus/net.d: choose one with --cni-conf-dir"):
+    with pytest.raises(ConflistError, match=r"/etc/cni/net.d, /var/run/multus/cni/net.d: choose one"):
         find(tmp_path, None, None, "calico")
-    assert find(tmp_path, None, "/etc/cni/multus/net.d", "calico").conf == tmp_path / "etc/cni/multus/net.d"
+    assert find(tmp_path, None, "/var/run/multus/cni/net.d", "calico").conf == tmp_path / "var/run/multus/cni/net.d"
 
 
 def test_two_paths_to_one_folder_are_one(tmp_path: Path) -> None:
@@ -64,6 +66,42 @@ def test_two_paths_to_one_folder_are_one(tmp_path: Path) -> None:
     make(tmp_path, "/var/lib/rancher/k3s/agent/etc/cni")
     (tmp_path / PLATFORMS[1][0][1:]).symlink_to("/etc/cni/net.d")
     assert find(tmp_path, None, None, "calico").conf == tmp_path / "etc/cni/net.d"
+
+
+def test_older_k3s_has_its_plugins_in_another_folder(tmp_path: Path) -> None:
+    calico_in(tmp_path, PLATFORMS[1][0])
+    make(tmp_path, "/var/lib/rancher/k3s/data/1234/bin")
+    (tmp_path / "var/lib/rancher/k3s/data/current").symlink_to("1234")
+    older = "/var/lib/rancher/k3s/data/current/bin"
+    assert find(tmp_path, None, None, "calico").bin_name == older
+    make(tmp_path, PLATFORMS[1][1])  # newer ones have both
+    assert find(tmp_path, None, None, "calico").bin_name == PLATFORMS[1][1]
+    (tmp_path / older[1:] / "calico").touch()
+    assert find(tmp_path, None, None, "calico").bin_name == older
+
+
+def test_a_circle_of_links_at_another_platforms_folder_is_not_in_the_way(tmp_path: Path) -> None:
+    calico_in(tmp_path, PLATFORMS[0][0])
+    for _, name in PLATFORMS[1:4]:
+        make(tmp_path, str(Path(name).parent))
+        (tmp_path / name[1:]).symlink_to(name)
+    make(tmp_path, "/run/multus")
+    (tmp_path / "var/run").symlink_to("/var/run")
+    folders = find(tmp_path, None, None, "calico")
+    assert (folders.conf_name, folders.bin_name) == PLATFORMS[0]
+
+
+@pytest.mark.parametrize("name", ["/opt/cni/bin", "/etc/cni", "/etc/cni/net.d", "/var/lib/cni", "/var/lib"])
+def test_a_link_to_what_is_not_mounted_below_the_root_is_named_as_that(name: str, tmp_path: Path) -> None:
+    """A container of the DaemonSet has only some of the node's folders."""
+    calico_in(tmp_path, PLATFORMS[0][0])
+    shutil.rmtree(tmp_path / name[1:], ignore_errors=True)
+    make(tmp_path, str(Path(name).parent))
+    (tmp_path / name[1:]).symlink_to("/run/x")
+    with pytest.raises(FoldersError, match=rf"{name}.* leads to /run/x.*, which is not mounted below {tmp_path}"):
+        find(tmp_path, None, None, "calico")
+    make(tmp_path, "/run/x/spiderpool-ipam", "/run/x/cni/results", "/run/x/results", "/run/x/net.d")
+    find(tmp_path, None, None, "calico")
 
 
 def test_on_a_bare_node_the_defaults_hold(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 Reads nothing but what was read, and looks for the plugins' executables.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +51,7 @@ def copy_of(
         raise ConflistError(f"--as {name}: want a name that sorts before {earlier[0]}, which runtimes load before it")
     file = file_at(files, path)
     is_known = record is not None and name in record.copies
-    if path.exists() and not is_known and not names_our_plugin(file, desired.plugin_type):
+    if os.path.lexists(path) and not is_known and not names_our_plugin(file, desired.plugin_type):
         raise ConflistError(f"--as {name}: there is such a file, and it is not ours: choose another name")
     return Change(folders.root.follow(path), folders.name_of(path), file.data if file else None, None)
 

@@ -94,8 +94,9 @@ def read_folder(folders: Folders, also: Path | None = None) -> list[ConfFile]:
 
 def read_file(folders: Folders, path: Path) -> ConfFile | None:
     """Read and parse one file, whether or not runtimes load it; None where it is no file. OSError."""
-    target = folders.root.follow(path)
-    return _conf_file(path, target.read_bytes()) if target.is_file() else None
+    if _kind(folders, path):
+        return None
+    return _conf_file(path, input_file.read(folders.root.follow(path)))
 
 
 def choose(
@@ -180,11 +181,9 @@ def _candidates(folders: Folders) -> list[Path]:
 
 def _kind(folders: Folders, path: Path) -> str:
     """Say what is at a path, links followed as on the node; "" for a file. OSError."""
-    followed = folders.root.follow(path)
-    kind = input_file.kind(followed)
-    if kind == input_file.MISSING and path.is_symlink():
-        return f"it is a symbolic link to {folders.root.name_of(followed)}, which does not exist"
-    return kind
+    if fault := folders.root.dead_end(folders.root.name_of(path)):
+        return f"it {fault}"
+    return input_file.kind(folders.root.follow(path))
 
 
 def _leads_to_ours(file: ConfFile, plugin_type: str) -> bool:

@@ -90,8 +90,8 @@ ODD_ONES: dict[str, tuple[Callable[[Path], object], str]] = {
     "socket": (_make_socket, "it is a socket, not a file"),
     "device": (_make_device, "it is a device, not a file"),
     "folder": (Path.mkdir, "it is a folder, not a file"),
-    "dangling link": (lambda path: path.symlink_to("/gone"), "it is a symbolic link to /gone, which does not exist"),
-    "loop": (lambda path: path.symlink_to(path.name), "its symbolic links lead in a circle"),
+    "dangling link": (lambda path: path.symlink_to("/gone"), "it leads to /gone, which does not exist"),
+    "loop": (lambda path: path.symlink_to(path.name), "it leads in a circle of symbolic links"),
 }
 
 
@@ -146,3 +146,14 @@ def test_what_becomes_a_fifo_while_it_is_looked_at_is_not_waited_for(
     monkeypatch.setattr(os, "open", swap)
     with pytest.raises(input_file.NotReadableError, match="it is a FIFO"):
         input_file.read(path)
+
+
+def test_a_conflist_that_leads_to_what_is_not_mounted_is_named_as_that(tmp_path: Path) -> None:
+    folder_with(tmp_path, **{"99-loopback_conf": OTHER})
+    (tmp_path / "10-calico.conflist").symlink_to("/run/calico.conflist")
+    (tmp_path / "11-circle.conf").symlink_to("11-circle.conf")
+    with pytest.raises(ConflistError) as caught:
+        choose(tmp_path, "calico")
+    named = f"/10-calico.conflist leads to /run/calico.conflist, which is not mounted below {tmp_path}: mount it"
+    assert named in str(caught.value)
+    assert "/11-circle.conf leads in a circle of symbolic links" in str(caught.value)

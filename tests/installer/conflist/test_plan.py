@@ -119,3 +119,13 @@ def test_a_source_elsewhere_is_not_taken_for_a_former_copy_of_the_same_name(node
     made = reconciled(node, conf=f"/elsewhere/{COPY}")
     assert (made.target.path, made.leftovers) == (elsewhere, [])
     assert elsewhere.read_text() == SWAPPED
+
+
+@pytest.mark.parametrize("target", ["/theirs.conflist", "/no/such"])
+def test_a_link_of_others_is_no_copy_of_ours_wherever_it_leads(target: str, node: Node) -> None:
+    """On this machine the link leads nowhere; on the node, to a file."""
+    (node.root / "theirs.conflist").write_text("theirs")
+    node.copy.symlink_to(target)
+    with pytest.raises(ConflistError, match="it is not ours: choose another name"):
+        node.install(COPY)
+    assert str(node.copy.readlink()) == target
