@@ -65,12 +65,12 @@ def former_copies(folders: Folders, desired: Desired, record: Record | None, fil
 
 def chain_of(folders: Folders, record: Record | None, source: bytes, plugin_type: str, copy: Change) -> Chain:
     """Return what the copy is to hold, with what others have chained to it."""
-    present = parse_copy(copy.before)
+    document = read_document(source.decode())
     return chain(
-        read_document(source.decode()),
+        document,
         plugin_type,
-        present if present and IPAM_TYPE in present.ipam_types(plugin_type) else None,
-        known=record.chained if record else [],
+        parse_copy(copy.before, document.network()),
+        known=record.chained if record else {},
         taken_out=record.taken_out if record else [],
         has_executable=lambda name: folders.root.follow(folders.bin / Path(name).name).is_file(),
     )

@@ -116,7 +116,7 @@ class Plan(NamedTuple):
             drift_count=(old.drift_count if old else 0) + bool(self.drift),
             source=self.folders.name_of(self.source.path),
             also=self.originals,
-            chained=self.chain.others if self.chain else [],
+            chained=self.chain.others if self.chain else {},
             taken_out=self.chain.taken_out if self.chain else [],
         )
 

@@ -38,6 +38,7 @@ class Looks:
         self.seen: list[tuple[float, Look]] = []
         self.writes: list[tuple[float, str]] = []  # of configurations: when, and which
         self.count = 0
+        self._renamed: dict[str, tuple[int, int]] = {}  # what was put in a name's place last, by inode and time
         self._stop = threading.Event()
         self._events = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         mask = _CLOSED | _MOVED_FROM | _MOVED_TO | _DELETED
@@ -93,8 +94,20 @@ class Looks:
             return
         now = time.monotonic()
         while data:
-            length = _EVENT.unpack_from(data)[3]
+            _, kind, _, length = _EVENT.unpack_from(data)
             name = os.fsdecode(data[_EVENT.size : _EVENT.size + length].rstrip(b"\0"))
             data = data[_EVENT.size + length :]
             if Path(name).suffix in (".conf", ".conflist", ".json") and not name.startswith("."):
-                self.writes.append((now, name))
+                self._count(name, kind, now)
+
+    def _count(self, name: str, kind: int, now: float) -> None:
+        """Count a write, but not the close of a file that was renamed while it was open: that is one write."""
+        try:
+            status = (self.conf / name).stat()
+            version = (status.st_ino, status.st_mtime_ns)
+        except OSError:
+            version = (0, 0)
+        if not (kind & _CLOSED and self._renamed.pop(name, None) == version):
+            self.writes.append((now, name))
+        if kind & _MOVED_TO:
+            self._renamed[name] = version
