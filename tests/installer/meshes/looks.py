@@ -73,7 +73,7 @@ class Looks:
         missing = set(types) - before
         if missing:
             missing -= self._executables()
-        return Look(path.name, found["plugins"][0]["ipam"]["type"], types, tuple(sorted(missing)))
+        return Look(path.name, found["plugins"][0].get("ipam", {}).get("type", ""), types, tuple(sorted(missing)))
 
     def _executables(self) -> set[str]:
         return {path.name for path in self.plugins.iterdir()}
