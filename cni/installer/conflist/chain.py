@@ -7,6 +7,7 @@ copy, and what has no executable, because then no pod could start.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 from cni.defaults import IPAM_TYPE
@@ -70,6 +71,18 @@ def chain(
         text = copy.text  # the order of its members, and its blanks, are whoever wrote it last
     others = {name: array for name, array in arrays.items() if name not in out | missing}
     return Chain(text, others, sorted(out), sorted(missing))
+
+
+def without(document: Document, types: Collection[str]) -> str:
+    """Return the text without the plugins of these types, and every other byte as it is. ConflistError.
+
+    The first plugin stays: it is the main one.
+    """
+    text = document.text
+    for before, plugin in reversed(list(pairwise(document.plugins()))):
+        if plugin.type in types:
+            text = text[: before.end] + text[plugin.end :]
+    return text
 
 
 def is_calicos(document: Document) -> bool:

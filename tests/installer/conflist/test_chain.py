@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cni.installer.conflist.chain import CALICOS_TYPES, Chain, chain, is_calicos, parse_copy
+from cni.installer.conflist.chain import CALICOS_TYPES, Chain, chain, is_calicos, parse_copy, without
 from cni.installer.conflist.document import read_document
 from tests.installer.sample_conflists import CALICO, SWAPPED
 
@@ -220,3 +220,10 @@ def _others(document: Any) -> set[str]:
 
 def _texts(document: Any, name: str) -> list[str]:
     return [plugin.text for plugin in document.plugins() if plugin.type == name]
+
+
+def test_a_plugin_is_taken_out_of_a_file_and_every_other_byte_stays() -> None:
+    both = conflist(ISTIO, LINKERD)
+    assert without(read_document(both), ["istio-cni"]) == conflist(LINKERD)
+    assert without(read_document(both), ["linkerd-cni", "istio-cni"]) == SWAPPED
+    assert without(read_document(both), ["calico", "none"]) == both
