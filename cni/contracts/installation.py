@@ -71,7 +71,8 @@ class Record:
     # What release 0.1.0 does not know.
     source: str = ""  # the file with the main plugin in it, as the node calls it
     also: dict[str, str] = field(default_factory=dict)  # names of files before it that hold our ipam -> what theirs was
-    chained: list[str] = field(default_factory=list)  # the types of others' plugins in the copy
+    # The types of others' plugins in the copy, and the array of those objects that its source has.
+    chained: dict[str, str] = field(default_factory=dict)
     taken_out: list[str] = field(default_factory=list)  # of those, what is still in the source, and out of the copy
 
     @property

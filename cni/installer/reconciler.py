@@ -188,8 +188,8 @@ class Reconciler:
 
     def _report_write(self, applied: Plan) -> None:
         if applied.drift:
-            what = f"the ipam of plugin {applied.desired.plugin_type} in {applied.target.name}"
-            self._count("conflist", applied.drift, f"swapped {applied.target.name} again: {applied.message}", what)
+            text = f"swapped {applied.target.name} again: {applied.message}"
+            self._count("conflist", applied.drift, text, applied.drifted)
         elif applied.message:
             self._log(f"wrote {applied.target.name}: {applied.message}")
 

@@ -12,7 +12,7 @@ from cni.contracts.installation import Desired, Record
 from cni.defaults import IPAM_TYPE
 from cni.installer.conflist import ipam
 from cni.installer.conflist.chain import Chain, chain, parse_copy
-from cni.installer.conflist.document import ConflistError, read_document
+from cni.installer.conflist.document import ConflistError, Delegation, read_document
 from cni.installer.conflist.folder import SUFFIXES, ConfFile, Source, before_ours, names_our_plugin
 from cni.installer.conflist.source import file_at
 from cni.installer.node.folders import Folders
@@ -48,7 +48,11 @@ def copy_of(
         if file.path.name not in (record.copies if record else [])
     ]
     if earlier and not (record and name in record.copies):
-        raise ConflistError(f"--as {name}: want a name that sorts before {earlier[0]}, which runtimes load before it")
+        raise ConflistError(
+            f"--as {name}: runtimes load {earlier[0]} before it, a file of the same network: install without --as, so"
+            f" that {earlier[0]} gets spiderpool's ipam, too; or name a copy that sorts before it, which pods then get"
+            " in its place"
+        )
     file = file_at(files, path)
     is_known = record is not None and name in record.copies
     if os.path.lexists(path) and not is_known and not names_our_plugin(file, desired.plugin_type):
@@ -66,15 +70,20 @@ def former_copies(folders: Folders, desired: Desired, record: Record | None, fil
 
 def chain_of(folders: Folders, record: Record | None, source: bytes, plugin_type: str, copy: Change) -> Chain:
     """Return what the copy is to hold, with what others have chained to it."""
-    present = parse_copy(copy.before)
+    document = read_document(source.decode())
     return chain(
-        read_document(source.decode()),
+        document,
         plugin_type,
-        present if present and IPAM_TYPE in present.ipam_types(plugin_type) else None,
-        known=record.chained if record else [],
+        parse_copy(copy.before, document.network()),
+        known=record.chained if record else {},
         taken_out=record.taken_out if record else [],
-        has_executable=lambda name: folders.root.follow(folders.bin / Path(name).name).is_file(),
+        has_executable=lambda name: has_executable(folders, name),
     )
+
+
+def has_executable(folders: Folders, plugin_type: str) -> bool:
+    """Tell whether the folder of plugins has this plugin. OSError."""
+    return folders.root.follow(folders.bin / Path(plugin_type).name).is_file()
 
 
 def earlier_files(
@@ -88,21 +97,28 @@ def earlier_files(
 ) -> tuple[list[Change], dict[str, str]]:
     """Return the files of the network that runtimes load before the target, and what their ipam is without us.
 
-    A file that was made of ours, and so has our ipam from the beginning, is to have the source's own in the end.
+    A file that was made of ours, and so has our ipam from the beginning, is to have the source's own in the end; one
+    that named our plugin before us (the Go plugin was here) is to have that again.
     """
-    if desired.conf:
-        return [], {}  # somebody has named the file, and so left out the others
     known = record.also if record else {}
     changes, originals = [], {}
     for file, delegation in before_ours(files, target, source.delegation.network, desired.plugin_type):
         if file.path == source.path or file.document is None:
             continue
         name = folders.name_of(file.path)
-        is_ours = delegation.ipam_type == IPAM_TYPE
-        if not is_ours and not desired.force and not ipam.is_replaceable(delegation):
-            continue  # watch tells that runtimes load it in the place of ours
-        theirs = (known.get(name) or original) if is_ours else delegation.ipam
+        is_ours = delegation.ipam_type == IPAM_TYPE and (
+            name in known or _is_made_of_ours(delegation, original, desired, record)
+        )
+        if not is_ours and (desired.conf or not (desired.force or ipam.is_replaceable(delegation))):
+            continue  # whoever named a file has left out the others; and watch tells that runtimes load it before ours
+        theirs = known.get(name, original) if is_ours else delegation.ipam
         originals[name] = theirs
         after = file.document.with_ipam(delegation, ipam.our_ipam(delegation.ipam, theirs, desired.settings)).encode()
         changes.append(Change(folders.root.follow(file.path), name, file.data, after))
     return changes, originals
+
+
+def _is_made_of_ours(delegation: Delegation, original: str, desired: Desired, record: Record | None) -> bool:
+    """Tell whether a file that was not seen before has the very ipam that we wrote: somebody has copied it."""
+    asked = [desired.settings, record.desired.settings] if record else []
+    return any(ipam.our_ipam(delegation.ipam, original, settings) == delegation.ipam for settings in asked)

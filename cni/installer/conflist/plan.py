@@ -17,6 +17,7 @@ from cni.installer.conflict import Reason
 from cni.installer.conflist import ipam
 from cni.installer.conflist.chain import Chain
 from cni.installer.conflist.copies import Change, chain_of, copy_of, earlier_files, former_copies
+from cni.installer.conflist.difference import changed_members
 from cni.installer.conflist.folder import ConfFile, Source
 from cni.installer.conflist.source import original_ipam, read_source
 from cni.installer.node.folders import Folders
@@ -46,8 +47,10 @@ class Plan(NamedTuple):
     @property
     def drift(self) -> Reason | None:
         """What somebody else has done to our ipam, if anybody has."""
-        if self.record is None or self.is_first or not self.target.is_needed:
+        if self.record is None or self.is_first:
             return None
+        if not self.target.is_needed:
+            return "replaced" if self._undone else None
         name = self.desired.as_name
         if not name:
             is_other = self.source.delegation.ipam_type != IPAM_TYPE
@@ -55,6 +58,17 @@ class Plan(NamedTuple):
         if name not in self.record.copies or digest(self.target.before) == self.record.written:
             return None
         return "removed" if self.target.before is None else "overwritten"
+
+    @property
+    def drifted(self) -> str:
+        """What somebody else has changed, for people: a member of a file, and the file."""
+        change = self.target if self.target.is_needed else next(iter(self._undone), self.target)
+        return f"{changed_members(change.before, change.after)} in {change.name}"
+
+    @property
+    def _undone(self) -> list[Change]:
+        """The files before the target whose ipam was ours, and is not any more."""
+        return [change for change in self.also if change.is_needed and self.record and change.name in self.record.also]
 
     @property
     def message(self) -> str:
@@ -116,7 +130,7 @@ class Plan(NamedTuple):
             drift_count=(old.drift_count if old else 0) + bool(self.drift),
             source=self.folders.name_of(self.source.path),
             also=self.originals,
-            chained=self.chain.others if self.chain else [],
+            chained=self.chain.others if self.chain else {},
             taken_out=self.chain.taken_out if self.chain else [],
         )
 

@@ -2,12 +2,15 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from cni.contracts.installation import Desired, Record
 from cni.deadline import Deadline
 from cni.defaults import IPAM_TYPE
 from cni.installer.conflist import record as records
 from cni.installer.conflist.apply import FINISHED_IN, TRIES, settle, wait_until_settled, when_finished
+from cni.installer.conflist.chain import without
+from cni.installer.conflist.copies import earlier_files, has_executable
 from cni.installer.conflist.document import ConflistError, NoneFoundError
 from cni.installer.conflist.folder import Source, names_our_plugin, read_file, read_folder
 from cni.installer.conflist.ipam import ipam_type
@@ -26,15 +29,18 @@ def restore(folders: Folders, record: Record | None, *, force: bool = False) -> 
     It takes a second more where a file was replaced, because somebody may still be writing to the old one. `force`
     writes calico-ipam where the conflist would still name our plugin. ConflistError: the source is as it was.
     """
-    done = remove_copies(folders, record) if record else []
+    done: list[str] = []
     unfinished = Deadline(FINISHED_IN)
     for _ in range(TRIES):
         with suppress(ChangedError):
             settle(folders, record)
-            also = _restore_earlier(folders, record) if record else []
-            found = when_finished(lambda: _restore_source(folders, record, force), unfinished)
+            if record:
+                done += _take_out_gone(folders, record)
+                done += remove_copies(folders, record)
+                done += _restore_earlier(folders, record)
+            done += when_finished(lambda: _restore_source(folders, record, force), unfinished)
             wait_until_settled(folders, record)
-            return [*done, *also, *found]
+            return list(dict.fromkeys(done))
     raise ConflistError(f"the conflist in {folders.conf_name} is being written all the time: try again")
 
 
@@ -51,17 +57,43 @@ def remove_copies(folders: Folders, record: Record) -> list[str]:
     return done
 
 
+def _take_out_gone(folders: Folders, record: Record) -> list[str]:
+    """Take others' plugins without an executable out of Calico's file, before runtimes load that file again. OSError.
+
+    Their owner took them out of our copy, because that was the file that runtimes loaded. With them no pod could start.
+    """
+    try:
+        source = read_source(folders, record.desired, record)[1]
+        gone = sorted(name for name in {*record.chained, *record.taken_out} if not has_executable(folders, name))
+        after = without(source.document, gone).encode()
+    except ConflistError:
+        return []
+    if after == source.data:
+        return []
+    atomic_file.replace(folders.root.follow(source.path), after, instead_of=source.data)
+    return [f"{folders.name_of(source.path)}: taken out, because {folders.bin_name} has it no more: {', '.join(gone)}"]
+
+
 def _restore_earlier(folders: Folders, record: Record) -> list[str]:
-    """Put the ipam of the files back that runtimes load before the conflist, where it is ours still. OSError."""
+    """Put the ipam of the files back that runtimes load before the conflist, where it is ours still. OSError.
+
+    Some may be newer than the last look of watch.
+    """
+    originals = record.also
+    with suppress(ConflistError):
+        source = _swapped_source(folders, record)
+        target = Path(record.file).name
+        files, original = read_folder(folders), original_ipam(source, record)
+        originals = earlier_files(folders, record.desired, record, files, source, original, target)[1] | originals
     done = []
     for file in read_folder(folders):
         name = folders.name_of(file.path)
-        if name not in record.also or not names_our_plugin(file, record.desired.plugin_type) or file.document is None:
+        if name not in originals or not names_our_plugin(file, record.desired.plugin_type) or file.document is None:
             continue
-        (delegation,) = file.delegations(record.desired.plugin_type)
-        after = file.document.with_ipam(delegation, record.also[name]).encode()
-        atomic_file.replace(folders.root.follow(file.path), after, instead_of=file.data)
-        done.append(f"{name}: its original ipam is restored")
+        for delegation in file.delegations(record.desired.plugin_type)[:1]:
+            after = file.document.with_ipam(delegation, originals[name]).encode()
+            atomic_file.replace(folders.root.follow(file.path), after, instead_of=file.data)
+            done.append(f"{name}: its original ipam is restored")
     return done
 
 

@@ -44,7 +44,7 @@ def _require_not_renamed(folders: Folders, path: Path) -> None:
     if not path.exists() and renamed.exists():
         raise NoneFoundError(
             f"Cilium has renamed {folders.name_of(path)} to {renamed.name}, because its setting cni.exclusive is true:"
-            " set it to false, or uninstall spiderpool before you change to Cilium"
+            " set it to false and rename the file back, or uninstall spiderpool before you change to Cilium"
         )
 
 
