@@ -74,6 +74,7 @@ def _keep(
 ) -> None:
     from cni.installer.agent_watch import AgentWatch
     from cni.installer.bundle import own
+    from cni.installer.bundle_watch import BundleWatch
     from cni.installer.reconciler import Reconciler
     from cni.installer.watch import Watch
 
@@ -85,7 +86,8 @@ def _keep(
         Metrics(reconciler, agent, own.version()).serve(*metrics_addr)
     if readiness_file:
         readiness.update(readiness_file, reconciler.state.fault)
-    threading.Thread(target=agent.run, args=(stop,), daemon=True).start()
+    for look in (agent.run, BundleWatch(reconciler, log.write).run):
+        threading.Thread(target=look, args=(stop,), daemon=True).start()
     try:
         Watch(reconciler, log.write).run(stop, _signs_of_life(reconciler, readiness_file, log))
     finally:

@@ -33,3 +33,12 @@ class Conflict:
         if len(self._times) <= CONFLICT_DRIFTS or now - self._times[0] >= CONFLICT_WINDOW:
             return 0
         return max(0, self._times[-1] + BACK_OFF - now)
+
+    @staticmethod
+    def warning(member: str) -> str:
+        """Return what to say when repairing begins to back off; `member` is what others keep changing."""
+        often = f"more than {CONFLICT_DRIFTS} times in {CONFLICT_WINDOW / 60:g} minutes"
+        return (
+            f"warning: others have changed {member} {often}: find out what else writes it. From now on it is repaired"
+            f" at most every {BACK_OFF:g} s"
+        )

@@ -9,25 +9,25 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cni.contracts.installation import Desired, Record
 from cni.deadline import Deadline
-from cni.defaults import IPAM_TYPE
 from cni.installer.astray import Astray
 from cni.installer.bundle import plugin_links
-from cni.installer.conflict import BACK_OFF, CONFLICT_DRIFTS, CONFLICT_WINDOW, Conflict, Object, Reason
+from cni.installer.conflict import BACK_OFF, Conflict, Object, Reason
 from cni.installer.conflist import record as records
 from cni.installer.conflist.apply import reconcile, settle
 from cni.installer.conflist.document import NoneFoundError
-from cni.installer.conflist.folder import before_ours
 from cni.installer.conflist.plan import Plan, plan
 from cni.installer.conflist.record import RecordError
 from cni.installer.conflist.restore import remove_copies
 from cni.installer.errors import InstallerError
 from cni.installer.node import agent_health, lock
+from cni.installer.node.atomic_file import ChangedError
 from cni.installer.node.folders import Folders
 from cni.installer.node.os_errors import one_line
 
@@ -64,6 +64,7 @@ class Reconciler:
         self.folders = folders
         self.state = State()
         self.next_check = Deadline(0)  # when to check, whatever happens
+        self.flaw = ""  # what bundle_watch.py has found wrong with the bundle
         self._tree = tree  # what to install from where the bundle was removed; None in a source tree
         self._version = version
         self._log = log
@@ -74,6 +75,7 @@ class Reconciler:
         self._grace = Deadline(0)  # until when the present fault may pass by itself
         self._replaced_by: Deadline | None = None  # until when the agent may take to copy its plugin over ours
         self._astray = Astray()
+        self._next_answer = Deadline(0)  # when the plugin has to answer VERSION again
         self._conflicts: dict[Object, Conflict] = {"plugin": Conflict(), "conflist": Conflict()}
 
     @property
@@ -111,6 +113,8 @@ class Reconciler:
 
     def _reconcile(self) -> None:
         record = self._read_record()
+        with suppress(ChangedError):  # then it is the conflist again, and as it is planned below
+            settle(self.folders, record)
         if record and not record.is_in_force:
             how = "uninstall has restored the conflist" if record.restored else "the first installation did not finish"
             self._settle(f"{how}: watch does nothing until you install again")
@@ -134,7 +138,18 @@ class Reconciler:
                 return self._back_off("plugin")
             plugin_links.reconcile(folder, self._tree, self._version)
             self._count("plugin", reason, f"{name} is ours again: {_PLUGIN_DRIFT[reason]}")
+        elif flaw := self.flaw or self._silence(folder):
+            plugin_links.reinstall(folder, flaw, self._tree, self._version)
+            self.flaw = ""
+            self._count("plugin", "overwritten", f"{name} was installed again: {flaw}")
         return ""
+
+    def _silence(self, folder: Path) -> str:
+        """Run the plugin as runtimes do, once in a full check's time; return what is wrong with its answer."""
+        if self._next_answer.left():
+            return ""
+        self._next_answer = Deadline(FULL_CHECK)
+        return plugin_links.answers(folder)
 
     def _is_being_replaced(self) -> bool:
         """Tell whether to wait until the agent has copied its plugin, for GRACE seconds at most: it may be killed."""
@@ -169,22 +184,18 @@ class Reconciler:
                 )
             self._log(f"the record in {self.folders.conf_name} was lost or damaged: it is made again from its copy")
         applied = reconcile(planned)
-        if seconds := settle(self.folders, applied.record_before()):
-            self.next_check = self.next_check.within(seconds)  # somebody may still be writing to what was replaced
+        self._look_again(applied)
         self._report_write(applied)
-        return self._loaded_first(applied)
+        return applied.loaded_first
 
-    def _loaded_first(self, applied: Plan) -> str:
-        """Say which file of the network runtimes load in the place of ours."""
-        target, network = Path(applied.target.name).name, applied.source.delegation.network
-        held = {change.name for change in (applied.target, *applied.also)}
-        for file, delegation in before_ours(applied.files, target, network, applied.desired.plugin_type):
-            if (name := self.folders.name_of(file.path)) not in held and delegation.ipam_type != IPAM_TYPE:
-                return (
-                    f"runtimes load {name} before {applied.target.name}: it has the same network, and its ipam.type is"
-                    f" {delegation.ipam_type}: remove it, or install --as a name that sorts before it"
-                )
-        return ""
+    def _look_again(self, applied: Plan) -> None:
+        """Have the next check soon where somebody may still be writing to what was replaced."""
+        try:
+            seconds = settle(self.folders, applied.record_before())
+        except ChangedError:
+            seconds = _RECHECK  # it was written in this moment
+        if seconds:
+            self.next_check = self.next_check.within(seconds)
 
     def _report_write(self, applied: Plan) -> None:
         if applied.drift:
@@ -212,11 +223,7 @@ class Reconciler:
         conflict = self._conflicts[what]
         conflict.add()
         if conflict.back_off:
-            often = f"more than {CONFLICT_DRIFTS} times in {CONFLICT_WINDOW / 60:g} minutes"
-            self._log(
-                f"warning: others have changed {member or f'the {what}'} {often}: find out what else writes it. From"
-                f" now on it is repaired at most every {BACK_OFF:g} s"
-            )
+            self._log(conflict.warning(member or f"the {what}"))
 
     def _back_off(self, what: Object) -> str:
         """Check again when it is time to repair; return what is left as it is."""

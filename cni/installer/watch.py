@@ -17,12 +17,13 @@ from watchfiles._rust_notify import RustNotify
 from cni.deadline import Deadline
 from cni.installer.bundle import plugin_links
 from cni.installer.conflist import record as records
-from cni.installer.conflist.folder import SUFFIXES
+from cni.installer.conflist.folder import SUFFIXES, loadable
 from cni.installer.reconciler import Reconciler, UninstalledError
 
 TICK = 0.5  # seconds between two looks at the clock
 RETRY = 60.0  # seconds until file events are asked for again, where there were none
 
+_OF_THE_BUNDLE = ("_internal", "SHA256SUMS")
 _DEBOUNCE = 300  # milliseconds; events are gathered for so long at most
 _STEP = 50  # milliseconds without an event that end a burst
 # What the kernel says -> the setting that is used up. It is not changed here: all programs of the node share it.
@@ -40,6 +41,7 @@ class Watch:
         self._reconciler = reconciler
         self._log = log
         self._fault = ""  # why there are no file events
+        self._behind_links: set[Path] = set()  # what links in the folder of network configurations lead to
 
     def run(self, stop: threading.Event, tick: Callable[[], None]) -> None:
         """Check until `stop` is set, or the installation is removed; call `tick` twice a second."""
@@ -94,13 +96,17 @@ class Watch:
         return (
             path.name.startswith(plugin_links.PLUGIN)
             or path.suffix in SUFFIXES
-            or path.name == records.NAME
+            or path.name in (records.NAME, *_OF_THE_BUNDLE)
             or path.parent == self._reconciler.folders.bin
+            or path in self._behind_links
         )
 
     def _watched(self) -> list[Path]:
+        """Return the folders: that of the bundle, too, and those in which conflists are that links lead to."""
         folders = self._reconciler.folders.resolve_again()
-        return [folders.bin, folders.conf, (folders.bin / plugin_links.HOME / plugin_links.CURRENT).resolve()]
+        bundle = (folders.bin / plugin_links.HOME / plugin_links.CURRENT).resolve()
+        self._behind_links = {folders.root.follow(path) for path in loadable(folders) if path.is_symlink()}
+        return [folders.bin, folders.conf, bundle, *sorted({path.parent for path in self._behind_links})]
 
     def _identity(self) -> list[tuple[int, int] | None]:
         try:

@@ -18,7 +18,7 @@ from cni.installer.conflist import ipam
 from cni.installer.conflist.chain import Chain
 from cni.installer.conflist.copies import Change, chain_of, copy_of, earlier_files, former_copies
 from cni.installer.conflist.difference import changed_members
-from cni.installer.conflist.folder import ConfFile, Source
+from cni.installer.conflist.folder import ConfFile, Source, before_ours
 from cni.installer.conflist.source import original_ipam, read_source
 from cni.installer.node.folders import Folders
 
@@ -69,6 +69,19 @@ class Plan(NamedTuple):
     def _undone(self) -> list[Change]:
         """The files before the target whose ipam was ours, and is not any more."""
         return [change for change in self.also if change.is_needed and self.record and change.name in self.record.also]
+
+    @property
+    def loaded_first(self) -> str:
+        """Which file of the network runtimes load in the place of ours, as a sentence; "" where there is none."""
+        target, network = Path(self.target.name).name, self.source.delegation.network
+        held = {change.name for change in (self.target, *self.also)}
+        for file, delegation in before_ours(self.files, target, network, self.desired.plugin_type):
+            if (name := self.folders.name_of(file.path)) not in held and delegation.ipam_type != IPAM_TYPE:
+                return (
+                    f"runtimes load {name} before {self.target.name}: it has the same network, and its ipam.type is"
+                    f" {delegation.ipam_type}: remove it, or install --as a name that sorts before it"
+                )
+        return ""
 
     @property
     def message(self) -> str:
