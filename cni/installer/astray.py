@@ -50,3 +50,11 @@ class Astray:
         if not self._looks:
             self._since.clear()
         return len(found)
+
+
+def written_at(conflist: Path) -> float:
+    """Return when a file was written last, in Unix seconds: another IPAM may be in force since then. 0: missing."""
+    try:
+        return conflist.stat().st_mtime
+    except OSError:
+        return 0

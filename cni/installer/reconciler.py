@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from cni.contracts.installation import Desired, Record
 from cni.deadline import Deadline
-from cni.installer.astray import Astray
+from cni.installer import astray
 from cni.installer.bundle import plugin_links
 from cni.installer.conflict import BACK_OFF, Conflict, Object, Reason
 from cni.installer.conflist import record as records
@@ -74,7 +74,7 @@ class Reconciler:
         self._fault_kind: type[Exception] | None = None
         self._grace = Deadline(0)  # until when the present fault may pass by itself
         self._replaced_by: Deadline | None = None  # until when the agent may take to copy its plugin over ours
-        self._astray = Astray()
+        self._astray = astray.Astray()
         self._next_answer = Deadline(0)  # when the plugin has to answer VERSION again
         self._conflicts: dict[Object, Conflict] = {"plugin": Conflict(), "conflist": Conflict()}
 
@@ -162,7 +162,7 @@ class Reconciler:
 
     def _reconcile_conflist(self, desired: Desired, record: Record | None) -> str:
         """Repair the conflist; return what is left as it is."""
-        written = self._written_at(record)
+        written = astray.written_at(self.folders.root.resolve(record.file)) if record else 0
         try:
             planned = plan(self.folders, desired, record)
         except NoneFoundError as error:
@@ -208,13 +208,6 @@ class Reconciler:
         for line in remove_copies(self.folders, record):
             self._log(f"{line}: its source is gone")
         records.write(self.folders, replace(record, copies=[]))
-
-    def _written_at(self, record: Record | None) -> float:
-        """Return when the conflist was written last: another IPAM may be in force since then; 0: it is missing."""
-        try:
-            return self.folders.root.resolve(record.file).stat().st_mtime if record else 0
-        except OSError:
-            return 0
 
     def _count(self, what: Object, reason: Reason, text: str, member: str = "") -> None:
         """Count a drift that was repaired, and report on it."""

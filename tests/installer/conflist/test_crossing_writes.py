@@ -225,8 +225,8 @@ def test_killed_anywhere_while_calico_writes_the_next_run_loses_nothing(
 
 @pytest.mark.parametrize("text", [CALICO, NEWER])
 def test_killed_between_exchange_and_look_what_came_out_is_compared(node: Node, text: str) -> None:
-    """The fourth fsync is that of the folder after the exchange."""
-    inject = ["--inject=renameat2:delay_enter=300000:when=1", "--inject=fsync:signal=SIGKILL:when=4"]
+    """The sixth fsync is that of the folder after the exchange; before, the record and its copy are written."""
+    inject = ["--inject=renameat2:delay_enter=300000:when=1", "--inject=fsync:signal=SIGKILL:when=6"]
     command = [requirements.need_program("strace"), "-qq", "-o", "/dev/null", "--trace=renameat2,fsync", *inject]
     with subprocess.Popen([*command, *driver(node)], cwd=requirements.ROOT) as process:
         write_when_it_is_about_to_be_replaced(node, process, text)

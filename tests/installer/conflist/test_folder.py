@@ -90,7 +90,10 @@ ODD_ONES: dict[str, tuple[Callable[[Path], object], str]] = {
     "socket": (_make_socket, "it is a socket, not a file"),
     "device": (_make_device, "it is a device, not a file"),
     "folder": (Path.mkdir, "it is a folder, not a file"),
-    "dangling link": (lambda path: path.symlink_to("/gone"), "it leads to /gone, which does not exist"),
+    "dangling link": (
+        lambda path: path.symlink_to("/gone"),
+        "it leads to /gone, which is not mounted below {}: mount it",
+    ),
     "loop": (lambda path: path.symlink_to(path.name), "it leads in a circle of symbolic links"),
 }
 
@@ -101,7 +104,7 @@ def test_what_is_no_file_is_named_as_what_it_is_and_waited_for(tmp_path: Path, w
     make(tmp_path / "10-calico.conflist")
     with pytest.raises(NoneFoundError) as raised:
         choose(tmp_path, "calico")
-    assert str(raised.value) == f"no plugin of type calico in /; 10-calico.conflist: {words}"
+    assert str(raised.value) == f"no plugin of type calico in /; 10-calico.conflist: {words.format(tmp_path)}"
     (tmp_path / "20-calico.conflist").write_text(CALICO)
     assert choose(tmp_path, "calico").path.name == "20-calico.conflist"
 
@@ -112,7 +115,7 @@ def test_where_it_was_named_it_is_named_once_and_nothing_waits(tmp_path: Path, w
     make(tmp_path / "x.conf")
     with pytest.raises(ConflistError) as raised:
         choose(tmp_path, "calico", tmp_path / "x.conf")
-    assert str(raised.value) == f"no plugin of type calico in /x.conf; x.conf: {words}"
+    assert str(raised.value) == f"no plugin of type calico in /x.conf; x.conf: {words.format(tmp_path)}"
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
@@ -154,6 +157,6 @@ def test_a_conflist_that_leads_to_what_is_not_mounted_is_named_as_that(tmp_path:
     (tmp_path / "11-circle.conf").symlink_to("11-circle.conf")
     with pytest.raises(ConflistError) as caught:
         choose(tmp_path, "calico")
-    named = f"/10-calico.conflist leads to /run/calico.conflist, which is not mounted below {tmp_path}: mount it"
+    named = f"10-calico.conflist: it leads to /run/calico.conflist, which is not mounted below {tmp_path}: mount it"
     assert named in str(caught.value)
-    assert "/11-circle.conf leads in a circle of symbolic links" in str(caught.value)
+    assert "11-circle.conf: it leads in a circle of symbolic links" in str(caught.value)
