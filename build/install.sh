@@ -125,7 +125,8 @@ StartLimitIntervalSec=0
 ConditionPathExists=$(printf %s "$bin" | sed s/%/%%/g)/.spiderpool/current/spiderpool-ipam
 
 [Service]
-Type=exec
+Type=notify
+WatchdogSec=60
 # A folder that is missing when watch starts, such as one in /run after a boot, would stay read-only for it.
 ExecStartPre=-+/bin/mkdir -p --$made
 ExecStart=$(quoted "$bin/.spiderpool/current/spiderpool-ipam") watch$watch

@@ -61,8 +61,8 @@ def test_the_program_takes_the_arguments(name: str) -> None:
     spec = manifests.pod_spec(name)
     lines = [container["args"] for container in containers(spec)]
     for container in containers(spec):
-        if probe := container.get("readinessProbe"):
-            program, *arguments = probe["exec"]["command"]
+        for probe in {"readinessProbe", "livenessProbe"} & set(container):
+            program, *arguments = container[probe]["exec"]["command"]
             assert program == "/spiderpool-ipam/spiderpool-ipam"  # the Dockerfile's ENTRYPOINT
             lines.append(arguments)
     for command, *arguments in lines:
