@@ -126,11 +126,44 @@ def test_a_file_that_named_our_plugin_before_us_is_not_taken_for_a_copy_of_ours(
     assert node.conflist.read_text() == CALICO
 
 
+def with_mesh() -> str:
+    """Return Calico's conflist with a plugin that a mesh has appended."""
+    end = CALICO.rindex("\n  ]")
+    return CALICO[:end] + ',\n    {"type": "istio-cni"}' + CALICO[end:]
+
+
+def test_a_plugin_whose_executable_is_removed_leaves_the_copy_at_once(scene: Scene) -> None:
+    node = scene.node
+    (node.bin / "istio-cni").touch()
+    node.write(with_mesh())
+    scene.install(COPY)
+    assert "istio-cni" in scene.looks.look().types
+    (node.bin / "istio-cni").unlink()
+    wait_for(lambda: "istio-cni" not in scene.looks.look().types, "the copy without it", 1)
+    assert scene.watch
+    said = "istio-cni is left out of its chain, because /opt/cni/bin has no such plugin"
+    wait_for(lambda: said in scene.watch.said, "the reason", 1)  # type: ignore[union-attr]
+    (node.bin / "istio-cni").touch()
+    wait_for(lambda: "istio-cni" in scene.looks.look().types, "the copy with it", 1)
+
+
+def test_what_a_mesh_has_left_in_calicos_file_is_taken_out_before_that_file_is_loaded_again(scene: Scene) -> None:
+    node = scene.node
+    (node.bin / "istio-cni").touch()
+    node.write(with_mesh())
+    node.install(COPY)
+    node.copy.write_text(SWAPPED)  # the mesh takes its plugin out of the file that runtimes load
+    (node.bin / "istio-cni").unlink()
+    done = scene.uninstall()
+    assert done.returncode == 0
+    assert "10-calico.conflist: taken out, because /opt/cni/bin has it no more: istio-cni" in done.stdout
+    assert node.files() == {"10-calico.conflist": CALICO.encode()}
+    assert not [look for _, look in scene.looks.seen if look.missing]
+
+
 def test_a_copy_that_sorts_after_the_file_of_a_mesh_is_refused_with_the_ways_out(scene: Scene) -> None:
     node = scene.node
-    with_mesh = json.loads(CALICO)
-    with_mesh["plugins"].append({"type": "istio-cni"})
-    (node.conf / OWNED).write_text(json.dumps(with_mesh))
+    (node.conf / OWNED).write_text(with_mesh())
     before = node.files()
     refusal = (
         f"--as {COPY}: runtimes load {OWNED} before it.* install without --as.* or name a copy that sorts before it"

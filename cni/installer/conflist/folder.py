@@ -114,7 +114,7 @@ def choose(
     sources, faults = _sources(candidates, plugin_type)
     if len(sources) > 1 and len({source.delegation.network for source in sources}) == 1:
         # Others make files of their own out of Calico's, and chain their plugin to it: istio-cni does, for example.
-        calicos = [source for source in sources if is_calicos(source.document)]
+        calicos = [source for source in sources if is_calicos(source.document)] or _without_additions(sources)
         sources = calicos if len(calicos) == 1 else sources
     if len(sources) == 1 and not (faults and conf):
         return sources[0]
@@ -124,6 +124,12 @@ def choose(
         raise _none_found("; ".join([text, *odd]), faults)
     names = ", ".join(dict.fromkeys(source.path.name for source in sources))
     raise ConflistError(f"several plugins of type {plugin_type}, in {names}: name the file with --conf")
+
+
+def _without_additions(sources: list[Source]) -> list[Source]:
+    """Return those whose plugins are in all the others: the others were made of them, with more plugins."""
+    types = [source.document.plugin_types() for source in sources]
+    return [source for source, own in zip(sources, types, strict=True) if all(own <= other for other in types)]
 
 
 def names_our_plugin(file: ConfFile | None, plugin_type: str) -> bool:

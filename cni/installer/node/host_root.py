@@ -87,4 +87,4 @@ class HostRoot:
 
 
 def _parts(path: Path) -> list[str]:
-    return [part for part in path.parts if part != "/"]
+    return [part for part in path.parts if part.strip("/")]

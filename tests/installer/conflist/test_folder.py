@@ -160,3 +160,21 @@ def test_a_conflist_that_leads_to_what_is_not_mounted_is_named_as_that(tmp_path:
     named = f"10-calico.conflist: it leads to /run/calico.conflist, which is not mounted below {tmp_path}: mount it"
     assert named in str(caught.value)
     assert "11-circle.conf: it leads in a circle of symbolic links" in str(caught.value)
+
+
+def chained(*types: str) -> str:
+    end = CALICO.rindex("\n  ]")
+    return CALICO[:end] + "".join(f',\n    {{"type": "{name}"}}' for name in types) + CALICO[end:]
+
+
+@pytest.mark.parametrize("calicos", [CALICO, chained("linkerd-cni")])
+def test_of_several_the_one_that_the_others_were_made_of_is_chosen(tmp_path: Path, calicos: str) -> None:
+    made = chained("linkerd-cni", "istio-cni")
+    folder_with(tmp_path, **{"02-istio-cni_conflist": made, "10-calico_conflist": calicos})
+    assert choose(tmp_path, "calico").path.name == "10-calico.conflist"
+
+
+def test_of_several_with_plugins_of_their_own_none_is_chosen(tmp_path: Path) -> None:
+    folder_with(tmp_path, **{"02-a_conflist": chained("a"), "10-b_conflist": chained("b")})
+    with pytest.raises(ConflistError, match="several plugins of type calico"):
+        choose(tmp_path, "calico")

@@ -101,13 +101,15 @@ class Looks:
                 self._count(name, kind, now)
 
     def _count(self, name: str, kind: int, now: float) -> None:
-        """Count a write, but not the close of a file that was renamed while it was open: that is one write."""
+        """Count a write once, also where a file takes another's name while it is open, or both exchange their names."""
         try:
             status = (self.conf / name).stat()
             version = (status.st_ino, status.st_mtime_ns)
         except OSError:
             version = (0, 0)
-        if not (kind & _CLOSED and self._renamed.pop(name, None) == version):
+        is_close_of_renamed = kind & _CLOSED and self._renamed.pop(name, None) == version
+        is_one_half_of_exchange = kind & _MOVED_FROM and version != (0, 0)
+        if not is_close_of_renamed and not is_one_half_of_exchange:
             self.writes.append((now, name))
         if kind & _MOVED_TO:
             self._renamed[name] = version
