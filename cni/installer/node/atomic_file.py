@@ -12,7 +12,6 @@ so that no runtime loads them. One process at a time may call these functions fo
 """
 
 import hashlib
-import math
 import os
 import re
 import time
@@ -174,11 +173,11 @@ def _exchange(path: Path, new: Path, replaced: str, written: str) -> None:
 
 
 def _settle(path: Path) -> float:
-    """Do what `settle` does, for one file. The newest that is kept comes first."""
+    """Do what `settle` does, for one file."""
     entries = [kept for kept in _kept(path.parent.iterdir()) if kept.name == path.name]
     ours = {kept.written for kept in entries}
     rest, is_changed = 0.0, False
-    for kept in sorted(entries, key=lambda one: one.seen or math.inf, reverse=True):
+    for kept in entries:
         found = _digest_of(kept.path)
         if found == kept.replaced and (left := _wait(kept)):
             rest = max(rest, left)

@@ -1,5 +1,7 @@
 """What is kept of an exchange: how long, and whose content has the name in the end."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from cni.installer.node import atomic_file
 from cni.installer.node.atomic_file import ChangedError, create, remove, replace, settle
+from tests import requirements
 
 
 @pytest.fixture
@@ -152,3 +155,19 @@ def test_a_file_that_has_changed_is_not_removed(path: Path) -> None:
     remove(path, instead_of=b"old")
     remove(path, instead_of=b"old")
     assert not path.exists()
+
+
+def test_a_file_that_is_mounted_is_named_as_a_mount_point(path: Path) -> None:
+    requirements.need_root()
+    script = "import sys; from pathlib import Path; from cni.installer.node import atomic_file, os_errors\n"
+    script += "try: atomic_file.replace(Path(sys.argv[1]), b'new', instead_of=b'old')\n"
+    script += "except OSError as error: print(os_errors.one_line(error))"
+    unshare = ["unshare", "--mount", "--propagation=private", "sh", "-euc", 'mount --bind "$1" "$1"; shift; "$@"', "sh"]
+    done = subprocess.run(
+        [*unshare, str(path), sys.executable, "-c", script, str(path)],
+        cwd=requirements.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith(f"{path}: Device or resource busy: it is a mount point"), done
+    assert (path.read_text(), kept(path)) == ("old", [])
