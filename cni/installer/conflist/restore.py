@@ -1,5 +1,6 @@
 """Give Calico's conflist its own ipam back. Side effects: the conflist and our copies of it."""
 
+import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,7 @@ def remove_copies(folders: Folders, record: Record) -> list[str]:
         if names_our_plugin(files.get(path), record.desired.plugin_type):
             atomic_file.remove(path)
             done.append(f"{folders.name_of(path)}: removed")
-        elif path.exists():
+        elif os.path.lexists(path):
             done.append(f"{folders.name_of(path)}: left unchanged: it is no longer ours")
     return done
 
