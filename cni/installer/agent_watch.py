@@ -7,14 +7,14 @@ from cni.installer.node import agent_health, pending
 from cni.installer.reconciler import Reconciler
 
 AGENT_EVERY = 10.0  # seconds between two looks at the agent
-_NOT_ASKED = "not asked yet"
+_WHILE_FAULTY = 2.0  # seconds, while it is not well: a conflist may wait for it
 
 
 class AgentWatch:
     """Looks after the agent, in a thread of its own: one that hangs must hold up neither the checks nor SIGTERM."""
 
     def __init__(self, reconciler: Reconciler, log: Callable[[str], None]) -> None:
-        self.fault = _NOT_ASKED
+        self.fault = agent_health.NOT_ASKED
         self.pending = 0
         self._reconciler = reconciler
         self._log = log
@@ -29,13 +29,16 @@ class AgentWatch:
                 # Whatever it is, the next round may succeed; if the thread ended, all that is pending would stay.
                 self.fault = f"cannot be asked: {type(error).__name__}: {error}"
                 self._log(f"the spiderpool-agent {self.fault}")
-            if stop.wait(AGENT_EVERY):
+            self._reconciler.agent_fault = self.fault
+            if stop.wait(_WHILE_FAULTY if self.fault else AGENT_EVERY):
                 return
 
     def _ask(self) -> None:
         socket = self._reconciler.agent_socket
         fault = agent_health.fault(socket)
-        if fault != self.fault and (fault or self.fault != _NOT_ASKED):  # a first answer that is well is no news
+        if fault != self.fault and (
+            fault or self.fault != agent_health.NOT_ASKED
+        ):  # a first answer that is well is no news
             name = self._reconciler.folders.name_of(socket)
             self._log(f"the spiderpool-agent on {name}: {fault or 'healthy again'}")
         self.fault = fault

@@ -64,7 +64,9 @@ class Reconciler:
         self.folders = folders
         self.state = State()
         self.next_check = Deadline(0)  # when to check, whatever happens
-        self.flaw = ""  # what bundle_watch.py has found wrong with the bundle
+        # What other threads have found wrong: bundle_watch.py with the bundle, agent_watch.py with the agent.
+        self.flaw = ""
+        self.agent_fault = agent_health.NOT_ASKED
         self._tree = tree  # what to install from where the bundle was removed; None in a source tree
         self._version = version
         self._log = log
@@ -175,12 +177,12 @@ class Reconciler:
         if planned.drift and self._conflicts["conflist"].back_off:
             return self._back_off("conflist")
         if records.is_lost(self.folders):
-            if planned.target.is_needed and (fault := agent_health.fault(self.agent_socket)):
+            if planned.target.is_needed and self.agent_fault:
                 # As at the first swap: after `kubeadm reset` another cluster, without SpiderPool, may live here.
                 self.next_check = self.next_check.within(_AGENT_RECHECK)
                 return (
                     f"{self.folders.conf_name} was emptied, so its conflist is swapped again as soon as the"
-                    f" spiderpool-agent is healthy: {fault}"
+                    f" spiderpool-agent is healthy: {self.agent_fault}"
                 )
             self._log(f"the record in {self.folders.conf_name} was lost or damaged: it is made again from its copy")
         applied = reconcile(planned)

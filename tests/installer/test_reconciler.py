@@ -13,7 +13,7 @@ import pytest
 from cni.installer import reconciler
 from cni.installer.bundle import plugin_links as bundle
 from cni.installer.conflict import BACK_OFF, CONFLICT_DRIFTS
-from cni.installer.node import agent_health, atomic_file, lock
+from cni.installer.node import atomic_file, lock
 from cni.installer.reconciler import Reconciler, UninstalledError
 from tests.installer.sample_conflists import CALICO, GO, SWAPPED
 from tests.installer.sample_node import COPY, Node
@@ -257,17 +257,9 @@ def test_an_agent_that_is_killed_before_it_has_copied_is_not_waited_for(
     assert node.plugin.is_symlink()
 
 
-@pytest.fixture
-def agent_faults(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is wrong with the agent, from the next question on: the last of these."""
-    faults = ["it is away"]
-    monkeypatch.setattr(agent_health, "fault", lambda _: faults[-1])
-    return faults
-
-
 @pytest.mark.parametrize("as_name", ["", COPY])
 def test_a_folder_that_was_emptied_is_swapped_again_when_the_agent_is_healthy(
-    node: Node, watch: Watching, said: list[str], agent_faults: list[str], as_name: str
+    node: Node, watch: Watching, said: list[str], as_name: str
 ) -> None:
     made = watch(as_name)
     for path in node.conf.iterdir():
@@ -278,7 +270,7 @@ def test_a_folder_that_was_emptied_is_swapped_again_when_the_agent_is_healthy(
         "was emptied, so its conflist is swapped again as soon as the spiderpool-agent is healthy" in made.state.fault
     )
     assert node.ipam() == {"type": "calico-ipam"}
-    agent_faults.append("")
+    made.agent_fault = ""
     made.check()
     assert made.state.fault == ""
     assert node.ipam(node.copy if as_name else None) == {"type": "spiderpool"}
@@ -287,9 +279,9 @@ def test_a_folder_that_was_emptied_is_swapped_again_when_the_agent_is_healthy(
     assert node.conflist.read_text() == CALICO
 
 
-def test_a_folder_that_is_gone_as_a_whole_is_waited_for(node: Node, watch: Watching, agent_faults: list[str]) -> None:
+def test_a_folder_that_is_gone_as_a_whole_is_waited_for(node: Node, watch: Watching) -> None:
     made = watch()
-    agent_faults.append("")
+    made.agent_fault = ""
     shutil.rmtree(node.conf)
     made.check()
     assert made.state.fault
@@ -299,7 +291,7 @@ def test_a_folder_that_is_gone_as_a_whole_is_waited_for(node: Node, watch: Watch
     assert (made.state.fault, node.ipam()) == ("", {"type": "spiderpool"})
 
 
-def test_a_record_that_is_lost_alone_asks_no_agent(node: Node, watch: Watching, agent_faults: list[str]) -> None:
+def test_a_record_that_is_lost_alone_asks_no_agent(node: Node, watch: Watching) -> None:
     made = watch()
     (node.conf / ".spiderpool-ipam.swap").unlink()
     made.check()

@@ -9,6 +9,7 @@ from cni.defaults import AGENT_SOCKET
 from cni.installer.errors import InstallerError
 from cni.installer.node.folders import Folders
 
+NOT_ASKED = "not asked yet"  # what is wrong with it before anybody has asked
 _TIMEOUT = 2  # seconds for one answer
 _PAUSE = 0.5  # seconds between two questions
 

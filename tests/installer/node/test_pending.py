@@ -81,6 +81,7 @@ def test_watch_goes_on_looking_after_the_agent_whatever_happens(monkeypatch: pyt
         return Outcome()
 
     monkeypatch.setattr(agent_watch, "AGENT_EVERY", 0.01)
+    monkeypatch.setattr(agent_watch, "_WHILE_FAULTY", 0.01)
     monkeypatch.setattr(pending, "replay", fail_once)
     AgentWatch(Reconciler(node.folders, None, "1.0.0", print), print).run(stop)
     assert len(calls) == 2
