@@ -1,8 +1,12 @@
 """Starts `spiderpool-ipam`: the table of its commands. The module of a command is imported only when it is called."""
 
 import importlib
+import os
+import select
 import signal
 import sys
+from contextlib import suppress
+from types import FrameType
 from typing import NoReturn
 
 import click
@@ -49,12 +53,25 @@ class LazyGroup(click.Group):
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def spiderpool_ipam() -> None:
     """Operate spiderpool, the CNI IPAM plugin for Calico with SpiderPool."""
-    # The launcher (build/launcher.c) holds them back until here, where click turns a SIGINT into one line.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
+def _abort(_number: int, _frame: FrameType | None) -> None:
+    """End at once, as by any other signal: what a killed command leaves is completed by the next.
+
+    The exception that Python raises would come up anywhere: the import of a module swallows it, or shows a traceback.
+    """
+    with suppress(OSError):
+        if select.select([], [2], [], 0)[1]:
+            os.write(2, b"Aborted!\n")
+    os._exit(1)
 
 
 def main() -> NoReturn:
     """Run the command line and exit with the status of the command, or with 2 for wrong usage."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _abort)
+    # The launcher (build/launcher.c) holds them back until here.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     stdout = streams.replace_streams()
     try:
         status = spiderpool_ipam(prog_name="spiderpool-ipam")
