@@ -55,6 +55,10 @@ def _record(folders: Folders, problems: list[str]) -> Record | None:
     except RecordError as error:
         problems.append(str(error))
         return None
+    if record and records.is_lost(folders):
+        problems.append(
+            f"the record in {folders.conf_name} is missing or damaged: watch, or install, makes it again from its copy"
+        )
     if record is None:
         problems.append("nothing is installed here")
     elif record.restored:

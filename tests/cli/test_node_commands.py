@@ -40,7 +40,7 @@ def test_the_report_says_what_was_done_and_then_that_nothing_was(node: Node) -> 
     assert first[0].endswith("installed; another plugin of this name was there: it is kept, and returns at uninstall")
     assert first[1] == "conflist  /etc/cni/net.d/10-calico.conflist: swapped (ipam.type is calico-ipam)"
     again = node.run(*SWAP).stdout.splitlines()
-    assert [line.rpartition(" ")[2] for line in again] == ["unchanged", "unchanged"]
+    assert [line.rpartition(" ")[2] for line in again] == ["unchanged", "unchanged", "none"]
 
 
 def test_the_json_reports_hold_what_the_texts_do(node: Node) -> None:
@@ -55,6 +55,8 @@ def test_the_json_reports_hold_what_the_texts_do(node: Node) -> None:
         "conflistChanged": True,
         "message": "ipam.type is calico-ipam",
         "loadedFirst": None,
+        "options": [],
+        "optionsKept": [],
     }
     status = json.loads(node.run("status", "--json").stdout)
     assert (status["ipamType"], status["driftCount"], status["conflistModified"]) == ("spiderpool", 0, False)
@@ -95,8 +97,12 @@ def test_where_the_plugin_stays_the_status_is_3_and_the_reason_is_told(node: Nod
         ),
         ("sed -i s/spiderpool/calico-ipam/ etc/cni/net.d/10-calico.conflist", "ipam.type is calico-ipam"),
         ("echo { >etc/cni/net.d/10-calico.conflist", "not JSON"),
-        ("echo { >etc/cni/net.d/.spiderpool-ipam.swap", "move it away"),
-        ("cp etc/cni/net.d/10-calico.conflist etc/cni/net.d/20-x.conflist", "name the file with --conf"),
+        ("echo { >etc/cni/net.d/.spiderpool-ipam.swap", "its copy"),
+        ("rm -r var/lib/spiderpool-ipam; echo { >etc/cni/net.d/.spiderpool-ipam.swap", "uninstall --force"),
+        (
+            "sed s/spiderpool/whereabouts/ etc/cni/net.d/10-calico.conflist >etc/cni/net.d/02-x.conflist",
+            "runtimes load /etc/cni/net.d/02-x.conflist before",
+        ),
         ("echo x >opt/cni/bin/spiderpool", "is damaged"),
         ("rm opt/cni/bin/.spiderpool/current/_internal/base_library.zip", "is damaged"),
         ("echo '{}' >etc/cni/net.d/01-x.conf", "runtimes load /etc/cni/net.d/01-x.conf before"),

@@ -22,8 +22,8 @@ def ask(plugin: Path, seconds: float, stop: Stop) -> str:
     try:
         # S603: it is a file of our own bundle.
         process = subprocess.Popen(  # noqa: S603
-            [plugin], env={"CNI_COMMAND": "VERSION"}, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe
-        )
+            [plugin], env={"CNI_COMMAND": "VERSION"}, stdin=pipe, stdout=pipe, stderr=pipe
+        )  # an empty stdin without /dev/null, which a bare root folder lacks
     except OSError as error:
         return one_line(error)
     deadline = Deadline(seconds)
@@ -34,9 +34,9 @@ def ask(plugin: Path, seconds: float, stop: Stop) -> str:
     process.kill()
     with suppress(subprocess.TimeoutExpired):
         process.wait(_END)
-    for output in (process.stdout, process.stderr):
-        if output:
-            output.close()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            stream.close()
     return "" if stop() else f"no answer within {seconds:g} s"
 
 
