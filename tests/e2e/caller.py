@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,5 +44,8 @@ class Caller:
 
 def pending_containers(folder: Path) -> list[str]:
     """Return the containers whose releases are pending in a state folder, in order."""
-    lines = [line for file in (folder / "pending").glob("*.release") for line in file.read_text().splitlines()]
+    lines: list[str] = []
+    for file in (folder / "pending").glob("*.release"):
+        with suppress(FileNotFoundError):  # it was taken meanwhile
+            lines += file.read_text().splitlines()
     return sorted(json.loads(line)["release"]["containerID"] for line in lines)
