@@ -111,7 +111,7 @@ def _install_report(planned: Plan, bundle: plugin_links.Installed, kept: list[st
     folders = planned.folders
     removed = {change.path for change in planned.leftovers if change.after is None}
     files = [file for file in planned.files if file.path not in removed]
-    first = loaded_before(files, Path(planned.target.name).name, planned.desired.plugin_type)
+    first = loaded_before(files, Path(planned.target.name).name, planned.desired.plugin_type, planned.held)
     return InstallReport(
         bin_dir=folders.bin_name,
         conf_dir=folders.conf_name,

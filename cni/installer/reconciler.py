@@ -12,12 +12,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cni.contracts.installation import Desired, Record
 from cni.deadline import Deadline
 from cni.installer import astray
 from cni.installer.bundle import plugin_links
+from cni.installer.check_result import State
 from cni.installer.conflict import BACK_OFF, Conflict, Object, Reason
 from cni.installer.conflist import record as records
 from cni.installer.conflist.apply import reconcile, settle
@@ -44,15 +45,6 @@ _PLUGIN_DRIFT: dict[Reason, str] = {
 }
 
 
-class State(NamedTuple):
-    """The result of the checks since the program started."""
-
-    fault: str = "not checked yet"  # "" where plugin and conflist are in sync
-    drift: Counter[tuple[Object, Reason]] = Counter()  # noqa: RUF012  (never changed)
-    pods_on_other_ipam: int = 0  # that got their address from another IPAM during drift, as libcni's cache tells
-    last_check: float = 0.0  # Unix seconds
-
-
 class UninstalledError(Exception):
     """There is nothing to keep any more."""
 
@@ -64,9 +56,7 @@ class Reconciler:
         self.folders = folders
         self.state = State()
         self.next_check = Deadline(0)  # when to check, whatever happens
-        # What other threads have found wrong: bundle_watch.py with the bundle, agent_watch.py with the agent.
-        self.flaw = ""
-        self.agent_fault = agent_health.NOT_ASKED
+        self.flaw, self.agent_fault = "", agent_health.NOT_ASKED  # as bundle_watch.py and agent_watch.py have found
         self._tree = tree  # what to install from where the bundle was removed; None in a source tree
         self._version = version
         self._log = log
@@ -125,8 +115,17 @@ class Reconciler:
             self._desired = record.desired
         if self._desired is None:
             raise RecordError(f"nothing is recorded in {self.folders.conf_name}: install first")
-        faults = {self._reconcile_plugin(), self._reconcile_conflist(self._desired, record)}
+        faults = {self._look_after_plugin(), self._reconcile_conflist(self._desired, record)}
         self._settle("; ".join(sorted(faults - {""})))
+
+    def _look_after_plugin(self) -> str:
+        """Repair the plugin; return what is left as it is. While it works, a damaged bundle holds up nothing else."""
+        try:
+            return self._reconcile_plugin()
+        except plugin_links.BundleError as error:
+            if plugin_links.answers(self.folders.bin):
+                raise
+            return str(error)
 
     def _reconcile_plugin(self) -> str:
         """Repair the plugin; return what is left as it is."""
@@ -140,18 +139,19 @@ class Reconciler:
                 return self._back_off("plugin")
             plugin_links.reconcile(folder, self._tree, self._version)
             self._count("plugin", reason, f"{name} is ours again: {_PLUGIN_DRIFT[reason]}")
-        elif flaw := self.flaw or self._silence(folder):
+        elif flaw := (self.flaw and plugin_links.verify(folder)) or self._silence(folder):
             plugin_links.reinstall(folder, flaw, self._tree, self._version)
-            self.flaw = ""
             self._count("plugin", "overwritten", f"{name} was installed again: {flaw}")
+        self.flaw = ""
         return ""
 
     def _silence(self, folder: Path) -> str:
         """Run the plugin as runtimes do, once in a full check's time; return what is wrong with its answer."""
         if self._next_answer.left():
             return ""
-        self._next_answer = Deadline(FULL_CHECK)
-        return plugin_links.answers(folder)
+        if not (fault := plugin_links.answers(folder)):
+            self._next_answer = Deadline(FULL_CHECK)
+        return fault
 
     def _is_being_replaced(self) -> bool:
         """Tell whether to wait until the agent has copied its plugin, for GRACE seconds at most: it may be killed."""
@@ -181,8 +181,8 @@ class Reconciler:
                 # As at the first swap: after `kubeadm reset` another cluster, without SpiderPool, may live here.
                 self.next_check = self.next_check.within(_AGENT_RECHECK)
                 return (
-                    f"{self.folders.conf_name} was emptied, so its conflist is swapped again as soon as the"
-                    f" spiderpool-agent is healthy: {self.agent_fault}"
+                    f"{self.folders.conf_name} was emptied, or has lost its record, so its conflist is swapped again"
+                    f" as soon as the spiderpool-agent is healthy: {self.agent_fault}"
                 )
             self._log(f"the record in {self.folders.conf_name} was lost or damaged: it is made again from its copy")
         applied = reconcile(planned)
@@ -209,7 +209,8 @@ class Reconciler:
     def _remove_copies(self, record: Record) -> None:
         for line in remove_copies(self.folders, record):
             self._log(f"{line}: its source is gone")
-        records.write(self.folders, replace(record, copies=[]))
+        if not records.is_lost(self.folders):  # else the folder was emptied, and what comes next waits for the agent
+            records.write(self.folders, replace(record, copies=[]))
 
     def _count(self, what: Object, reason: Reason, text: str, member: str = "") -> None:
         """Count a drift that was repaired, and report on it."""

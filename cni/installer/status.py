@@ -76,7 +76,7 @@ def _plan(folders: Folders, desired: Desired, record: Record | None, problems: l
         return None
     if planned.message:
         problems.append(f"{planned.target.name}: {planned.message}")
-    if first := loaded_before(planned.files, Path(planned.target.name).name, desired.plugin_type):
+    if first := loaded_before(planned.files, Path(planned.target.name).name, desired.plugin_type, planned.held):
         problems.append(f"runtimes load {folders.name_of(first)} before {planned.target.name}")
     return planned
 

@@ -43,8 +43,8 @@ class UnknownOperationError(Exception):
 class AgentClient:
     """The agent behind one socket, for one call: all its requests together end at `deadline`.
 
-    An agent whose socket is missing or refuses is tried again for `connect_retry` seconds from now on, because agents
-    restart. No connection may take longer than `connect_timeout` seconds, whatever the obstacle is.
+    An agent whose socket is missing or refuses is tried again for `connect_retry` seconds from the first attempt on,
+    because agents restart. No connection may take longer than `connect_timeout` seconds, whatever the obstacle is.
     """
 
     def __init__(
@@ -55,7 +55,8 @@ class AgentClient:
         self.seconds = 0.0  # spent waiting for the agent
         self._socket_path = socket_path
         self._is_connected = False
-        self._retry = Deadline(connect_retry)
+        self._connect_retry = connect_retry
+        self._retry: Deadline | None = None  # from the first attempt on
         self._connect_timeout = connect_timeout
 
     def add(self, attachment: "Attachment", netconf: "NetConf") -> "dict[str, Any]":
@@ -192,6 +193,7 @@ class AgentClient:
 
     def _connect(self, connection: socket) -> None:
         deadline = self.deadline.within(self._connect_timeout)
+        self._retry = self._retry or Deadline(self._connect_retry)
         pause = _FIRST_PAUSE
         while True:
             # Looked at before the attempt, so that after the last pause there is one attempt more.

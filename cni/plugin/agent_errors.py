@@ -4,9 +4,10 @@ Loaded when something has gone wrong.
 """
 
 from cni.errors import ALLOCATION_REFUSED, BAD_AGENT_ANSWER, TRY_AGAIN_LATER, CNIError
-from cni.plugin.http1 import ProtocolError
+from cni.plugin.http1 import CutError, ProtocolError
 from cni.plugin.validation import Invalid, validate
 
+_NO_TIME = 0.01  # seconds: the deadline had come before
 _WORDS_LIMIT = 65536  # characters of the agent's words that go into a log line
 
 # (part of the agent's words, what to do about it): the first that matches is used. Upstream pkg/constant/errors.go,
@@ -19,6 +20,7 @@ _HINTS = (
     ),
     ("dead Pod", "the pod is terminating and gets no address any more"),
     ("failed to get Pod", "the agent does not find this pod: was it deleted meanwhile?"),
+    ("IPPool specified", "the pod's annotation names no SpiderIPPool for an IP family that the agent has enabled"),
     ("no IPPool available", "no SpiderIPPool matches this pod: see its annotations and the pools' affinities"),
     ("filtered out", "no SpiderIPPool matches this pod: see its annotations and the pools' affinities"),
     ("is being recycled", "an earlier pod of this name still holds its address: it comes free shortly"),
@@ -28,6 +30,8 @@ _HINTS = (
 def of_connecting(error: Exception, operation: str, socket_path: str, seconds: float) -> CNIError:
     """Return the error for an agent that could not be connected to within `seconds` (code 11)."""
     elapsed = f"{round(seconds, 1):g} s"
+    if isinstance(error, TimeoutError) and seconds < _NO_TIME:
+        return CNIError(TRY_AGAIN_LATER, f"no time was left to ask the spiderpool-agent for {operation}", socket_path)
     if isinstance(error, TimeoutError):
         text = f"the spiderpool-agent did not accept a connection for {operation} within {elapsed}: is it overloaded?"
         return CNIError(TRY_AGAIN_LATER, text, socket_path)
@@ -42,6 +46,11 @@ def of_connecting(error: Exception, operation: str, socket_path: str, seconds: f
 
 def of_exchange(error: Exception, operation: str, socket_path: str, seconds: float) -> CNIError:
     """Return the error for a request that was sent and got no proper answer within `seconds` (codes 11, 105)."""
+    if isinstance(error, CutError):
+        text = (
+            f"the spiderpool-agent closed the connection in the middle of its answer to {operation}: is it restarting?"
+        )
+        return CNIError(BAD_AGENT_ANSWER, text, str(error))
     if isinstance(error, ProtocolError):
         return senseless(operation, str(error))
     if isinstance(error, TimeoutError):
@@ -80,6 +89,13 @@ def no_address(ifname: str) -> CNIError:
     text = f"the spiderpool-agent gives {ifname} no address: does the pod's annotation (ipam.spidernet.io/ippool or"
     text += " ippools) name this interface, and a pool of an IP family that the agent has enabled?"
     return CNIError(ALLOCATION_REFUSED, text)
+
+
+def other_interfaces(ifname: str, seen: str) -> CNIError:
+    """Return the error for an answer that has addresses for other interfaces only (code 105)."""
+    text = f"the spiderpool-agent gives {ifname} no address, but other interfaces: does the pod's annotation"
+    text += " (ipam.spidernet.io/ippools) name this interface?"
+    return CNIError(BAD_AGENT_ANSWER, text, seen)
 
 
 def words(answer: bytes) -> str:

@@ -31,16 +31,22 @@ def compare(call: "Call") -> None:
         # KubeVirt: the endpoint carries the virtual machine's name, which nobody tells us.
         return _check_health(call, "a KubeVirt pod's endpoint has another name")
     retry = call.agent.deadline.within(RETRY)
+    differs: CNIError | None = None
     while True:
         try:
             endpoint = call.agent.endpoint(call.attachment)
         except UnknownOperationError:
             return _check_health(call, "this agent cannot tell what a pod holds")
+        except CNIError:
+            if differs and not call.agent.deadline.left():
+                raise differs from None  # there was no time to look again
+            raise
         difference = _difference(call.attachment, previous, endpoint)
         if difference is None:
             return None
+        differs = CNIError(CHECK_DIFFERS, "the pod's addresses are not those that the agent holds for it", difference)
         if not retry.left():
-            raise CNIError(CHECK_DIFFERS, "the pod's addresses are not those that the agent holds for it", difference)
+            raise differs
         interrupts.sleep(min(_PAUSE, retry.left()))
 
 

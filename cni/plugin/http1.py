@@ -12,12 +12,17 @@ if TYPE_CHECKING:
 BODY_LIMIT = 16 * 1024 * 1024  # bytes
 _LINE_LIMIT = 64 * 1024
 _HEADER_LIMIT = 200  # lines
+_INTERIM_LIMIT = 20  # responses before the final one
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 _UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 
 
 class ProtocolError(ValueError):
     """The answer is not whole and well-formed HTTP/1.1; the text says how."""
+
+
+class CutError(ProtocolError):
+    """The connection ended in the middle of the answer."""
 
 
 def encode_request(method: str, target: str, body: bytes | None = None) -> bytes:
@@ -44,11 +49,15 @@ def decode_response(receive: "Callable[[], bytes]") -> tuple[int, bytes]:
     """
     source = _Source(receive)
     status, fields = _head(source)
-    while status < 200:
+    for _ in range(_INTERIM_LIMIT):
+        if status >= 200:
+            break
         # RFC 9110 15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final response"
         if status == 101:
             raise ProtocolError("unexpected protocol switch")
         status, fields = _head(source)
+    if status < 200:
+        raise ProtocolError(f"more than {_INTERIM_LIMIT} interim responses")
     if status in (204, 304):
         return status, b""
     length = _content_length(fields)
@@ -103,9 +112,10 @@ def _chunks(source: "_Source") -> bytes:
         body += source.take(int(size, 16), already=len(body))
         if source.line():
             raise ProtocolError("chunk is longer than its size says")
-    while source.line():
-        pass  # trailers
-    return bytes(body)
+    for _ in range(_HEADER_LIMIT):
+        if not source.line():
+            return bytes(body)
+    raise ProtocolError(f"more than {_HEADER_LIMIT} trailer lines")
 
 
 class _Source:
@@ -149,5 +159,5 @@ class _Source:
     def _more(self, wanted: str) -> None:
         piece = self._receive()
         if not piece:
-            raise ProtocolError(f"the answer is cut: closed before {wanted}")
+            raise CutError(f"the answer is cut: closed before {wanted}")
         self._buffer += piece

@@ -38,9 +38,17 @@ def take_over() -> None:
 
 
 def finish() -> None:
-    """Let nothing end the call any more: from here on it only gives back, writes down, prints and logs."""
+    """Let nothing end the call any more: from here on it only gives back, writes down, prints and logs.
+
+    A signal that came before does not keep it from waiting for a slow reader of its output; another one does.
+    """
     global _is_over  # noqa: PLW0603
     _is_over = True
+    if _wakeup >= 0:
+        try:
+            posix.read(_wakeup, 64)
+        except BlockingIOError:
+            pass  # none came
 
 
 def check() -> None:
@@ -53,14 +61,18 @@ def wait(descriptor: int, event: int, deadline: "Deadline", *, is_output: bool =
     """Return when the descriptor is ready. KeyboardInterrupt where the call is told to end, TimeoutError at the
     deadline.
 
-    What is ready goes first: an answer that has come is not lost to a signal. Waiting for room for output
-    (`is_output`) ends with a signal even when the call is over.
+    What is ready goes first: an answer that has come is not lost to a signal. But nothing is taken after the deadline:
+    somebody who always has more to say would hold the call. Waiting for room for output (`is_output`) ends with a
+    signal even when the call is over.
     """
+    left = deadline.left()
+    if not left and not is_output:
+        raise TimeoutError
     poller = poll()
     poller.register(descriptor, event)
     if _wakeup >= 0 and (is_output or not _is_over):
         poller.register(_wakeup, POLLIN)
-    ready = [number for number, _ in poller.poll(_milliseconds(deadline.left()))]
+    ready = [number for number, _ in poller.poll(_milliseconds(left))]
     if descriptor in ready:
         return
     if ready:

@@ -95,7 +95,7 @@ def _path(ipam: "dict[str, Any]") -> str:
 
 
 def _open_folder(path: str) -> int:
-    folder = folder_of(path) if "/" in path else "."
+    folder = (folder_of(path).rstrip("/") or "/") if "/" in path else "."
     try:
         return posix.open(folder, _FOLDER_FLAGS)
     except FileNotFoundError:

@@ -33,10 +33,10 @@ def refuse(path: str, mode: int) -> "NoReturn":
 def target(folder: str) -> str:
     """Follow a symbolic link to a folder; NotALogError unless each link on the way, and the folder, belong to root.
 
-    OSError where the log's folder is no symbolic link.
+    NotALogError, too, where the log's folder is neither a folder nor a symbolic link.
     """
     if posix.stat(folder, follow_symlinks=False).st_mode & _KIND != _LINK:
-        raise NotADirectoryError
+        raise NotALogError(f"{folder} is no folder")
     path = folder
     for _ in range(_LONGEST_CHAIN):
         try:
@@ -47,7 +47,7 @@ def target(folder: str) -> str:
             raise NotALogError(f"{folder} is a symbolic link, and {path} does not belong to root")
         if status.st_mode & _KIND != _LINK:
             return path
-        link = posix.readlink(path)
+        link = posix.readlink(path).rstrip("/") or "/"  # a slash at the end would have the kernel follow the next link
         path = link if link[:1] == "/" else f"{folder_of(path) if '/' in path else '.'}/{link}"
     raise NotALogError(f"{folder} is one of too many symbolic links")
 

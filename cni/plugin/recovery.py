@@ -91,7 +91,10 @@ def replay_pending(call: "Call") -> None:
 def _replay(call: "Call", deadline: Deadline, only: str = "") -> None:
     """Send what is pending while the agents answer; the log line tells what is given up."""
     lines: list[str] = []
-    replay.replay(defaults.PENDING_FOLDER, deadline=deadline, only=only, report=lines.append)
+    outcome = replay.replay(defaults.PENDING_FOLDER, deadline=deadline, only=only, report=lines.append)
+    if outcome.kept:
+        kept = "1 release stays" if outcome.kept == 1 else f"{outcome.kept} releases stay"
+        call.log_fields["warning"] = f"{kept} pending"
     if lines:
         call.log_fields["pending"] = lines
 

@@ -80,9 +80,10 @@ class _Replay:
         # Each replay begins at another file: otherwise those whose agent is gone would keep the others from being sent.
         first = time.monotonic_ns() // 1000 % len(names) if names else 0
         for name in names[first:] + names[:first]:
-            if not self._deadline.left():
-                break
-            self._send_file(f"{self._folder}/{name}")
+            if self._deadline.left():
+                self._send_file(f"{self._folder}/{name}")
+            else:
+                self._outcome.kept += 1
         if not only:
             pending.remove_leftovers(self._folder)
         return self._outcome

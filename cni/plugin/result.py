@@ -58,7 +58,9 @@ class Answer:
         except ValueError as error:
             raise _senseless(str(error)) from None
         families = {len(address.packed) for address in self.addresses}
-        if not families or len(families) != len(self.addresses):
+        if not families:
+            raise _senseless_for(ifname, ips)
+        if len(families) != len(self.addresses):
             seen = ", ".join([f"{ip['address']} for {ip['nic']}" for ip in ips])
             raise _senseless(f"want one address per family for {ifname}, got {seen}")
         self.addresses.sort(key=lambda address: len(address.packed))
@@ -153,6 +155,12 @@ def _senseless(details: str) -> CNIError:
     from cni.plugin import agent_errors
 
     return agent_errors.senseless("ADD", details)
+
+
+def _senseless_for(ifname: str, ips: "list[dict[str, Any]]") -> CNIError:
+    from cni.plugin import agent_errors
+
+    return agent_errors.other_interfaces(ifname, ", ".join([f"{ip['address']} for {ip['nic']}" for ip in ips]))
 
 
 def _no_address(ifname: str) -> CNIError:

@@ -8,9 +8,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cni.installer.agent_watch import AgentWatch
+from cni.installer.check_result import State
 from cni.installer.metrics import Metrics
 from cni.installer.node import agent_health
-from cni.installer.reconciler import Reconciler, State
+from cni.installer.reconciler import Reconciler
 from tests.installer.sample_node import Node
 
 

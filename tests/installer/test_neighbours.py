@@ -2,10 +2,17 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cni.installer import reconciler
+from cni.installer import reconciler, status
+from cni.installer.bundle import plugin_links
+from cni.installer.conflict import CONFLICT_DRIFTS
+from cni.installer.conflist import record
+from cni.installer.conflist.document import ConflistError
+from cni.installer.node import agent_health, atomic_file
 from cni.installer.reconciler import Reconciler
 from tests.installer.sample_conflists import CALICO, NEWER, SWAPPED
 from tests.installer.sample_node import COPY, Node
@@ -127,3 +134,96 @@ def test_what_is_taken_out_of_the_copy_does_not_come_back_from_the_source(node: 
     node.write(json.dumps(with_mesh))
     made.check()
     assert "linkerd-cni" in node.copy.read_text()
+
+
+def test_a_file_that_is_written_during_the_first_swap_does_not_make_our_ipam_the_original(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = node.conf / "02-istio-cni.conflist"
+    first.write_text(CALICO)
+    replace = atomic_file.replace
+
+    def overtaken(path: Path, data: bytes, *arguments: Any, **options: Any) -> None:
+        if path.name == first.name and first.read_text() == CALICO:
+            first.write_text(NEWER)  # its owner writes it just now
+        replace(path, data, *arguments, **options)
+
+    monkeypatch.setattr(atomic_file, "replace", overtaken)
+    with pytest.raises(ConflistError, match="--conf"):
+        node.install()  # two files hold nothing but what Calico writes: which one is not to be guessed
+    (node.bin / "istio-cni").touch()
+    mesh = json.loads(CALICO)
+    mesh["plugins"].append({"type": "istio-cni"})
+    first.write_text(json.dumps(mesh))
+    monkeypatch.setattr(atomic_file, "replace", replace)
+    changed = json.dumps({**mesh, "disableCheck": True})
+
+    def written_meanwhile(path: Path, data: bytes, *arguments: Any, **options: Any) -> None:
+        if path.name == first.name and "disableCheck" not in first.read_text():
+            first.write_text(changed)
+        replace(path, data, *arguments, **options)
+
+    monkeypatch.setattr(atomic_file, "replace", written_meanwhile)
+    node.install()
+    assert node.record.original == '{ "type": "calico-ipam" }'
+    monkeypatch.undo()
+    assert node.uninstall().plugin_stays == []
+    assert (node.conflist.read_text(), json.loads(first.read_text())) == (CALICO, json.loads(changed))
+
+
+def test_a_file_that_we_hold_is_no_problem_for_install_and_status(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    (node.bin / "istio-cni").touch()
+    mesh = json.loads(CALICO)
+    mesh["plugins"].append({"type": "istio-cni"})
+    (node.conf / "02-istio-cni.conflist").write_text(json.dumps(mesh))
+    assert node.install().loaded_first is None
+    monkeypatch.setattr(agent_health, "fault", lambda _: "")
+    assert status.gather(node.folders, []).problems == []
+
+
+def test_a_copy_of_the_record_that_is_lost_is_made_again(node: Node, watch: Watching) -> None:
+    made = watch()
+    (node.folders.state / "folders").unlink()
+    made.check()
+    assert record.is_whole(node.folders)
+
+
+def test_a_fight_about_our_settings_is_a_fight(node: Node) -> None:
+    node.install(settings={"log_level": "info"})
+    made = Reconciler(node.folders, node.tree, "1.0.0", lambda _: None)
+    for _ in range(CONFLICT_DRIFTS + 1):
+        made.check()
+        node.write(SWAPPED)
+        made.check()
+    node.write(SWAPPED)
+    made.check()
+    assert "others have changed the conflist again" in made.state.fault
+
+
+def test_a_copy_whose_source_has_gone_with_its_folders_content_waits_for_the_agent(
+    node: Node, watch: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "GRACE", 0)
+    made = watch(COPY)
+    for path in node.conf.iterdir():
+        path.unlink()
+    made.check()
+    made.check()
+    node.write()
+    made.check()
+    assert "as soon as the spiderpool-agent is healthy" in made.state.fault
+    assert not node.copy.exists()
+
+
+def test_a_damaged_bundle_that_works_holds_up_no_conflist(
+    node: Node, watch: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = watch()
+    (node.tree / "_internal/data").write_text("damaged, too")
+    data = node.plugin.resolve().parent / "_internal/data"
+    data.write_text("x" + data.read_text()[1:])
+    made.flaw = plugin_links.verify(node.bin)
+    node.write()
+    made.check()
+    assert node.ipam() == {"type": "spiderpool"}
+    assert "_internal/data" in made.state.fault

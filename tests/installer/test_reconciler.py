@@ -266,9 +266,7 @@ def test_a_folder_that_was_emptied_is_swapped_again_when_the_agent_is_healthy(
         path.unlink()
     node.write()
     made.check()
-    assert (
-        "was emptied, so its conflist is swapped again as soon as the spiderpool-agent is healthy" in made.state.fault
-    )
+    assert "its conflist is swapped again as soon as the spiderpool-agent is healthy" in made.state.fault
     assert node.ipam() == {"type": "calico-ipam"}
     made.agent_fault = ""
     made.check()

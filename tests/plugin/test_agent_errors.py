@@ -30,6 +30,12 @@ def test_an_agent_that_does_not_answer_is_code_11_and_says_what_to_look_at(
     [
         (
             TimeoutError(),
+            0.0,
+            "no time was left to ask the spiderpool-agent for GET /x",
+            "",
+        ),
+        (
+            TimeoutError(),
             2.0,
             "the spiderpool-agent did not accept a connection for GET /x within 2 s: is it overloaded?",
             "",
@@ -53,7 +59,7 @@ def test_an_agent_that_does_not_answer_is_code_11_and_says_what_to_look_at(
             ": Permission denied",
         ),
     ],
-    ids=["queue full", "missing", "refuses", "forbidden"],
+    ids=["no time left", "queue full", "missing", "refuses", "forbidden"],
 )
 def test_an_agent_that_cannot_be_connected_to_is_code_11_and_says_what_to_look_at(
     error: Exception, seconds: float, msg: str, reason: str
@@ -72,6 +78,7 @@ def test_an_agent_that_cannot_be_connected_to_is_code_11_and_says_what_to_look_a
         ("failed to get Pod default/a: Pod not found", "does not find this pod"),
         ("no IPPool available", "no SpiderIPPool matches"),
         ("[p] of eth0 filtered out: unmatched", "no SpiderIPPool matches"),
+        ("wrong input, IPv4 is enabled, but no IPv4 IPPool specified", "the pod's annotation names no SpiderIPPool"),
         ("exhaust all retries", "refused to allocate"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from cni.plugin.agent_client import AgentClient
 from cni.plugin.attachment import Attachment
 from cni.plugin.call import Call
 from cni.plugin.netconf import NetConf
+from tests.plugin.pending_releases import answer, scripted_agent
 from tests.waiting import SLACK
 
 HELD = {"interface": "eth0", "ipv4": "10.244.100.10/16", "ipv6": "fd00:244::a/64"}
@@ -104,6 +106,16 @@ def test_a_difference_is_not_looked_at_again_beyond_the_calls_deadline(monkeypat
     with pytest.raises(CNIError, match=str(CHECK_DIFFERS)):
         check([], endpoint(HELD), seconds=0.3)
     assert 0.3 <= time.monotonic() - started < 0.3 + SLACK
+
+
+def test_where_no_time_is_left_to_look_again_the_difference_is_told_and_not_the_silence(tmp_path: Path) -> None:
+    answers = {b"GET": answer(404, b'"not found"')}
+    with scripted_agent(tmp_path / "s", answers), pytest.raises(CNIError, match=str(CHECK_DIFFERS)):
+        call = Call("CHECK")
+        call.attachment = Attachment("c", "eth0", "/n", {})
+        call.netconf = NetConf({"name": "n", "ipam": {}}, b'{"prevResult":{"ips":[{"address":"10.0.0.1/32"}]}}')
+        call.agent = AgentClient(str(tmp_path / "s"), Deadline(0.3))
+        checking.compare(call)
 
 
 def test_pod_uids_are_compared_when_both_are_known() -> None:

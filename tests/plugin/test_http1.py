@@ -98,3 +98,18 @@ def test_a_request_has_the_headers_that_the_agent_wants() -> None:
         b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
     )
     assert b"Content" not in encode_request("GET", "/v1/ipam/healthy")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"HTTP/1.1 100 Continue\r\n\r\n", "more than 20 interim responses"),
+        (b"X: y\r\n", "more than 200 trailer lines"),
+    ],
+    ids=["interim responses", "trailers"],
+)
+def test_what_has_no_end_is_given_up(answer: bytes, words: str) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    begin = iter([answer if words.endswith("responses") else head])
+    with pytest.raises(ProtocolError, match=words):
+        decode_response(lambda: next(begin, answer))

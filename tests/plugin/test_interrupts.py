@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -82,6 +83,17 @@ print(outcome(interrupts.write, writer, bytes(200_000), Deadline(20)))
     assert run(script).splitlines() == ["TimeoutError() after 0 s None None", "KeyboardInterrupt(SIGTERM) after 0 s"]
 
 
+def test_a_signal_that_came_before_does_not_cut_off_what_is_printed_to_a_slow_reader() -> None:
+    script = """
+told()
+interrupts.finish()
+reader, writer = os.pipe()
+threading.Timer(0.3, lambda: [os.read(reader, 65536) for _ in range(4)]).start()
+print(outcome(interrupts.write, writer, bytes(200_000), Deadline(20)))
+"""
+    assert run(script) == "None"
+
+
 def test_nothing_is_noted_by_a_process_that_has_not_taken_over() -> None:
     before = signal.getsignal(signal.SIGTERM)
     interrupts.check()
@@ -112,6 +124,30 @@ def test_bytes_that_come_late_are_received_and_the_deadline_ends_the_wait(
     timer.join()
     pair[1].close()
     assert interrupts.receive(pair[0], 10, Deadline(5)) == b""
+
+
+def test_somebody_who_always_has_more_to_say_is_listened_to_until_the_deadline(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    stop = threading.Event()
+
+    def talk() -> None:
+        pair[1].settimeout(0.1)
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                pair[1].sendall(bytes(4096))
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        started, deadline = time.monotonic(), Deadline(0.3)
+        with pytest.raises(TimeoutError):
+            while interrupts.receive(pair[0], 10, deadline):
+                pass
+        assert time.monotonic() - started < 0.3 + SLACK
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_more_than_a_socket_takes_at_once_is_sent_as_the_other_side_reads(

@@ -118,12 +118,24 @@ def test_a_log_behind_links_is_set_aside_there(linked: Path) -> None:
 
 
 @pytest.mark.parametrize("owned", ["folder", "second", "target"])
-def test_a_folder_behind_links_is_not_followed_where_one_belongs_to_somebody_else(owned: str, linked: Path) -> None:
+@pytest.mark.parametrize("slashes", ["/", "//"])
+def test_a_folder_behind_links_is_not_followed_where_one_belongs_to_somebody_else(
+    owned: str, slashes: str, linked: Path
+) -> None:
     os.chown(linked.with_name(owned), 1000, 1000, follow_symlinks=False)
-    warning = write(linked / "log")
+    warning = log.write({"log_file_path": f"{linked}{slashes}log"}, "info", {})
     assert warning.startswith(f"nothing is logged: {linked} is a symbolic link, and ")
     assert warning.endswith(f"/{owned} does not belong to root")
     assert list(linked.with_name("target").iterdir()) == []
+
+
+def test_a_slash_at_the_end_of_a_link_does_not_hide_whose_the_next_one_is(tmp_path: Path) -> None:
+    requirements.need_root()
+    (tmp_path / "target").mkdir()
+    (tmp_path / "second").symlink_to("target")
+    (tmp_path / "folder").symlink_to(f"{tmp_path}/second/")
+    os.chown(tmp_path / "second", 1000, 1000, follow_symlinks=False)
+    assert write(tmp_path / "folder/log").endswith("/second does not belong to root")
 
 
 def test_links_that_lead_nowhere_or_in_a_circle_are_told(tmp_path: Path) -> None:

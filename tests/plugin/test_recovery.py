@@ -245,6 +245,14 @@ def test_an_add_that_waited_for_its_own_release_has_the_rest_of_two_seconds_for_
     assert 1 <= 8 - len(node.containers()) <= 3
 
 
+def test_what_stays_pending_of_the_pod_is_a_warning(node: Node) -> None:
+    node.call("DEL", "c1")
+    with scripted_agent(node.socket, {b"DELETE": answer(200), b"GET": answer(500)}):
+        assert node.call("DEL", "c2") == {}
+    assert node.containers() == ["c1"]
+    assert (node.last_line["level"], node.last_line["warning"]) == ("warn", "1 release stays pending")
+
+
 def test_what_is_pending_is_logged_as_a_warning_and_an_agents_words_are_cut(node: Node) -> None:
     with scripted_agent(node.socket, {b"DELETE": answer(500, b'"' + b"x" * 8_000_000 + b'"')}):
         assert node.call("DEL", log_level="warn") == {}

@@ -43,7 +43,8 @@ def reconcile(planned: Plan, *, wait: bool = False) -> Plan:
             if wait:
                 wait_until_settled(planned.folders, planned.record_before())
             return planned
-        planned = when_finished(lambda: plan(first.folders, first.desired, first.record), unfinished)
+        # By the record as it is now: what was there before us may have been written down by the last try.
+        planned = when_finished(lambda: plan(first.folders, first.desired, records.read(first.folders)), unfinished)
     raise ConflistError(f"{planned.target.name} is being written all the time: try again")
 
 
@@ -52,7 +53,8 @@ def settle(folders: Folders, record: Record | None) -> float:
 
     ChangedError: others have written to it, and it is the conflist again. OSError.
     """
-    names = [name for name in (record.file, record.desired.conf) if "/" in name] if record else []
+    found = (record.file, record.source, record.desired.conf, *record.also) if record else ()
+    names = [name for name in found if "/" in name]
     written = {folders.conf, *(folders.root.resolve(name).parent for name in names)}
     return max(atomic_file.settle(folder) for folder in sorted(written))
 
@@ -81,7 +83,7 @@ def apply(planned: Plan) -> None:
     """
     _require_unchanged(planned)
     folders, before = planned.folders, planned.record_before()
-    if planned.is_recorded and not planned.message and not records.is_lost(folders):
+    if planned.is_recorded and not planned.message and records.is_whole(folders):
         return
     if before != planned.record:
         records.write(folders, before)

@@ -160,12 +160,12 @@ def before_ours(
     return found
 
 
-def loaded_before(files: Sequence[ConfFile], name: str, plugin_type: str) -> Path | None:
-    """Return the file that runtimes load in place of the one called `name`, or None."""
+def loaded_before(files: Sequence[ConfFile], name: str, plugin_type: str, held: Collection[Path] = ()) -> Path | None:
+    """Return the file that runtimes load in place of the one called `name`, or None; `held` have our ipam, too."""
     for file in files:
         if file.path.name >= name:
             return None
-        if not _leads_to_ours(file, plugin_type):
+        if file.path not in held and not _leads_to_ours(file, plugin_type):
             return file.path
     return None
 

@@ -53,8 +53,10 @@ class Plan(NamedTuple):
             return "replaced" if self._undone else None
         name = self.desired.as_name
         if not name:
-            is_other = self.source.delegation.ipam_type != IPAM_TYPE
-            return "replaced" if is_other and self.record.original is not None else None
+            current = self.source.delegation
+            is_other = current.ipam_type != IPAM_TYPE and self.record.original is not None
+            has_others_settings = current.ipam not in self.record.values and self.desired == self.record.desired
+            return "replaced" if is_other or has_others_settings else None
         if name not in self.record.copies or digest(self.target.before) == self.record.written:
             return None
         return "removed" if self.target.before is None else "overwritten"
@@ -69,6 +71,12 @@ class Plan(NamedTuple):
     def _undone(self) -> list[Change]:
         """The files before the target whose ipam was ours, and is not any more."""
         return [change for change in self.also if change.is_needed and self.record and change.name in self.record.also]
+
+    @property
+    def held(self) -> set[Path]:
+        """The files beside the target that hold our ipam, or are to, as they are called in the folder."""
+        names = {change.name for change in self.also}
+        return {file.path for file in self.files if self.folders.name_of(file.path) in names}
 
     @property
     def loaded_first(self) -> str:

@@ -52,6 +52,12 @@ def is_lost(folders: Folders) -> bool:
     return _read(folders)[0] is None and _copy(folders) is not None
 
 
+def is_whole(folders: Folders) -> bool:
+    """Tell whether the record and its copy are there, and say the same. OSError."""
+    record = _read(folders)[0]
+    return record is not None and record == _copy(folders)
+
+
 def write(folders: Folders, record: Record) -> None:
     """Write the record and its copy, durably. RecordError, OSError."""
     text = json.dumps(RECORD.dump_python(record, by_alias=True), indent=1, ensure_ascii=False)

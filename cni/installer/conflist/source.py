@@ -27,7 +27,12 @@ def read_source(folders: Folders, desired: Desired, record: Record | None) -> tu
             return files, choose(folders, files, desired.plugin_type, recorded)
         except NoneFoundError:
             _require_not_renamed(folders, recorded)  # else Calico writes another file by now: it is looked for
-    return files, choose(folders, files, desired.plugin_type, conf, copies)
+    try:
+        return files, choose(folders, files, desired.plugin_type, conf, copies)
+    except NoneFoundError:
+        if conf:
+            _require_not_renamed(folders, conf)
+        raise
 
 
 def _recorded_source(folders: Folders, record: Record | None) -> Path | None:
