@@ -88,7 +88,12 @@ def test_a_signal_that_came_before_does_not_cut_off_what_is_printed_to_a_slow_re
 told()
 interrupts.finish()
 reader, writer = os.pipe()
-threading.Timer(0.3, lambda: [os.read(reader, 65536) for _ in range(4)]).start()
+def read_slowly():
+    left = 200_000
+    time.sleep(0.3)
+    while left:
+        left -= len(os.read(reader, 65536))
+threading.Thread(target=read_slowly).start()
 print(outcome(interrupts.write, writer, bytes(200_000), Deadline(20)))
 """
     assert run(script) == "None"

@@ -55,7 +55,8 @@ class Plan(NamedTuple):
         if not name:
             current = self.source.delegation
             is_other = current.ipam_type != IPAM_TYPE and self.record.original is not None
-            has_others_settings = current.ipam not in self.record.values and self.desired == self.record.desired
+            was_ours = self.original == self.record.original and self.desired == self.record.desired
+            has_others_settings = was_ours and current.ipam not in self.record.values
             return "replaced" if is_other or has_others_settings else None
         if name not in self.record.copies or digest(self.target.before) == self.record.written:
             return None
