@@ -5,7 +5,8 @@ reconciler.py repairs it. Side effect: reads the monotonic clock.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Callable
 from typing import Literal
 
 Object = Literal["plugin", "conflist"]
@@ -42,3 +43,25 @@ class Conflict:
             f"warning: others have changed {member} {often}: find out what else writes it. From now on it is repaired"
             f" at most every {BACK_OFF:g} s"
         )
+
+
+class Drifts:
+    """The drifts of both objects since the program started: counted, reported with `log`, and paced."""
+
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self.repaired: Counter[tuple[Object, Reason]] = Counter()
+        self._log = log
+        self._conflicts: dict[Object, Conflict] = {"plugin": Conflict(), "conflist": Conflict()}
+
+    def add(self, what: Object, reason: Reason, text: str, member: str = "") -> None:
+        """Count a drift that was repaired, and report it; `member` is what others have changed."""
+        self.repaired[what, reason] += 1
+        self._log(text)
+        conflict = self._conflicts[what]
+        conflict.add()
+        if conflict.back_off:
+            self._log(conflict.warning(member or f"the {what}"))
+
+    def back_off(self, what: Object) -> float:
+        """Return the seconds until an object may be repaired again; 0 where there is no conflict about it."""
+        return self._conflicts[what].back_off

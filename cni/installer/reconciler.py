@@ -19,7 +19,7 @@ from cni.deadline import Deadline
 from cni.installer import astray
 from cni.installer.bundle import plugin_links
 from cni.installer.check_result import State
-from cni.installer.conflict import BACK_OFF, Conflict, Object, Reason
+from cni.installer.conflict import BACK_OFF, Drifts, Object, Reason
 from cni.installer.conflist import record as records
 from cni.installer.conflist.apply import reconcile, settle
 from cni.installer.conflist.document import NoneFoundError
@@ -68,7 +68,8 @@ class Reconciler:
         self._replaced_by: Deadline | None = None  # until when the agent may take to copy its plugin over ours
         self._astray = astray.Astray()
         self._next_answer = Deadline(0)  # when the plugin has to answer VERSION again
-        self._conflicts: dict[Object, Conflict] = {"plugin": Conflict(), "conflist": Conflict()}
+        self._drifts = Drifts(log)
+        self._emptied = False  # the conflist was gone for longer than a rewrite takes
 
     @property
     def agent_socket(self) -> Path:
@@ -87,7 +88,7 @@ class Reconciler:
             self._fail(error, str(error))
         except OSError as error:
             self._fail(error, one_line(error))
-        self.state = self.state._replace(last_check=time.time())
+        self.state = self.state._replace(last_check=time.time(), drift=Counter(self._drifts.repaired))
         self.count_astray()
 
     def count_astray(self) -> None:
@@ -135,13 +136,13 @@ class Reconciler:
         if reason := plugin_links.drift(folder):
             # What leads nowhere is always repaired: no pod could be deleted.
             leads_nowhere = reason == "removed" or not (folder / plugin_links.PLUGIN).exists()
-            if self._conflicts["plugin"].back_off and not leads_nowhere:
+            if self._drifts.back_off("plugin") and not leads_nowhere:
                 return self._back_off("plugin")
             plugin_links.reconcile(folder, self._tree, self._version)
-            self._count("plugin", reason, f"{name} is ours again: {_PLUGIN_DRIFT[reason]}")
+            self._drifts.add("plugin", reason, f"{name} is ours again: {_PLUGIN_DRIFT[reason]}")
         elif flaw := (self.flaw and plugin_links.verify(folder)) or self._silence(folder):
             plugin_links.reinstall(folder, flaw, self._tree, self._version)
-            self._count("plugin", "overwritten", f"{name} was installed again: {flaw}")
+            self._drifts.add("plugin", "overwritten", f"{name} was installed again: {flaw}")
         self.flaw = ""
         return ""
 
@@ -168,24 +169,28 @@ class Reconciler:
         try:
             planned = plan(self.folders, desired, record)
         except NoneFoundError as error:
-            if record and record.copies and not self._grace_of(error).left():
-                self._remove_copies(record)
+            if record and not self._grace_of(error).left():
+                self._emptied = True
+                if record.copies:
+                    self._remove_copies(record)
             raise
         self._settings = planned.settings
         if planned.drift and record:
             self._astray.note(planned.source.delegation.network, written, record.applied)
-        if planned.drift and self._conflicts["conflist"].back_off:
+        if planned.drift and self._drifts.back_off("conflist"):
             return self._back_off("conflist")
-        if records.is_lost(self.folders):
-            if planned.target.is_needed and self.agent_fault:
-                # As at the first swap: after `kubeadm reset` another cluster, without SpiderPool, may live here.
-                self.next_check = self.next_check.within(_AGENT_RECHECK)
-                return (
-                    f"{self.folders.conf_name} was emptied, or has lost its record, so its conflist is swapped again"
-                    f" as soon as the spiderpool-agent is healthy: {self.agent_fault}"
-                )
+        is_lost = records.is_lost(self.folders)
+        if (is_lost or self._emptied) and planned.target.is_needed and self.agent_fault:
+            # As at the first swap: after `kubeadm reset` another cluster, without SpiderPool, may live here.
+            self.next_check = self.next_check.within(_AGENT_RECHECK)
+            return (
+                f"{self.folders.conf_name} was emptied, or has lost its record, so its conflist is swapped again"
+                f" as soon as the spiderpool-agent is healthy: {self.agent_fault}"
+            )
+        if is_lost:
             self._log(f"the record in {self.folders.conf_name} was lost or damaged: it is made again from its copy")
         applied = reconcile(planned)
+        self._emptied = False
         self._look_again(applied)
         self._report_write(applied)
         return applied.loaded_first
@@ -202,7 +207,7 @@ class Reconciler:
     def _report_write(self, applied: Plan) -> None:
         if applied.drift:
             text = f"swapped {applied.target.name} again: {applied.message}"
-            self._count("conflist", applied.drift, text, applied.drifted)
+            self._drifts.add("conflist", applied.drift, text, applied.drifted)
         elif applied.message:
             self._log(f"wrote {applied.target.name}: {applied.message}")
 
@@ -212,18 +217,9 @@ class Reconciler:
         if not records.is_lost(self.folders):  # else the folder was emptied, and what comes next waits for the agent
             records.write(self.folders, replace(record, copies=[]))
 
-    def _count(self, what: Object, reason: Reason, text: str, member: str = "") -> None:
-        """Count a drift that was repaired, and report on it."""
-        self.state = self.state._replace(drift=self.state.drift + Counter({(what, reason): 1}))
-        self._log(text)
-        conflict = self._conflicts[what]
-        conflict.add()
-        if conflict.back_off:
-            self._log(conflict.warning(member or f"the {what}"))
-
     def _back_off(self, what: Object) -> str:
         """Check again when it is time to repair; return what is left as it is."""
-        self.next_check = self.next_check.within(self._conflicts[what].back_off)
+        self.next_check = self.next_check.within(self._drifts.back_off(what))
         return f"others have changed the {what} again: the next repair is in up to {BACK_OFF:g} s"
 
     def _fail(self, error: Exception, text: str) -> None:

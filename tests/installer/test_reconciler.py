@@ -112,6 +112,7 @@ def test_a_source_that_vanishes_after_another_fault_has_its_own_grace(
     made.check()
     assert not node.copy.exists()
     node.write()
+    made.agent_fault = ""
     made.check()
     assert (node.copy.read_text(), made.state.fault, made.state.drift.total()) == (SWAPPED, "", 0)
 
@@ -275,6 +276,36 @@ def test_a_folder_that_was_emptied_is_swapped_again_when_the_agent_is_healthy(
     assert any("was lost or damaged: it is made again from its copy" in line for line in said)
     assert node.uninstall().plugin_stays == []
     assert node.conflist.read_text() == CALICO
+
+
+@pytest.mark.parametrize("as_name", ["", COPY])
+def test_a_folder_that_was_emptied_but_for_our_record_waits_for_the_agent_as_well(
+    node: Node, watch: Watching, monkeypatch: pytest.MonkeyPatch, as_name: str
+) -> None:
+    """`rm net.d/*` leaves what begins with a dot."""
+    monkeypatch.setattr(reconciler, "GRACE", 0.0)
+    made = watch(as_name)
+    node.conflist.unlink()
+    if as_name:
+        node.copy.unlink()
+    made.check()
+    node.write()
+    made.check()
+    assert "as soon as the spiderpool-agent is healthy" in made.state.fault
+    assert node.ipam() == {"type": "calico-ipam"}
+    made.agent_fault = ""
+    made.check()
+    assert (made.state.fault, node.ipam(node.copy if as_name else None)) == ("", {"type": "spiderpool"})
+
+
+def test_a_conflist_that_comes_back_at_once_asks_no_agent(node: Node, watch: Watching) -> None:
+    """A writer that removes the file first and then makes it anew is as good as one that writes it in place."""
+    made = watch()
+    node.conflist.unlink()
+    made.check()
+    node.write()
+    made.check()
+    assert (made.state.fault, node.ipam()) == ("", {"type": "spiderpool"})
 
 
 def test_a_folder_that_is_gone_as_a_whole_is_waited_for(node: Node, watch: Watching) -> None:
