@@ -65,8 +65,13 @@ def _drop(folders: Folders, left: list[PendingOfAgent]) -> list[str]:
 
 
 def _require_known(folders: Folders) -> None:
-    """Raise FoldersError where the plugin is there and nothing tells which conflist names it."""
-    if plugin_links.is_there(folders.bin) and not _record(folders, force=False):
+    """Raise FoldersError where the plugin is there and nothing tells which conflist names it.
+
+    A first installation that ended before the swap, for want of an agent, has left a bundle and no record.
+    """
+    if not plugin_links.is_there(folders.bin) or _record(folders, force=False):
+        return
+    if installed.read(folders.state) is None or any(_use(file) for file in read_folder(folders)):
         raise FoldersError(
             f"{folders.bin_name} has the plugin, but nothing is recorded in {folders.conf_name}: name the folder that"
             " was installed with --cni-conf-dir, or take the plugin away with --force"

@@ -117,6 +117,23 @@ def test_a_copy_keeps_what_is_chained_to_it_and_leaves_out_what_is_gone(node: No
     assert [plugin["type"] for plugin in json.loads(node.copy.read_text())["plugins"]] == ["calico", "portmap"]
 
 
+def test_a_plugin_behind_a_link_out_of_the_mounted_folders_stays_in_the_chain(node: Node, watch: Watching) -> None:
+    """As in a container of the DaemonSet, which has mounted the folder of plugins and not where its links lead."""
+    made = watch(COPY)
+    mesh = node.bin / "istio-cni"
+    mesh.symlink_to("/usr/local/istio/bin/istio-cni")
+    chained = json.loads(node.copy.read_text())
+    chained["plugins"].append({"type": "istio-cni"})
+    node.copy.write_text(json.dumps(chained))
+    node.write(NEWER)
+    made.check()
+    assert [one["type"] for one in json.loads(node.copy.read_text())["plugins"]] == ["calico", "portmap", "istio-cni"]
+    mesh.unlink()
+    mesh.symlink_to("istio-cni")  # in a circle: on the node it leads nowhere, too
+    made.check()
+    assert (made.state.fault, "istio-cni" in node.copy.read_text()) == ("", False)
+
+
 def test_what_is_taken_out_of_the_copy_does_not_come_back_from_the_source(node: Node, watch: Watching) -> None:
     (node.bin / "linkerd-cni").touch()
     with_mesh = json.loads(CALICO)

@@ -89,6 +89,15 @@ def test_a_conflist_that_is_half_written_is_waited_for(node: Node) -> None:
     assert node.conflist.read_text() == CALICO
 
 
+def test_what_an_installation_without_an_agent_has_left_is_taken_away(node: Node) -> None:
+    with pytest.raises(InstallerError, match="agent"):
+        node.install(wait_agent=0.1)
+    assert node.plugin.exists()
+    assert node.uninstall().plugin_stays == []
+    assert not node.plugin.exists()
+    assert node.conflist.read_text() == CALICO
+
+
 @pytest.mark.parametrize("suffix", [".bak", ".cilium_bak"])
 def test_a_conflist_that_was_renamed_in_its_folder_gets_its_ipam_back(node: Node, suffix: str) -> None:
     node.install()
@@ -97,6 +106,47 @@ def test_a_conflist_that_was_renamed_in_its_folder_gets_its_ipam_back(node: Node
     assert any("its original ipam is restored, though runtimes do not load it" in line for line in done.done)
     assert renamed.read_text() == CALICO
     assert not node.plugin.exists()
+
+
+def test_a_renamed_conflist_gets_its_ipam_back_beside_a_new_one(node: Node) -> None:
+    """Cilium has renamed it, then calico-node has started again."""
+    node.install()
+    renamed = node.conflist.rename(f"{node.conflist}.cilium_bak")
+    node.write()
+    assert node.uninstall().plugin_stays == []
+    assert (renamed.read_text(), node.conflist.read_text()) == (CALICO, CALICO)
+
+
+def test_a_renamed_copy_is_removed(node: Node) -> None:
+    node.install(COPY)
+    renamed = node.copy.rename(f"{node.copy}.cilium_bak")
+    assert node.uninstall().plugin_stays == []
+    assert not renamed.exists()
+    assert node.conflist.read_text() == CALICO
+
+
+def test_a_renamed_file_that_was_held_beside_the_conflist_gets_its_own_ipam_back(node: Node) -> None:
+    (node.bin / "istio-cni").touch()
+    first = node.conf / "02-istio-cni.conflist"
+    first.write_text(
+        json.dumps({**json.loads(CALICO), "plugins": [*json.loads(CALICO)["plugins"], {"type": "istio-cni"}]})
+    )
+    before = first.read_text()
+    node.install()
+    assert node.ipam(first) == {"type": "spiderpool"}
+    renamed = first.rename(f"{first}.cilium_bak")
+    assert node.uninstall().plugin_stays == []
+    assert renamed.read_text() == before
+
+
+def test_files_that_cannot_be_read_and_are_nobodys_conflist_hold_up_nothing(node: Node) -> None:
+    node.install()
+    os.mkfifo(node.conf / "fifo.bak")
+    (node.conf / "loop.bak").symlink_to("loop.bak")
+    (node.conf / "folder.bak").mkdir()
+    (node.conf / "notes.bak").write_bytes(b"\xff\xfe spiderpool")
+    assert node.uninstall().plugin_stays == []
+    assert node.conflist.read_text() == CALICO
 
 
 def test_a_conflist_that_was_moved_away_is_asked_for(node: Node) -> None:

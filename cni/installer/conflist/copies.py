@@ -82,8 +82,14 @@ def chain_of(folders: Folders, record: Record | None, source: bytes, plugin_type
 
 
 def has_executable(folders: Folders, plugin_type: str) -> bool:
-    """Tell whether the folder of plugins has this plugin. OSError."""
-    return folders.root.follow(folders.bin / Path(plugin_type).name).is_file()
+    """Tell whether the folder of plugins has this plugin. OSError.
+
+    A link to what is not mounted in this container counts as one: on the node it may lead to the plugin, and a plugin
+    that is taken out of the chain is missed in every pod.
+    """
+    name = folders.root.name_of(folders.bin / Path(plugin_type).name)
+    found = folders.root.find(name)
+    return found.is_file() if found else folders.root.is_unmounted(name)
 
 
 def earlier_files(

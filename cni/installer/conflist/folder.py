@@ -93,10 +93,13 @@ def read_folder(folders: Folders, also: Path | None = None) -> list[ConfFile]:
 
 
 def read_file(folders: Folders, path: Path) -> ConfFile | None:
-    """Read and parse one file, whether or not runtimes load it; None where it is no file. OSError."""
-    if _kind(folders, path):
+    """Read and parse one file, whether or not runtimes load it; None where it is no file. It never waits."""
+    try:
+        return None if _kind(folders, path) else _conf_file(path, input_file.read(folders.root.follow(path)))
+    except FileNotFoundError:
         return None
-    return _conf_file(path, input_file.read(folders.root.follow(path)))
+    except OSError as error:
+        return _conf_file(path, error)
 
 
 def choose(

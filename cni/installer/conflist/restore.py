@@ -1,6 +1,7 @@
 """Give Calico's conflist its own ipam back. Side effects: the conflist and our copies of it."""
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from cni.installer.conflist.apply import FINISHED_IN, TRIES, settle, wait_until_
 from cni.installer.conflist.chain import without
 from cni.installer.conflist.copies import earlier_files, has_executable
 from cni.installer.conflist.document import ConflistError, NoneFoundError
-from cni.installer.conflist.folder import Source, names_our_plugin, read_file, read_folder
+from cni.installer.conflist.folder import SUFFIXES, Source, names_our_plugin, read_file, read_folder
 from cni.installer.conflist.ipam import ipam_type
 from cni.installer.conflist.plan import digest
 from cni.installer.conflist.source import original_ipam, read_source
@@ -31,6 +32,7 @@ def restore(folders: Folders, record: Record | None, *, force: bool = False) -> 
     writes calico-ipam where the conflist would still name our plugin. ConflistError: the source is as it was.
     """
     done: list[str] = []
+    renamed: list[str] = []
     unfinished = Deadline(FINISHED_IN)
     for _ in range(TRIES):
         with suppress(ChangedError):
@@ -39,9 +41,10 @@ def restore(folders: Folders, record: Record | None, *, force: bool = False) -> 
                 done += _take_out_gone(folders, record)
                 done += remove_copies(folders, record)
                 done += _restore_earlier(folders, record)
-            done += when_finished(lambda: _restore_source(folders, record, force), unfinished)
+                renamed += _restore_renamed(folders, record)
+            done += when_finished(lambda: _restore_source(folders, record, force, bool(renamed)), unfinished)
             wait_until_settled(folders, record)
-            return list(dict.fromkeys(done))
+            return list(dict.fromkeys(done + renamed))
     raise ConflistError(f"the conflist in {folders.conf_name} is being written all the time: try again")
 
 
@@ -98,15 +101,24 @@ def _restore_earlier(folders: Folders, record: Record) -> list[str]:
     return done
 
 
-def _restore_source(folders: Folders, record: Record | None, force: bool) -> list[str]:
+def _restore_source(folders: Folders, record: Record | None, force: bool, is_renamed: bool) -> list[str]:
+    """Put the ipam back in Calico's file; `is_renamed` tells that it was put back in one that runtimes do not load.
+
+    ConflistError where the file is not there: it would name a plugin that is missing when it comes back. But where the
+    whole folder was emptied, nothing is to come back.
+    """
     try:
         source = _swapped_source(folders, record)
     except ConflistError as error:
-        if isinstance(error, NoneFoundError) and record and record.original is not None:
-            return _restore_renamed(folders, record, error, force)
-        if isinstance(error, NoneFoundError) or (record and record.original is None):
-            return [f"{folders.conf_name}: left unchanged: {error}"]
-        raise
+        was_in_place = record is not None and record.original is not None
+        if not isinstance(error, NoneFoundError) and (was_in_place or record is None):
+            raise
+        if record and was_in_place and not (is_renamed or force or records.is_lost(folders)):
+            raise ConflistError(
+                f"{record.file}, which was swapped, is not there: put it back into {folders.conf_name} and uninstall"
+                " again, or uninstall with --force (then write its ipam by hand before you put it back)"
+            ) from None
+        return [f"{folders.conf_name}: left unchanged: {error}"]
     name, delegation = folders.name_of(source.path), source.delegation
     if delegation.ipam_type != IPAM_TYPE:
         return [f"{name}: left unchanged: its ipam.type is {delegation.ipam_type}"]
@@ -124,28 +136,34 @@ def _restore_source(folders: Folders, record: Record | None, force: bool) -> lis
     return [f"{name}: its original ipam is restored{'' if is_as_written else ' (later changes by others are kept)'}"]
 
 
-def _restore_renamed(folders: Folders, record: Record, error: NoneFoundError, force: bool) -> list[str]:
-    """Put the ipam back in a file that runtimes do not load, because somebody has renamed it (Cilium, for example).
+def _restore_renamed(folders: Folders, record: Record) -> list[str]:
+    """Put the ipam back in files that somebody has renamed so that runtimes do not load them (Cilium, for example).
 
-    ConflistError where there is none: it would name a plugin that is not there when it comes back. But where the whole
-    folder was emptied, nothing is to come back.
+    They would name a plugin that is not there when they come back. A copy of ours is removed. OSError.
     """
     done = []
     for path in sorted(folders.conf.iterdir()) if folders.conf.is_dir() else []:
-        file = read_file(folders, path)
-        if not names_our_plugin(file, record.desired.plugin_type) or file is None or file.document is None:
+        file = None if path.suffix in SUFFIXES else read_file(folders, path)
+        if file is None or file.document is None or not names_our_plugin(file, record.desired.plugin_type):
             continue
-        for delegation in file.delegations(record.desired.plugin_type):
-            original = original_ipam(Source(path, file.document, delegation), record)
+        name = folders.name_of(path)
+        if _former_name(path.name, record.copies):
+            atomic_file.remove(path, instead_of=file.data)
+            done.append(f"{name}: removed")
+            continue
+        held = _former_name(name, record.also)
+        for delegation in file.delegations(record.desired.plugin_type)[:1]:
+            original = record.also[held] if held else original_ipam(Source(path, file.document, delegation), record)
             after = file.document.with_ipam(delegation, original).encode()
-            atomic_file.replace(folders.root.follow(path), after, instead_of=file.data)
-            done.append(f"{folders.name_of(path)}: its original ipam is restored, though runtimes do not load it")
-    if done or force or records.is_lost(folders):
-        return done or [f"{folders.conf_name}: left unchanged: {error}"]
-    raise ConflistError(
-        f"{record.file}, which was swapped, is not there: put it back into {folders.conf_name} and uninstall again, or"
-        " uninstall with --force (then write its ipam by hand before you put it back)"
-    )
+            if after != file.data:
+                atomic_file.replace(folders.root.follow(path), after, instead_of=file.data)
+                done.append(f"{name}: its original ipam is restored, though runtimes do not load it")
+    return done
+
+
+def _former_name(name: str, former: Iterable[str]) -> str:
+    """Return what a file was called that was renamed by putting something after its name; "" for another file."""
+    return next((known for known in former if name.startswith(f"{known}.")), "")
 
 
 def _swapped_source(folders: Folders, record: Record | None) -> Source:

@@ -69,6 +69,10 @@ class HostRoot:
         fault = f"is not mounted below {self.path}: mount it" if self.is_partial else "does not exist"
         return f"leads to {target}, which {fault}"
 
+    def is_unmounted(self, name: str | Path) -> bool:
+        """Tell whether the links in `name` lead to what this container has not mounted, and the node may have."""
+        return self.is_partial and self._end_of(name) is not None and bool(self.dead_end(name))
+
     def _end_of(self, name: str | Path) -> Path | None:
         try:
             return self.resolve(name)
