@@ -22,7 +22,7 @@ from cni.installer.check_result import State
 from cni.installer.conflict import BACK_OFF, Drifts, Object, Reason
 from cni.installer.conflist import record as records
 from cni.installer.conflist.apply import reconcile, settle
-from cni.installer.conflist.document import NoneFoundError
+from cni.installer.conflist.document import NoneFoundError, UnfinishedError
 from cni.installer.conflist.plan import Plan, plan
 from cni.installer.conflist.record import RecordError
 from cni.installer.conflist.restore import remove_copies
@@ -177,6 +177,9 @@ class Reconciler:
         self._settings = planned.settings
         if planned.drift and record:
             self._astray.note(planned.source.delegation.network, written, record.applied)
+        unfinished = UnfinishedError(f"{planned.target.name} is half-written")
+        if planned.is_half_written and self._grace_of(unfinished).left():
+            raise unfinished  # what is being chained to it would be lost
         if planned.drift and self._drifts.back_off("conflist"):
             return self._back_off("conflist")
         is_lost = records.is_lost(self.folders)

@@ -1,6 +1,7 @@
 """What other files, and others in our copy, mean for watch: one check at a time."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,27 @@ def test_a_copy_keeps_what_is_chained_to_it_and_leaves_out_what_is_gone(node: No
     mesh.unlink()
     made.check()
     assert [plugin["type"] for plugin in json.loads(node.copy.read_text())["plugins"]] == ["calico", "portmap"]
+
+
+def test_a_copy_that_is_being_written_is_given_time_and_then_made_again(
+    node: Node, watch: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "GRACE", 0.3)
+    made = watch(COPY)
+    (node.bin / "linkerd-cni").touch()
+    whole = json.loads(node.copy.read_text())
+    whole["plugins"].append({"type": "linkerd-cni"})
+    node.copy.write_text(json.dumps(whole)[:90])
+    made.check()
+    assert "is half-written" in made.state.fault
+    node.copy.write_text(json.dumps(whole))
+    made.check()
+    assert (made.state.fault, json.loads(node.copy.read_text())) == ("", whole)
+    node.copy.write_text("{")
+    made.check()
+    time.sleep(0.4)
+    made.check()
+    assert (made.state.fault, node.copy.read_text()) == ("", SWAPPED)  # whose mesh was cut off finds it undone
 
 
 def test_a_plugin_behind_a_link_out_of_the_mounted_folders_stays_in_the_chain(node: Node, watch: Watching) -> None:

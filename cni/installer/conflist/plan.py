@@ -18,8 +18,9 @@ from cni.installer.conflist import ipam
 from cni.installer.conflist.chain import Chain
 from cni.installer.conflist.copies import Change, chain_of, copy_of, earlier_files, former_copies
 from cni.installer.conflist.difference import changed_members
+from cni.installer.conflist.document import UnfinishedError
 from cni.installer.conflist.folder import ConfFile, Source, before_ours
-from cni.installer.conflist.source import original_ipam, read_source
+from cni.installer.conflist.source import file_at, original_ipam, read_source
 from cni.installer.node.folders import Folders
 
 
@@ -61,6 +62,12 @@ class Plan(NamedTuple):
         if name not in self.record.copies or digest(self.target.before) == self.record.written:
             return None
         return "removed" if self.target.before is None else "overwritten"
+
+    @property
+    def is_half_written(self) -> bool:
+        """Whether our copy was changed and is not JSON: linkerd-cni, for example, writes in place, and may be at it."""
+        copy = file_at(self.files, self.folders.conf / self.desired.as_name) if self.drift else None
+        return copy is not None and isinstance(copy.fault, UnfinishedError)
 
     @property
     def drifted(self) -> str:
