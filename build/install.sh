@@ -79,6 +79,16 @@ done
 unit=$root/etc/systemd/system/$service
 if [ -z "$root" ] && [ -d /run/systemd/system ]; then systemd_runs=yes && need systemctl; else systemd_runs=''; fi
 
+# Below --host-root, an absolute link leads to this container's own files.
+if [ "$root" ]; then
+    for place in "$root/etc" "$root/etc/systemd" "${unit%/*}"; do
+        case $(readlink "$place") in /*)
+            fail "$place is a symbolic link to $(readlink "$place"), which is not the node's here: run this on the node"
+            ;;
+        esac
+    done
+fi
+
 check_architecture() {
     [ -d "$here/_internal" ] ||
         fail "$here has no release in it: run install.sh in the folder that the tarball was unpacked to"

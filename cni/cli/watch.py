@@ -89,7 +89,9 @@ def _keep(
     for look in (agent.run, BundleWatch(reconciler, log.write).run):
         threading.Thread(target=look, args=(stop,), daemon=True).start()
     try:
-        Watch(reconciler, log.write).run(stop, _signs_of_life(reconciler, readiness_file, log))
+        # A folder that was removed and made anew is read-only for a service that systemd lets write only in some.
+        main = Watch(reconciler, log.write, is_restarted="NOTIFY_SOCKET" in os.environ)
+        main.run(stop, _signs_of_life(reconciler, readiness_file, log))
     finally:
         if readiness_file:
             readiness.remove(readiness_file)

@@ -5,6 +5,7 @@ have changed is drift: `plugin_links.drift` and `Plan.drift` tell it. Side effec
 and of conflist/apply.py.
 """
 
+import errno
 import random
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ from cni.deadline import Deadline
 from cni.installer import astray
 from cni.installer.bundle import plugin_links
 from cni.installer.check_result import State
-from cni.installer.conflict import BACK_OFF, Drifts, Object, Reason
+from cni.installer.conflict import BACK_OFF, Drifts, Object
 from cni.installer.conflist import record as records
 from cni.installer.conflist.apply import reconcile, settle
 from cni.installer.conflist.document import NoneFoundError, UnfinishedError
@@ -37,12 +38,6 @@ _RECHECK = 0.2  # seconds until the next look at a plugin that is being replaced
 _AGENT_RECHECK = 2.0  # seconds until the next look for an agent that has to be healthy first
 FULL_CHECK = 60.0  # seconds, give or take a tenth, so that 5,000 nodes do not look at once
 LOCK_TIMEOUT = 0.3  # seconds to wait for another installer: SIGTERM ends watch within one second
-
-_PLUGIN_DRIFT: dict[Reason, str] = {
-    "overwritten": "its launcher was overwritten",
-    "replaced": "it was replaced by another plugin",
-    "removed": "it, or a file of its bundle, was removed",
-}
 
 
 class UninstalledError(Exception):
@@ -63,12 +58,14 @@ class Reconciler:
         self._desired: Desired | None = None
         self._settings: dict[str, Any] = {}  # what our ipam object says
         self._reported: str | None = None  # the last fault that was reported
+        self._was_in_sync = False
         self._fault_kind: type[Exception] | None = None
         self._grace = Deadline(0)  # until when the present fault may pass by itself
         self._replaced_by: Deadline | None = None  # until when the agent may take to copy its plugin over ours
         self._astray = astray.Astray()
         self._next_answer = Deadline(0)  # when the plugin has to answer VERSION again
         self._drifts = Drifts(log)
+        self.is_read_only = False  # what was in sync cannot be written to any more
         self._emptied = False  # the conflist was gone for longer than a rewrite takes
 
     @property
@@ -135,11 +132,11 @@ class Reconciler:
             return ""
         if reason := plugin_links.drift(folder):
             # What leads nowhere is always repaired: no pod could be deleted.
-            leads_nowhere = reason == "removed" or not (folder / plugin_links.PLUGIN).exists()
+            leads_nowhere = reason == "removed" or not self.folders.root.find(name)
             if self._drifts.back_off("plugin") and not leads_nowhere:
                 return self._back_off("plugin")
             plugin_links.reconcile(folder, self._tree, self._version)
-            self._drifts.add("plugin", reason, f"{name} is ours again: {_PLUGIN_DRIFT[reason]}")
+            self._drifts.add("plugin", reason, f"{name} is ours again: {plugin_links.DRIFT_WORDS[reason]}")
         elif flaw := (self.flaw and plugin_links.verify(folder)) or self._silence(folder):
             plugin_links.reinstall(folder, flaw, self._tree, self._version)
             self._drifts.add("plugin", "overwritten", f"{name} was installed again: {flaw}")
@@ -231,6 +228,7 @@ class Reconciler:
             self.next_check = Deadline(0)
             self.state = self.state._replace(fault=text)
         else:
+            self.is_read_only = self._was_in_sync and isinstance(error, OSError) and error.errno == errno.EROFS
             self._settle(text)
 
     def _grace_of(self, error: Exception) -> Deadline:
@@ -245,5 +243,5 @@ class Reconciler:
             self._log(fault or "in sync: plugin and conflist are as `install` set them up")
             self._reported = fault
         if not fault:
-            self._fault_kind = None
+            self._fault_kind, self._was_in_sync = None, True
         self.state = self.state._replace(fault=fault)

@@ -80,7 +80,7 @@ def _require_known(folders: Folders) -> None:
 
 def _restore_conflist(folders: Folders, *, force: bool) -> list[str]:
     record = _record(folders, force=force)
-    has_successor = plugin_links.successor(folders.bin) is not None
+    has_successor = plugin_links.successor(folders.bin, folders.root) is not None
     done = restore(folders, record, force=force and not (record and has_successor))
     if record:
         # Before anything else, so that a watch that runs does not take it for drift.
@@ -103,7 +103,7 @@ def _record(folders: Folders, *, force: bool) -> Record | None:
 
 def _users(folders: Folders) -> list[str]:
     """Return what will still call our plugin, one line each; nothing where its name leads to another plugin then."""
-    if plugin_links.successor(folders.bin):
+    if plugin_links.successor(folders.bin, folders.root):
         return []
     used = {file.path: _use(file) for file in read_folder(folders)}
     reasons = [f"{folders.name_of(path)} {use}" for path, use in used.items() if use]

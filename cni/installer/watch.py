@@ -18,6 +18,7 @@ from cni.deadline import Deadline
 from cni.installer.bundle import plugin_links
 from cni.installer.conflist import record as records
 from cni.installer.conflist.folder import SUFFIXES, loadable
+from cni.installer.errors import InstallerError
 from cni.installer.reconciler import Reconciler, UninstalledError
 
 TICK = 0.5  # seconds between two looks at the clock
@@ -37,18 +38,25 @@ _LIMITS = {
 class Watch:
     """Watches the folders of one node."""
 
-    def __init__(self, reconciler: Reconciler, log: Callable[[str], None]) -> None:
+    def __init__(self, reconciler: Reconciler, log: Callable[[str], None], *, is_restarted: bool = False) -> None:
         self._reconciler = reconciler
         self._log = log
+        self._is_restarted = is_restarted  # when it ends, with its view of the file system made anew
         self._fault = ""  # why there are no file events
         self._behind_links: set[Path] = set()  # what links in the folder of network configurations lead to
 
     def run(self, stop: threading.Event, tick: Callable[[], None]) -> None:
-        """Check until `stop` is set, or the installation is removed; call `tick` twice a second."""
+        """Check until `stop` is set, or the installation is removed; call `tick` twice a second.
+
+        InstallerError: a new process may be able to write where this one is not any more.
+        """
         try:
             for changed in self._looks(stop):
                 if changed or not self._reconciler.next_check.left():
                     self._reconciler.check()
+                    if self._is_restarted and self._reconciler.is_read_only:
+                        fault = self._reconciler.state.fault
+                        raise InstallerError(f"watch ends, to be started anew by its unit: {fault}")
                 self._reconciler.count_astray()
                 tick()
         except UninstalledError:

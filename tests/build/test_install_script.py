@@ -207,6 +207,17 @@ def test_the_unit_stays_until_the_node_is_given_back(node: Node) -> None:
     assert not (node.root / UNIT).exists()
 
 
+def test_a_link_to_what_is_not_the_nodes_is_refused_before_anything_is_done(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (node.root / "etc/systemd").mkdir(parents=True)
+    (node.root / "etc/systemd/system").symlink_to(tmp_path / "elsewhere")
+    done = run(node, "--wait-agent=0", "--systemd")
+    assert done.returncode == 1
+    assert f"etc/systemd/system is a symbolic link to {tmp_path}/elsewhere" in done.stderr
+    assert not node.plugin.exists()
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_with_json_stdout_holds_one_object(node: Node) -> None:
     for options in (["--wait-agent=0", "--systemd"], ["--uninstall"]):
         assert isinstance(json.loads(run(node, *options, "--json").stdout), dict)

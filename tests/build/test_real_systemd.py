@@ -86,6 +86,16 @@ def test_watch_mends_in_a_folder_that_was_missing_when_it_started(machine: Machi
     mends(machine)
 
 
+def test_watch_mends_where_the_folders_above_were_removed_and_made_anew(machine: Machine) -> None:
+    """What systemd has mounted for the unit is gone with them, so only a new process can write there."""
+    install(machine)
+    record = machine.path("/etc/cni/net.d/.spiderpool-ipam.swap").read_text()
+    machine.run("rm", "-r", "/etc/cni")
+    machine.write("/etc/cni/net.d/.spiderpool-ipam.swap", record)
+    mends(machine)
+    assert "watch ends, to be started anew by its unit: " in machine.log_of(UNIT)
+
+
 def test_install_says_what_the_started_unit_cannot_write_to(machine: Machine) -> None:
     """A drop-in takes away what the unit gives."""
     machine.path("/").joinpath("mnt/net.d").mkdir(parents=True)

@@ -182,6 +182,14 @@ def test_a_folder_that_is_recreated_is_watched_again(node: Node, watching: Calla
     assert node.conflist.read_text() == CALICO
 
 
+@pytest.fixture
+def healthy_agent(node: Node) -> Iterator[None]:
+    agent = HealthAgent(node.root / "var/run/spidernet/spiderpool.sock")
+    yield
+    agent.close()
+
+
+@pytest.mark.usefixtures("healthy_agent")
 def test_a_copy_follows_its_source_comes_back_and_goes_with_it(node: Node, watching: Callable[..., Watch]) -> None:
     watch = watching(COPY)
     node.write(CALICO.replace('"mtu": 0', '"mtu": 1450'))

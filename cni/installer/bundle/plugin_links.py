@@ -22,6 +22,7 @@ from cni.installer.bundle.sums import Stop, StoppedError, SumsError, never
 from cni.installer.conflict import Reason
 from cni.installer.errors import InstallerError
 from cni.installer.node.atomic_file import sync_folder
+from cni.installer.node.host_root import HostRoot
 from cni.installer.node.os_errors import one_line
 
 HOME = ".spiderpool"
@@ -31,6 +32,11 @@ PLUGIN = launchers.PLUGIN
 _LINK = f"{HOME}/{CURRENT}/{PLUGIN}"
 _COLD_START = 30.0  # seconds for the first run of a bundle that was just copied, from a slow disk
 _START = 5.0  # seconds for a run of one that is in use
+DRIFT_WORDS: dict[Reason, str] = {
+    "overwritten": "its launcher was overwritten",
+    "replaced": "it was replaced by another plugin",
+    "removed": "it, or a file of its bundle, was removed",
+}
 _NOT_OURS = "is missing or another program: run install, then keep watch running"
 _AGAIN = "install the release again, from its tarball, unpacked into an empty folder, or from its image"
 
@@ -187,11 +193,12 @@ def reinstall(bin_folder: Path, flaw: str, tree: Path | None, version: str) -> N
     install(tree, bin_folder, version)
 
 
-def successor(bin_folder: Path) -> Path | None:
-    """Return the other plugin that has our name once ours is gone; None where the name then leads nowhere."""
-    plugin, foreign = bin_folder / PLUGIN, bin_folder / HOME / FOREIGN
-    after = foreign if _is_free(bin_folder) else plugin
-    return after if after.is_file() and os.access(after, os.X_OK) else None
+def successor(bin_folder: Path, root: HostRoot) -> Path | None:
+    """Return the other plugin that has our name once ours is gone; None where the name then leads nowhere. OSError."""
+    after = bin_folder / (f"{HOME}/{FOREIGN}" if _is_free(bin_folder) else PLUGIN)
+    # A link that is kept leads on from where it was, and to what the node's own processes find there.
+    found = root.find(Path(root.name_of(bin_folder), after.readlink())) if after.is_symlink() else after
+    return found if found and found.is_file() and os.access(found, os.X_OK) else None
 
 
 def uninstall(bin_folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from cni.contracts.installation import Desired, Record
@@ -42,7 +43,8 @@ def restore(folders: Folders, record: Record | None, *, force: bool = False) -> 
                 done += remove_copies(folders, record)
                 done += _restore_earlier(folders, record)
                 renamed += _restore_renamed(folders, record)
-            done += when_finished(lambda: _restore_source(folders, record, force, bool(renamed)), unfinished)
+            look = partial(_restore_source, folders, record, force, is_renamed=bool(renamed))
+            done += when_finished(look, unfinished)
             wait_until_settled(folders, record)
             return list(dict.fromkeys(done + renamed))
     raise ConflistError(f"the conflist in {folders.conf_name} is being written all the time: try again")
@@ -101,7 +103,7 @@ def _restore_earlier(folders: Folders, record: Record) -> list[str]:
     return done
 
 
-def _restore_source(folders: Folders, record: Record | None, force: bool, is_renamed: bool) -> list[str]:
+def _restore_source(folders: Folders, record: Record | None, force: bool, *, is_renamed: bool) -> list[str]:
     """Put the ipam back in Calico's file; `is_renamed` tells that it was put back in one that runtimes do not load.
 
     ConflistError where the file is not there: it would name a plugin that is missing when it comes back. But where the

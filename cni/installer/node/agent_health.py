@@ -31,9 +31,11 @@ def fault(socket: Path) -> str:
     import httpx
 
     try:
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=_TIMEOUT) as client:
-            with client.stream("GET", "http://agent/v1/ipam/healthy") as response:  # its body may never end
-                status = response.status_code
+        with (
+            httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=_TIMEOUT) as client,
+            client.stream("GET", "http://agent/v1/ipam/healthy") as response,  # its body may never end
+        ):
+            status = response.status_code
     except httpx.HTTPError as error:
         return str(error) or type(error).__name__
     return "" if status == 200 else f"HTTP status {status}"
