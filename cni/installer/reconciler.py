@@ -28,6 +28,7 @@ from cni.installer.conflist.plan import Plan, plan
 from cni.installer.conflist.record import RecordError
 from cni.installer.conflist.restore import remove_copies
 from cni.installer.errors import InstallerError
+from cni.installer.graces import Graces
 from cni.installer.node import agent_health, lock
 from cni.installer.node.atomic_file import ChangedError
 from cni.installer.node.folders import Folders
@@ -42,6 +43,10 @@ LOCK_TIMEOUT = 0.3  # seconds to wait for another installer: SIGTERM ends watch 
 
 class UninstalledError(Exception):
     """There is nothing to keep any more."""
+
+
+class CopyUnfinishedError(UnfinishedError):
+    """Our copy is half-written: it has its own time to become whole, beside its source."""
 
 
 class Reconciler:
@@ -59,8 +64,7 @@ class Reconciler:
         self._settings: dict[str, Any] = {}  # what our ipam object says
         self._reported: str | None = None  # the last fault that was reported
         self._was_in_sync = False
-        self._fault_kind: type[Exception] | None = None
-        self._grace = Deadline(0)  # until when the present fault may pass by itself
+        self._graces = Graces()
         self._replaced_by: Deadline | None = None  # until when the agent may take to copy its plugin over ours
         self._astray = astray.Astray()
         self._next_answer = Deadline(0)  # when the plugin has to answer VERSION again
@@ -76,6 +80,7 @@ class Reconciler:
     def check(self) -> None:
         """Look, and repair what is not as desired. UninstalledError."""
         self.next_check = Deadline(FULL_CHECK * random.uniform(0.9, 1.1))  # noqa: S311  (no secret)
+        self._graces.begin_check()
         try:
             self.folders = self.folders.resolve_again()
             self._read_record()  # without the lock, which makes a file: an uninstalled node is to stay without it
@@ -166,7 +171,7 @@ class Reconciler:
         try:
             planned = plan(self.folders, desired, record)
         except NoneFoundError as error:
-            if record and not self._grace_of(error).left():
+            if record and not self._graces.left(error, GRACE):
                 self._emptied = True
                 if record.copies:
                     self._remove_copies(record)
@@ -174,8 +179,8 @@ class Reconciler:
         self._settings = planned.settings
         if planned.drift and record:
             self._astray.note(planned.source.delegation.network, written, record.applied)
-        unfinished = UnfinishedError(f"{planned.target.name} is half-written")
-        if planned.is_half_written and self._grace_of(unfinished).left():
+        unfinished = CopyUnfinishedError(f"{planned.target.name} is half-written")
+        if planned.is_half_written and self._graces.left(unfinished, GRACE):
             raise unfinished  # what is being chained to it would be lost
         if planned.drift and self._drifts.back_off("conflist"):
             return self._back_off("conflist")
@@ -224,18 +229,12 @@ class Reconciler:
 
     def _fail(self, error: Exception, text: str) -> None:
         """Give what is being written a moment, then report the fault."""
-        if self._grace_of(error).left():
+        if self._graces.left(error, GRACE):
             self.next_check = Deadline(0)
             self.state = self.state._replace(fault=text)
         else:
             self.is_read_only = self._was_in_sync and isinstance(error, OSError) and error.errno == errno.EROFS
             self._settle(text)
-
-    def _grace_of(self, error: Exception) -> Deadline:
-        """Return until when this fault may pass by itself; one of another kind begins anew."""
-        if self._fault_kind is not type(error):
-            self._fault_kind, self._grace = type(error), Deadline(GRACE)
-        return self._grace
 
     def _settle(self, fault: str) -> None:
         """Keep the result of a check, and report it when it is another than before."""
@@ -243,5 +242,5 @@ class Reconciler:
             self._log(fault or "in sync: plugin and conflist are as `install` set them up")
             self._reported = fault
         if not fault:
-            self._fault_kind, self._was_in_sync = None, True
+            self._was_in_sync = True
         self.state = self.state._replace(fault=fault)
