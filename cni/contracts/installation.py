@@ -69,11 +69,14 @@ class Record:
     drift_count: Annotated[int, Field(alias="reverts")] = 0  # how often others changed it, and it was swapped again
     restored: Annotated[bool, Field(alias="given_back")] = False  # by uninstall, though the plugin had to stay
     # What release 0.1.0 does not know.
-    source: str = ""  # the file with the main plugin in it, as the node calls it
+    # The file with the main plugin in it, as the node calls it. While it is missing, another one may stand in for it.
+    source: str = ""
     also: dict[str, str] = field(default_factory=dict)  # names of files before it that hold our ipam -> what theirs was
     # The types of others' plugins in the copy, and the array of those objects that its source has.
     chained: dict[str, str] = field(default_factory=dict)
     taken_out: list[str] = field(default_factory=list)  # of those, what is still in the source, and out of the copy
+
+    emptied: bool = False  # the conflist was gone for longer than a rewrite takes: the next swap waits for the agent
 
     @property
     def is_in_force(self) -> bool:

@@ -50,7 +50,8 @@ def install(
         kept = request.kept(planned.record)
         discovery.write_installed_folders(folders)
         bundle = plugin_links.install(tree, folders.bin, version)
-        if planned.is_first and wait_agent:
+        was_emptied = planned.record is not None and planned.record.emptied
+        if (planned.is_first or was_emptied) and wait_agent:
             # The runtime tries a pod again that gets no address, so the first pods after a swap must find an agent.
             # Once a node is swapped, waiting would only give pods addresses of the other IPAM.
             socket = agent_health.socket_path(folders, planned.settings)

@@ -11,22 +11,21 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cni.contracts.installation import Desired, Record
 from cni.deadline import Deadline
 from cni.installer import astray
+from cni.installer.absence import plan_with_stand_in
 from cni.installer.bundle import plugin_links
 from cni.installer.check_result import State
 from cni.installer.conflict import BACK_OFF, Drifts, Object
 from cni.installer.conflist import record as records
 from cni.installer.conflist.apply import reconcile, settle
-from cni.installer.conflist.document import NoneFoundError, UnfinishedError
-from cni.installer.conflist.plan import Plan, plan
+from cni.installer.conflist.document import UnfinishedError
+from cni.installer.conflist.plan import Plan
 from cni.installer.conflist.record import RecordError
-from cni.installer.conflist.restore import remove_copies
 from cni.installer.errors import InstallerError
 from cni.installer.graces import Graces
 from cni.installer.node import agent_health, lock
@@ -70,7 +69,6 @@ class Reconciler:
         self._next_answer = Deadline(0)  # when the plugin has to answer VERSION again
         self._drifts = Drifts(log)
         self.is_read_only = False  # what was in sync cannot be written to any more
-        self._emptied = False  # the conflist was gone for longer than a rewrite takes
 
     @property
     def agent_socket(self) -> Path:
@@ -168,14 +166,7 @@ class Reconciler:
     def _reconcile_conflist(self, desired: Desired, record: Record | None) -> str:
         """Repair the conflist; return what is left as it is."""
         written = astray.written_at(self.folders.root.resolve(record.file)) if record else 0
-        try:
-            planned = plan(self.folders, desired, record)
-        except NoneFoundError as error:
-            if record and not self._graces.left(error, GRACE):
-                self._emptied = True
-                if record.copies:
-                    self._remove_copies(record)
-            raise
+        planned = plan_with_stand_in(self.folders, desired, record, self._graces, GRACE, self._log)
         self._settings = planned.settings
         if planned.drift and record:
             self._astray.note(planned.source.delegation.network, written, record.applied)
@@ -185,7 +176,8 @@ class Reconciler:
         if planned.drift and self._drifts.back_off("conflist"):
             return self._back_off("conflist")
         is_lost = records.is_lost(self.folders)
-        if (is_lost or self._emptied) and planned.target.is_needed and self.agent_fault:
+        is_anew = is_lost or planned.is_adoption or bool(record and record.emptied)
+        if is_anew and planned.target.is_needed and self.agent_fault:
             # As at the first swap: after `kubeadm reset` another cluster, without SpiderPool, may live here.
             self.next_check = self.next_check.within(_AGENT_RECHECK)
             return (
@@ -195,7 +187,6 @@ class Reconciler:
         if is_lost:
             self._log(f"the record in {self.folders.conf_name} was lost or damaged: it is made again from its copy")
         applied = reconcile(planned)
-        self._emptied = False
         self._look_again(applied)
         self._report_write(applied)
         return applied.loaded_first
@@ -215,12 +206,6 @@ class Reconciler:
             self._drifts.add("conflist", applied.drift, text, applied.drifted)
         elif applied.message:
             self._log(f"wrote {applied.target.name}: {applied.message}")
-
-    def _remove_copies(self, record: Record) -> None:
-        for line in remove_copies(self.folders, record):
-            self._log(f"{line}: its source is gone")
-        if not records.is_lost(self.folders):  # else the folder was emptied, and what comes next waits for the agent
-            records.write(self.folders, replace(record, copies=[]))
 
     def _back_off(self, what: Object) -> str:
         """Check again when it is time to repair; return what is left as it is."""

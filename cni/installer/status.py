@@ -11,8 +11,9 @@ from cni.installer.bundle import plugin_links
 from cni.installer.conflist import record as records
 from cni.installer.conflist.document import ConflistError
 from cni.installer.conflist.folder import loaded_before
-from cni.installer.conflist.plan import Plan, digest, plan
+from cni.installer.conflist.plan import Plan, plan
 from cni.installer.conflist.record import RecordError
+from cni.installer.conflist.source import digest
 from cni.installer.node import agent_health, pending
 from cni.installer.node.folders import Folders
 

@@ -17,7 +17,8 @@ from cni.installer.conflist import record as records
 from cni.installer.conflist.copies import Change
 from cni.installer.conflist.document import ConflistError, UnfinishedError
 from cni.installer.conflist.folder import read_contents
-from cni.installer.conflist.plan import Plan, digest, plan
+from cni.installer.conflist.plan import Plan, plan
+from cni.installer.conflist.source import digest
 from cni.installer.node import atomic_file
 from cni.installer.node.atomic_file import ChangedError
 from cni.installer.node.folders import Folders

@@ -4,7 +4,7 @@ Reads nothing but what was read, and looks for the plugins' executables.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from cni.defaults import IPAM_TYPE
 from cni.installer.conflist import ipam
 from cni.installer.conflist.chain import Chain, chain, parse_copy
 from cni.installer.conflist.document import ConflistError, Delegation, read_document
-from cni.installer.conflist.folder import SUFFIXES, ConfFile, Source, before_ours, names_our_plugin
+from cni.installer.conflist.folder import SUFFIXES, ConfFile, Source, before_ours, names_our_plugin, read_file
 from cni.installer.conflist.source import file_at
 from cni.installer.node.folders import Folders
 
@@ -68,6 +68,33 @@ def former_copies(folders: Folders, desired: Desired, record: Record | None, fil
     return [Change(file.path, folders.name_of(file.path), file.data, None) for file in ours]
 
 
+def held_in_place(record: Record | None) -> dict[str, str]:
+    """Return the name of the file that was swapped in place, and what its ipam was; nothing where there is none."""
+    return {record.file: record.original} if record and record.original is not None else {}
+
+
+def former_files(
+    folders: Folders, desired: Desired, record: Record | None, files: Sequence[ConfFile], held: Collection[str]
+) -> list[Change]:
+    """Return the files whose ipam was ours, and is not to be any more: they are to get their own back.
+
+    Such a file has stood in for the recorded one, for example; those called `held` keep our ipam, or are the source.
+    """
+    originals = {**(record.also if record else {}), **held_in_place(record)}
+    values = record.values if record else []
+    found = {folders.name_of(file.path): file for file in files}
+    changes = []
+    for name in sorted(originals.keys() - held):
+        file = found.get(name) or read_file(folders, folders.root.resolve(Path(name).parent) / Path(name).name)
+        if file is None or file.document is None or not names_our_plugin(file, desired.plugin_type):
+            continue
+        for delegation in file.delegations(desired.plugin_type)[:1]:
+            if delegation.ipam in values or ipam.ipam_type(originals[name]) != IPAM_TYPE:
+                after = file.document.with_ipam(delegation, originals[name]).encode()
+                changes.append(Change(folders.root.follow(file.path), name, file.data, after))
+    return [change for change in changes if change.is_needed]
+
+
 def chain_of(folders: Folders, record: Record | None, source: bytes, plugin_type: str, copy: Change) -> Chain:
     """Return what the copy is to hold, with what others have chained to it."""
     document = read_document(source.decode())
@@ -106,7 +133,7 @@ def earlier_files(
     A file that was made of ours, and so has our ipam from the beginning, is to have the source's own in the end; one
     that named our plugin before us (the Go plugin was here) is to have that again.
     """
-    known = record.also if record else {}
+    known = {**(record.also if record else {}), **held_in_place(record)}
     changes, originals = [], {}
     for file, delegation in before_ours(files, target, source.delegation.network, desired.plugin_type):
         if file.path == source.path or file.document is None:

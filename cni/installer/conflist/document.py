@@ -25,6 +25,10 @@ class NoneFoundError(ConflistError):
     """There is no such plugin, and every file could be read."""
 
 
+class SeveralFoundError(ConflistError):
+    """There are several such plugins, and it is not to be guessed which one is meant."""
+
+
 class Delegation(NamedTuple):
     """The plugin object that delegates IPAM, in one file."""
 

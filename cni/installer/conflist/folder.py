@@ -17,6 +17,7 @@ from cni.installer.conflist.document import (
     Delegation,
     Document,
     NoneFoundError,
+    SeveralFoundError,
     UnfinishedError,
     decode,
     read_document,
@@ -51,6 +52,7 @@ class Source(NamedTuple):
     path: Path
     document: Document
     delegation: Delegation
+    stands_in_for: str = ""  # what the node calls the recorded file, while that is missing
 
     @property
     def data(self) -> bytes:
@@ -126,7 +128,7 @@ def choose(
         odd = [f"{name}: {kind}" for name, kind in odd_ones(folders, conf).items() if name not in faults]
         raise _none_found("; ".join([text, *odd]), faults)
     names = ", ".join(dict.fromkeys(source.path.name for source in sources))
-    raise ConflistError(f"several plugins of type {plugin_type}, in {names}: name the file with --conf")
+    raise SeveralFoundError(f"several plugins of type {plugin_type}, in {names}: name the file with --conf")
 
 
 def _without_additions(sources: list[Source]) -> list[Source]:

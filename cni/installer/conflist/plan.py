@@ -5,7 +5,6 @@ and into every file of that network that runtimes load before, as istio-cni's ow
 the file, whatever other files hold Calico's plugin.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +15,19 @@ from cni.defaults import IPAM_TYPE
 from cni.installer.conflict import Reason
 from cni.installer.conflist import ipam
 from cni.installer.conflist.chain import Chain
-from cni.installer.conflist.copies import Change, chain_of, copy_of, earlier_files, former_copies
+from cni.installer.conflist.copies import (
+    Change,
+    chain_of,
+    copy_of,
+    earlier_files,
+    former_copies,
+    former_files,
+    held_in_place,
+)
 from cni.installer.conflist.difference import changed_members
 from cni.installer.conflist.document import UnfinishedError
 from cni.installer.conflist.folder import ConfFile, Source, before_ours
-from cni.installer.conflist.source import file_at, original_ipam, read_source
+from cni.installer.conflist.source import digest, file_at, original_ipam, read_source
 from cni.installer.node.folders import Folders
 
 
@@ -44,6 +51,12 @@ class Plan(NamedTuple):
     def is_first(self) -> bool:
         """Whether the node is not swapped yet."""
         return self.record is None or not self.record.is_in_force
+
+    @property
+    def is_adoption(self) -> bool:
+        """Whether a file is to be swapped for the first time because it stands in for the recorded one."""
+        is_other = self.record is not None and self.record.file != self.target.name
+        return bool(self.source.stands_in_for) and (is_other or self.target.before is None)
 
     @property
     def drift(self) -> Reason | None:
@@ -137,7 +150,7 @@ class Plan(NamedTuple):
         name = self.desired.as_name
         return replace(
             old,
-            also={**old.also, **self.originals},
+            also={**old.also, **({} if old.file == self.target.name else held_in_place(old)), **self.originals},
             original=old.original if name else self.original,
             values=sorted({*old.values, *([] if name else [self.our_ipam])}),
             copies=sorted({*old.copies, *([name] if name else [])}),
@@ -157,20 +170,23 @@ class Plan(NamedTuple):
             applied=now,
             copies=[name] if name else [],
             drift_count=(old.drift_count if old else 0) + bool(self.drift),
-            source=self.folders.name_of(self.source.path),
+            source=self.source.stands_in_for or self.folders.name_of(self.source.path),
             also=self.originals,
             chained=self.chain.others if self.chain else {},
             taken_out=self.chain.taken_out if self.chain else [],
         )
 
 
-def plan(folders: Folders, desired: Desired, record: Record | None) -> Plan:
-    """Read the folder and return what is to be done. ConflistError where that is not clear or not safe. OSError."""
-    files, source = read_source(folders, desired, record)
+def plan(folders: Folders, desired: Desired, record: Record | None, *, may_stand_in: bool = True) -> Plan:
+    """Read the folder and return what is to be done. ConflistError where that is not clear or not safe. OSError.
+
+    `may_stand_in` tells whether another file may take the place of the recorded one where that is missing.
+    """
+    files, source = read_source(folders, desired, record, may_stand_in=may_stand_in)
     delegation = source.delegation
     if not desired.force:
         ipam.require_replaceable(delegation)
-    original = original_ipam(source, record)
+    original = original_ipam(folders, source, record)
     our_ipam = ipam.our_ipam(delegation.ipam, original, desired.settings)
     after = source.document.with_ipam(delegation, our_ipam).encode()
     in_place = Change(folders.root.follow(source.path), folders.name_of(source.path), source.data, after)
@@ -185,9 +201,8 @@ def plan(folders: Folders, desired: Desired, record: Record | None) -> Plan:
         target, leftovers = in_place, []
     leftovers += former_copies(folders, desired, record, files)
     also, originals = earlier_files(folders, desired, record, files, source, original, Path(target.name).name)
+    leftovers += former_files(folders, desired, record, files, {in_place.name, target.name, *originals})
+    if record and record.original is not None and source.stands_in_for:
+        swapped = record.also.get(source.stands_in_for, record.original)
+        originals = {**originals, source.stands_in_for: swapped}  # it may come back with our ipam
     return Plan(folders, desired, record, files, source, original, our_ipam, target, leftovers, also, originals, links)
-
-
-def digest(data: bytes | None) -> str:
-    """Return the SHA-256 of a file as `Record.written` has it; "" for one that is missing."""
-    return "" if data is None else hashlib.sha256(data).hexdigest()

@@ -17,8 +17,7 @@ from cni.installer.conflist.copies import earlier_files, has_executable
 from cni.installer.conflist.document import ConflistError, NoneFoundError
 from cni.installer.conflist.folder import SUFFIXES, Source, names_our_plugin, read_file, read_folder
 from cni.installer.conflist.ipam import ipam_type
-from cni.installer.conflist.plan import digest
-from cni.installer.conflist.source import original_ipam, read_source
+from cni.installer.conflist.source import digest, original_ipam, read_source
 from cni.installer.node import atomic_file
 from cni.installer.node.atomic_file import ChangedError
 from cni.installer.node.folders import Folders
@@ -89,7 +88,7 @@ def _restore_earlier(folders: Folders, record: Record) -> list[str]:
     with suppress(ConflistError):
         source = _swapped_source(folders, record)
         target = Path(record.file).name
-        files, original = read_folder(folders), original_ipam(source, record)
+        files, original = read_folder(folders), original_ipam(folders, source, record)
         originals = earlier_files(folders, record.desired, record, files, source, original, target)[1] | originals
     done = []
     for file in read_folder(folders):
@@ -127,7 +126,7 @@ def _restore_source(folders: Folders, record: Record | None, force: bool, *, is_
     if record is None and not force:
         text = f"{name} names spiderpool, and what it held before is not recorded: edit its ipam"
         raise ConflistError(f"{text}, or write calico-ipam with --force")
-    original = original_ipam(source, record)
+    original = original_ipam(folders, source, record)
     if force and ipam_type(original) == IPAM_TYPE:
         original = _CALICO_IPAM
     after = source.document.with_ipam(delegation, original).encode()
@@ -155,7 +154,9 @@ def _restore_renamed(folders: Folders, record: Record) -> list[str]:
             continue
         held = _former_name(name, record.also)
         for delegation in file.delegations(record.desired.plugin_type)[:1]:
-            original = record.also[held] if held else original_ipam(Source(path, file.document, delegation), record)
+            original = (
+                record.also[held] if held else original_ipam(folders, Source(path, file.document, delegation), record)
+            )
             after = file.document.with_ipam(delegation, original).encode()
             if after != file.data:
                 atomic_file.replace(folders.root.follow(path), after, instead_of=file.data)
