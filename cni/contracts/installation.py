@@ -76,6 +76,7 @@ class Record:
     chained: dict[str, str] = field(default_factory=dict)
     taken_out: list[str] = field(default_factory=list)  # of those, what is still in the source, and out of the copy
 
+    seen: list[str] = field(default_factory=list)  # others' types whose executable the folder of plugins has, or had
     emptied: bool = False  # the conflist was gone for longer than a rewrite takes: the next swap waits for the agent
 
     @property

@@ -156,6 +156,27 @@ def test_a_plugin_behind_a_link_out_of_the_mounted_folders_stays_in_the_chain(no
     assert (made.state.fault, "istio-cni" in node.copy.read_text()) == ("", False)
 
 
+def test_a_plugin_that_was_never_in_our_folder_stays_in_the_chain_and_in_its_source(
+    node: Node, watch: Watching
+) -> None:
+    """CRI-O has two folders of plugins, for example; `sbr` is in the other one."""
+    with_sbr = json.loads(CALICO)
+    with_sbr["plugins"].append({"type": "sbr"})
+    node.write(json.dumps(with_sbr))
+    made = watch(COPY)
+    assert [one["type"] for one in json.loads(node.copy.read_text())["plugins"]] == ["calico", "portmap", "sbr"]
+    (node.bin / "sbr").touch()
+    made.check()
+    (node.bin / "sbr").unlink()
+    made.check()
+    assert "sbr" not in node.copy.read_text(), "it has left the folder"
+    node.uninstall()
+    node.write(json.dumps(with_sbr))
+    node.install(COPY)
+    node.uninstall()
+    assert node.conflist.read_text() == json.dumps(with_sbr)
+
+
 def test_what_is_taken_out_of_the_copy_does_not_come_back_from_the_source(node: Node, watch: Watching) -> None:
     (node.bin / "linkerd-cni").touch()
     with_mesh = json.loads(CALICO)

@@ -3,7 +3,8 @@
 Service meshes chain their plugin to the first file that runtimes load, which is our copy: istio-cni writes it into that
 file, linkerd-cni into every file. So the copy is more than the source with our `ipam`: it keeps the objects of others,
 also after calico-node has written the source anew without them, and leaves out what its owner has taken out of the
-copy, and what has no executable, because then no pod could start.
+copy, and what has an executable no more, because then no pod could start. What never had one in the folder of plugins
+stays: runtimes may look for plugins in other folders as well.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -24,7 +25,8 @@ class Chain(NamedTuple):
     text: str
     others: dict[str, str]  # the types of others' plugins in it, and the array of those objects that the source has
     taken_out: list[str]  # those that are in the source, and that their owner has taken out of the copy
-    without_executable: list[str]  # those that are left out because their executable is missing
+    without_executable: list[str]  # those that are left out because their executable has left the folder of plugins
+    seen: list[str]  # others' types whose executable is there, or was at any look
 
 
 class _Other(NamedTuple):
@@ -42,13 +44,14 @@ def chain(
     *,
     known: Mapping[str, str],
     taken_out: Collection[str],
+    seen: Collection[str],
     has_executable: Callable[[str], bool],
 ) -> Chain:
     """Return what the copy of `source`, which has our `ipam` already, is to hold.
 
-    `copy` is the copy as it is; None where it is missing. `known` and `taken_out` are what `Chain.others` and
-    `Chain.taken_out` were at the last look. The objects of one type are the copy's, or the source's where those have
-    changed since. ConflistError.
+    `copy` is the copy as it is; None where it is missing. `known`, `taken_out` and `seen` are what `Chain.others`,
+    `Chain.taken_out` and `Chain.seen` were at the last look. The objects of one type are the copy's, or the source's
+    where those have changed since. ConflistError.
     """
     own = CALICOS_TYPES | {plugin_type}
     in_source, in_copy = _others(source, own), _others(copy, own) if copy else []
@@ -60,7 +63,8 @@ def chain(
         for other in in_source
         if other.type not in theirs and (other.type in taken_out or (is_ours and other.type in known))
     }
-    missing = {name for name in arrays if name not in out and not has_executable(name)}
+    present = {name for name in arrays if has_executable(name)}
+    missing = {name for name in arrays if name in seen and name not in out | present}
     changed = {
         other.type for other in in_source if not is_same(known.get(other.type, arrays[other.type]), arrays[other.type])
     }
@@ -70,7 +74,7 @@ def chain(
     if copy and is_same(copy.text, text):
         text = copy.text  # the order of its members, and its blanks, are whoever wrote it last
     others = {name: array for name, array in arrays.items() if name not in out | missing}
-    return Chain(text, others, sorted(out), sorted(missing))
+    return Chain(text, others, sorted(out), sorted(missing), sorted({*seen, *present}))
 
 
 def without(document: Document, types: Collection[str]) -> str:

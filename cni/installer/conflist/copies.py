@@ -104,6 +104,7 @@ def chain_of(folders: Folders, record: Record | None, source: bytes, plugin_type
         parse_copy(copy.before, document.network()),
         known=record.chained if record else {},
         taken_out=record.taken_out if record else [],
+        seen=record.seen if record else [],
         has_executable=lambda name: has_executable(folders, name),
     )
 
@@ -126,12 +127,13 @@ def earlier_files(
     files: Sequence[ConfFile],
     source: Source,
     original: str,
-    target: str,
+    target: str | None,
 ) -> tuple[list[Change], dict[str, str]]:
     """Return the files of the network that runtimes load before the target, and what their ipam is without us.
 
-    A file that was made of ours, and so has our ipam from the beginning, is to have the source's own in the end; one
-    that named our plugin before us (the Go plugin was here) is to have that again.
+    Without a target, these are all files of the network but the source. A file that was made of ours, and so has our
+    ipam from the beginning, is to have the source's own in the end; one that named our plugin before us (the Go plugin
+    was here) is to have that again.
     """
     known = {**(record.also if record else {}), **held_in_place(record)}
     changes, originals = [], {}

@@ -152,12 +152,15 @@ def delegates(folders: Folders, plugin_type: str) -> bool:
 
 
 def before_ours(
-    files: Sequence[ConfFile], name: str, network: str, plugin_type: str
+    files: Sequence[ConfFile], name: str | None, network: str, plugin_type: str
 ) -> list[tuple[ConfFile, Delegation]]:
-    """Return the files of the network that runtimes load before the one called `name`, with their delegations."""
+    """Return the files of the network that runtimes load before the one called `name`, with their delegations.
+
+    Without a name, return all files of the network.
+    """
     found = []
     for file in files:
-        if file.path.name >= name or file.fault:
+        if file.fault or (name is not None and file.path.name >= name):
             continue
         with suppress(ConflistError):
             delegations = file.delegations(plugin_type)

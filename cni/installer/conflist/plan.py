@@ -174,6 +174,7 @@ class Plan(NamedTuple):
             also=self.originals,
             chained=self.chain.others if self.chain else {},
             taken_out=self.chain.taken_out if self.chain else [],
+            seen=self.chain.seen if self.chain else [],
         )
 
 

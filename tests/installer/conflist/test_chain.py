@@ -30,7 +30,9 @@ def chained(
     known: Mapping[str, str] | None = None,
     taken_out: Collection[str] = (),
     missing: Collection[str] = (),
+    seen: Collection[str] | None = None,
 ) -> Chain:
+    """Look at a copy; what is missing was there before, unless `seen` says else."""
     document = None if copy is None else parse_copy(copy.encode(), "k8s-pod-network")
     return chain(
         read_document(source),
@@ -38,6 +40,7 @@ def chained(
         document,
         known=known or {},
         taken_out=taken_out,
+        seen=missing if seen is None else seen,
         has_executable=lambda name: name not in missing,
     )
 
@@ -52,7 +55,7 @@ def types(text: str) -> list[str]:
 
 
 def test_where_nothing_is_chained_the_copy_has_the_very_bytes_of_its_source() -> None:
-    assert chained(SWAPPED) == Chain(SWAPPED, {}, [], [])
+    assert chained(SWAPPED) == Chain(SWAPPED, {}, [], [], [])
     assert chained(SWAPPED, CALICO).text == SWAPPED
     assert chained(SWAPPED, "{").text == SWAPPED
 
@@ -93,7 +96,11 @@ def test_others_choose_where_their_object_stands() -> None:
 def test_two_objects_of_one_type_stay_two() -> None:
     source = conflist(ISTIO, NEWER_ISTIO)
     made = chained(source)
-    assert again(source, made, made.text) == made == Chain(source, {"istio-cni": f"[{ISTIO}, {NEWER_ISTIO}]"}, [], [])
+    assert (
+        again(source, made, made.text)
+        == made
+        == Chain(source, {"istio-cni": f"[{ISTIO}, {NEWER_ISTIO}]"}, [], [], ["istio-cni"])
+    )
     assert types(chained(SWAPPED, source).text).count("istio-cni") == 2
 
 
@@ -137,8 +144,20 @@ def test_only_who_keeps_our_ipam_has_taken_a_plugin_out() -> None:
 def test_a_plugin_without_an_executable_is_left_out_and_told_wherever_it_stands() -> None:
     for source, copy in ((conflist(ISTIO), None), (SWAPPED, conflist(ISTIO)), (conflist(ISTIO), conflist(ISTIO))):
         made = chained(source, copy, missing=["istio-cni"])
-        assert made == Chain(SWAPPED, {}, [], ["istio-cni"]) or json.loads(made.text) == json.loads(SWAPPED)
+        assert made == Chain(SWAPPED, {}, [], ["istio-cni"], ["istio-cni"]) or json.loads(made.text) == json.loads(
+            SWAPPED
+        )
         assert made.without_executable == ["istio-cni"]
+
+
+def test_a_plugin_whose_executable_was_never_there_stays() -> None:
+    """Runtimes may have other folders of plugins, too, as CRI-O has."""
+    for source, copy in ((conflist(ISTIO), None), (SWAPPED, conflist(ISTIO))):
+        made = chained(source, copy, missing=["istio-cni"], seen=[])
+        assert (made.text, made.without_executable, made.seen) == (conflist(ISTIO), [], [])
+    seen = chained(conflist(ISTIO), conflist(ISTIO), seen=[])
+    assert seen.seen == ["istio-cni"]
+    assert again(conflist(ISTIO), seen, seen.text, missing=["istio-cni"], seen=seen.seen).text == SWAPPED
 
 
 def test_a_plugin_of_the_source_comes_back_with_its_executable() -> None:

@@ -135,7 +135,7 @@ def test_what_release_0_1_0_wrote_is_read_and_written_with_the_same_keys(node: N
     record.write(node.folders, node.record)
     assert json.loads((node.conf / record.NAME).read_text()) == {
         **RELEASE_0_1_0,
-        **{"source": "", "also": {}, "chained": {}, "taken_out": [], "emptied": False},
+        **{"source": "", "also": {}, "chained": {}, "taken_out": [], "seen": [], "emptied": False},
     }
 
 
