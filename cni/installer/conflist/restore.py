@@ -1,10 +1,8 @@
 """Give Calico's conflist its own ipam back. Side effects: the conflist and our copies of it."""
 
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from cni.contracts.installation import Desired, Record
@@ -15,9 +13,10 @@ from cni.installer.conflist.apply import FINISHED_IN, TRIES, settle, wait_until_
 from cni.installer.conflist.chain import without
 from cni.installer.conflist.copies import earlier_files, has_executable
 from cni.installer.conflist.document import ConflistError, NoneFoundError
-from cni.installer.conflist.folder import SUFFIXES, Source, names_our_plugin, read_file, read_folder
+from cni.installer.conflist.folder import Source, names_our_plugin, read_folder
 from cni.installer.conflist.ipam import ipam_type
 from cni.installer.conflist.source import digest, original_ipam, read_source
+from cni.installer.conflist.unloaded import Unloaded, find_unloaded, give_back
 from cni.installer.node import atomic_file
 from cni.installer.node.atomic_file import ChangedError
 from cni.installer.node.folders import Folders
@@ -32,20 +31,23 @@ def restore(folders: Folders, record: Record | None, *, force: bool = False) -> 
     writes calico-ipam where the conflist would still name our plugin. ConflistError: the source is as it was.
     """
     done: list[str] = []
-    renamed: list[str] = []
+    given_back: list[str] = []
+    is_renamed = False
     unfinished = Deadline(FINISHED_IN)
     for _ in range(TRIES):
         with suppress(ChangedError):
             settle(folders, record)
             if record:
-                done += _take_out_gone(folders, record)
+                done += _take_out_gone(folders, record, unfinished)
+                unloaded = _unloaded(folders, record, force=force)
                 done += remove_copies(folders, record)
                 done += _restore_earlier(folders, record)
-                renamed += _restore_renamed(folders, record)
-            look = partial(_restore_source, folders, record, force, is_renamed=bool(renamed))
-            done += when_finished(look, unfinished)
+                for file in unloaded:
+                    given_back.append(give_back(file.change))
+                    is_renamed |= file.is_swapped_itself
+            done += _restore_source(folders, record, force, unfinished, is_renamed=is_renamed)
             wait_until_settled(folders, record)
-            return list(dict.fromkeys(done + renamed))
+            return list(dict.fromkeys(done + given_back))
     raise ConflistError(f"the conflist in {folders.conf_name} is being written all the time: try again")
 
 
@@ -62,14 +64,14 @@ def remove_copies(folders: Folders, record: Record) -> list[str]:
     return done
 
 
-def _take_out_gone(folders: Folders, record: Record) -> list[str]:
+def _take_out_gone(folders: Folders, record: Record, unfinished: Deadline) -> list[str]:
     """Take others' plugins without an executable out of Calico's file, before runtimes load that file again. OSError.
 
     Their owner took them out of our copy, because that was the file that runtimes loaded. With them no pod could start.
     """
     try:
-        source = read_source(folders, record.desired, record)[1]
-        gone = sorted(name for name in {*record.chained, *record.taken_out} if not has_executable(folders, name))
+        source = when_finished(lambda: read_source(folders, record.desired, record)[1], unfinished)
+        gone = sorted(name for name in record.seen if not has_executable(folders, name))
         after = without(source.document, gone).encode()
     except ConflistError:
         return []
@@ -79,15 +81,24 @@ def _take_out_gone(folders: Folders, record: Record) -> list[str]:
     return [f"{folders.name_of(source.path)}: taken out, because {folders.bin_name} has it no more: {', '.join(gone)}"]
 
 
+def _unloaded(folders: Folders, record: Record, *, force: bool) -> list[Unloaded]:
+    """Return what is to become of the files that runtimes do not load. ConflistError, OSError."""
+    source = None
+    with suppress(ConflistError):
+        source = _swapped_source(folders, record)
+    return find_unloaded(folders, record, source, force=force)
+
+
 def _restore_earlier(folders: Folders, record: Record) -> list[str]:
     """Put the ipam of the files back that runtimes load before the conflist, where it is ours still. OSError.
 
-    Some may be newer than the last look of watch.
+    Some may be newer than the last look of watch. Beside a copy, all files of its network are meant: others may have
+    made them of the copy, because that was the file that runtimes loaded.
     """
     originals = record.also
     with suppress(ConflistError):
         source = _swapped_source(folders, record)
-        target = Path(record.file).name
+        target = None if record.desired.as_name else Path(record.file).name
         files, original = read_folder(folders), original_ipam(folders, source, record)
         originals = earlier_files(folders, record.desired, record, files, source, original, target)[1] | originals
     done = []
@@ -97,29 +108,45 @@ def _restore_earlier(folders: Folders, record: Record) -> list[str]:
             continue
         for delegation in file.delegations(record.desired.plugin_type)[:1]:
             after = file.document.with_ipam(delegation, originals[name]).encode()
-            atomic_file.replace(folders.root.follow(file.path), after, instead_of=file.data)
-            done.append(f"{name}: its original ipam is restored")
+            if after != file.data:
+                atomic_file.replace(folders.root.follow(file.path), after, instead_of=file.data)
+                done.append(f"{name}: its original ipam is restored")
     return done
 
 
-def _restore_source(folders: Folders, record: Record | None, force: bool, *, is_renamed: bool) -> list[str]:
-    """Put the ipam back in Calico's file; `is_renamed` tells that it was put back in one that runtimes do not load.
-
-    ConflistError where the file is not there: it would name a plugin that is missing when it comes back. But where the
-    whole folder was emptied, nothing is to come back.
-    """
+def _restore_source(
+    folders: Folders, record: Record | None, force: bool, unfinished: Deadline, *, is_renamed: bool
+) -> list[str]:
+    """Put the ipam back in Calico's file; say what was done. ConflistError; beside a copy, the file is left then."""
     try:
-        source = _swapped_source(folders, record)
-    except ConflistError as error:
-        was_in_place = record is not None and record.original is not None
-        if not isinstance(error, NoneFoundError) and (was_in_place or record is None):
-            raise
-        if record and was_in_place and not (is_renamed or force or records.is_lost(folders)):
-            raise ConflistError(
-                f"{record.file}, which was swapped, is not there: put it back into {folders.conf_name} and uninstall"
-                " again, or uninstall with --force (then write its ipam by hand before you put it back)"
-            ) from None
+        source = when_finished(lambda: _swapped_source(folders, record), unfinished)
+    except NoneFoundError as error:
+        _require_swapped(folders, record, None, is_given_back=is_renamed or force)
         return [f"{folders.conf_name}: left unchanged: {error}"]
+    except ConflistError as error:
+        if record is None or record.original is not None:
+            raise
+        return [f"{folders.conf_name}: left unchanged: {error}"]
+    _require_swapped(folders, record, source, is_given_back=is_renamed or force)
+    return _put_back(folders, record, source, force)
+
+
+def _require_swapped(folders: Folders, record: Record | None, source: Source | None, *, is_given_back: bool) -> None:
+    """Raise ConflistError where the swapped file is not there: it would name a missing plugin when it comes back.
+
+    But where the whole folder was emptied, nothing is to come back.
+    """
+    if record is None or record.original is None or is_given_back or records.is_lost(folders):
+        return
+    is_there = source and (folders.name_of(source.path) == record.file or source.delegation.ipam_type == IPAM_TYPE)
+    if not is_there:
+        raise ConflistError(
+            f"{record.file}, which was swapped, is not there: put it back into {folders.conf_name} and uninstall"
+            " again, or uninstall with --force (then write its ipam by hand before you put it back)"
+        )
+
+
+def _put_back(folders: Folders, record: Record | None, source: Source, force: bool) -> list[str]:
     name, delegation = folders.name_of(source.path), source.delegation
     if delegation.ipam_type != IPAM_TYPE:
         return [f"{name}: left unchanged: its ipam.type is {delegation.ipam_type}"]
@@ -137,42 +164,10 @@ def _restore_source(folders: Folders, record: Record | None, force: bool, *, is_
     return [f"{name}: its original ipam is restored{'' if is_as_written else ' (later changes by others are kept)'}"]
 
 
-def _restore_renamed(folders: Folders, record: Record) -> list[str]:
-    """Put the ipam back in files that somebody has renamed so that runtimes do not load them (Cilium, for example).
-
-    They would name a plugin that is not there when they come back. A copy of ours is removed. OSError.
-    """
-    done = []
-    for path in sorted(folders.conf.iterdir()) if folders.conf.is_dir() else []:
-        file = None if path.suffix in SUFFIXES else read_file(folders, path)
-        if file is None or file.document is None or not names_our_plugin(file, record.desired.plugin_type):
-            continue
-        name = folders.name_of(path)
-        if _former_name(path.name, record.copies):
-            atomic_file.remove(path, instead_of=file.data)
-            done.append(f"{name}: removed")
-            continue
-        held = _former_name(name, record.also)
-        for delegation in file.delegations(record.desired.plugin_type)[:1]:
-            original = (
-                record.also[held] if held else original_ipam(folders, Source(path, file.document, delegation), record)
-            )
-            after = file.document.with_ipam(delegation, original).encode()
-            if after != file.data:
-                atomic_file.replace(folders.root.follow(path), after, instead_of=file.data)
-                done.append(f"{name}: its original ipam is restored, though runtimes do not load it")
-    return done
-
-
-def _former_name(name: str, former: Iterable[str]) -> str:
-    """Return what a file was called that was renamed by putting something after its name; "" for another file."""
-    return next((known for known in former if name.startswith(f"{known}.")), "")
-
-
 def _swapped_source(folders: Folders, record: Record | None) -> Source:
     """Return the file that was swapped or, where there is no such file any more, the one that install would choose."""
     desired = record.desired if record else Desired()
     if record and record.original is not None and record.file.rpartition("/")[2] not in record.copies:
-        with suppress(ConflistError):
+        with suppress(NoneFoundError):
             return read_source(folders, replace(desired, conf=record.file), record)[1]
     return read_source(folders, desired, record)[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 from cni.contracts.installation import Desired, Record
 from cni.defaults import IPAM_TYPE
 from cni.installer.conflist import ipam
-from cni.installer.conflist.document import NoneFoundError
+from cni.installer.conflist.document import ConflistError, NoneFoundError, SeveralFoundError
 from cni.installer.conflist.folder import CILIUMS_SUFFIX, ConfFile, Source, choose, names_our_plugin, read_folder
 from cni.installer.node.folders import Folders
 
@@ -39,7 +39,12 @@ def read_source(
     if recorded is None or record is None:
         return files, choose(folders, files, desired.plugin_type, None, copies)
     candidates = [file for file in files if not _is_made_by_us(folders, file, desired, record)]
-    source = choose(folders, candidates, desired.plugin_type, None, copies)
+    try:
+        source = choose(folders, candidates, desired.plugin_type, None, copies)
+    except SeveralFoundError:
+        raise
+    except ConflistError as error:
+        raise NoneFoundError(str(error)) from None  # what is broken is not the recorded file
     return files, source._replace(stands_in_for=folders.name_of(recorded))
 
 

@@ -25,8 +25,9 @@ from cni.installer.node.file_metadata import UNSUPPORTED, take_after, where_supp
 
 LOOK_AGAIN = 1.0  # seconds until it is taken for sure that no writer has the old file open any more
 
-_NEW = ".spiderpool-ipam.{name}.new"  # being written
-_KEPT = ".spiderpool-ipam.{name}.{seen}.{replaced}.{written}.kept"
+PREFIX = ".spiderpool-ipam."  # of every file that is kept beside those that are replaced
+_NEW = PREFIX + "{name}.new"  # being written
+_KEPT = PREFIX + "{name}.{seen}.{replaced}.{written}.kept"
 _PATTERN = re.compile(r"\.spiderpool-ipam\.(.+)\.(\d+)\.([0-9a-f]{12})\.([0-9a-f]{12})\.kept", re.DOTALL)
 
 
