@@ -60,6 +60,7 @@ class Reconciler:
         self._version = version
         self._log = log
         self._desired: Desired | None = None
+        self._record: Record | None = None  # as the last check has found it
         self._settings: dict[str, Any] = {}  # what our ipam object says
         self._reported: str | None = None  # the last fault that was reported
         self._was_in_sync = False
@@ -74,6 +75,10 @@ class Reconciler:
     def agent_socket(self) -> Path:
         """The socket of the agent that the plugin asks."""
         return agent_health.socket_path(self.folders, self._settings)
+
+    def recorded_paths(self) -> list[Path]:
+        """Return the conflists that are looked after, wherever --conf has named them. OSError."""
+        return records.paths(self.folders, self._record)
 
     def check(self) -> None:
         """Look, and repair what is not as desired. UninstalledError."""
@@ -113,7 +118,7 @@ class Reconciler:
             self._settle(f"{how}: watch does nothing until you install again")
             return
         if record:
-            self._desired = record.desired
+            self._desired, self._record = record.desired, record
         if self._desired is None:
             raise RecordError(f"nothing is recorded in {self.folders.conf_name}: install first")
         faults = {self._look_after_plugin(), self._reconcile_conflist(self._desired, record)}

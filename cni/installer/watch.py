@@ -43,7 +43,7 @@ class Watch:
         self._log = log
         self._is_restarted = is_restarted  # when it ends, with its view of the file system made anew
         self._fault = ""  # why there are no file events
-        self._behind_links: set[Path] = set()  # what links in the folder of network configurations lead to
+        self._elsewhere: set[Path] = set()  # the conflists that are not in the folder of network configurations
 
     def run(self, stop: threading.Event, tick: Callable[[], None]) -> None:
         """Check until `stop` is set, or the installation is removed; call `tick` twice a second.
@@ -106,15 +106,16 @@ class Watch:
             or path.suffix in SUFFIXES
             or path.name in (records.NAME, *_OF_THE_BUNDLE)
             or path.parent == self._reconciler.folders.bin
-            or path in self._behind_links
+            or path in self._elsewhere
         )
 
     def _watched(self) -> list[Path]:
-        """Return the folders: that of the bundle, too, and those in which conflists are that links lead to."""
+        """Return the folders: that of the bundle, too, and those of conflists to which links lead, or --conf."""
         folders = self._reconciler.folders.resolve_again()
         bundle = (folders.bin / plugin_links.HOME / plugin_links.CURRENT).resolve()
-        self._behind_links = {folders.root.follow(path) for path in loadable(folders) if path.is_symlink()}
-        return [folders.bin, folders.conf, bundle, *sorted({path.parent for path in self._behind_links})]
+        self._elsewhere = {folders.root.follow(path) for path in loadable(folders) if path.is_symlink()}
+        self._elsewhere |= {path for path in self._reconciler.recorded_paths() if path.parent != folders.conf}
+        return [folders.bin, folders.conf, bundle, *sorted({path.parent for path in self._elsewhere})]
 
     def _identity(self) -> list[tuple[int, int] | None]:
         try:

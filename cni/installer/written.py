@@ -1,4 +1,4 @@
-"""Which folders watch writes to, for a unit that lets it write nowhere else. Side effect: reads links and conflists."""
+"""Which folders watch writes to, for a unit that lets it write nowhere else. Side effect: reads files and links."""
 
 import os
 import time
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cni.deadline import Deadline
 from cni.defaults import IPAM_TYPE
+from cni.installer.conflist import record as records
 from cni.installer.conflist.folder import read_folder
 from cni.installer.errors import InstallerError
 from cni.installer.node.folders import Folders, printable, resolve_folders
@@ -20,10 +21,11 @@ def writable_folders(folders: Folders) -> list[str]:
     """Return what the node calls the folders below which watch has to be able to write. InstallerError, OSError.
 
     They are the parents of the two CNI folders, which may be removed and created again; the same of what these lead to,
-    where a link is in their names; the folder of a conflist that is a link itself; and the state folder.
+    where a link is in their names; the folder of a conflist that is a link itself, or that --conf named elsewhere; and
+    the state folder.
     """
     names = [*_parents(folders.root, folders.conf_name), *_parents(folders.root, folders.bin_name)]
-    names += [folders.root.name_of(path) for path in _folders_of_linked_files(folders)]
+    names += [folders.root.name_of(path) for path in _folders_elsewhere(folders)]
     names.append(folders.root.name_of(folders.state))
     for name in names:
         if printable(name) != name or not name.isprintable():
@@ -40,7 +42,7 @@ def refused_folders(folders: Folders, process: int) -> list[str]:
     try:
         _await_program(process)
         seen = resolve_folders(root, folders.bin_name, folders.conf_name)
-        paths = [seen.conf, seen.bin, seen.state, *_folders_of_linked_files(seen)]
+        paths = [seen.conf, seen.bin, seen.state, *_folders_elsewhere(seen)]
         there = [path if path.exists() else path.parent for path in paths]
         return list(dict.fromkeys(seen.name_of(path) for path in there if not os.access(path, os.W_OK | os.X_OK)))
     except (FileNotFoundError, ProcessLookupError):
@@ -64,10 +66,13 @@ def _parent(name: str) -> str:
     return name if parent == "/" else parent
 
 
-def _folders_of_linked_files(folders: Folders) -> Iterator[Path]:
+def _folders_elsewhere(folders: Folders) -> Iterator[Path]:
     for file in read_folder(folders):
         if file.path.is_symlink() and file.document and IPAM_TYPE in file.document.ipam_types():
             yield folders.root.follow(file.path).parent
+    for path in records.paths(folders, records.read(folders)):
+        if path.parent not in (folders.conf, folders.root.path):  # a unit that may write anywhere would protect nothing
+            yield path.parent
 
 
 def _await_program(process: int) -> None:

@@ -72,6 +72,14 @@ def test_watch_mends_what_is_behind_links(machine: Machine) -> None:
     assert machine.path(CONFLIST) == machine.path("/srv/calico/conflist")
 
 
+def test_watch_mends_a_conflist_that_was_named_elsewhere(machine: Machine) -> None:
+    named = "/etc/other/10-calico.conflist"
+    machine.write(named, CALICO)
+    install(machine, f"--conf={named}")
+    machine.write(named, CALICO)
+    wait_for(lambda: "spiderpool" in machine.path(named).read_text(), f"the swap: {machine.log_of(UNIT)}", 25)
+
+
 def test_watch_mends_in_a_folder_that_was_missing_when_it_started(machine: Machine) -> None:
     """On OpenShift, it is on a tmpfs, which is empty after a boot. (systemd 252 leaves /run itself writable.)"""
     machine.path("/").joinpath("mnt/multus/cni/net.d").mkdir(parents=True)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cni.contracts.installation import RECORD, Desired, Record
+from cni.installer.conflist import record
 from cni.installer.errors import InstallerError
 from cni.installer.node.folders import resolve_folders
 from cni.installer.node.host_root import HostRoot
@@ -68,6 +70,15 @@ def confined(tmp_path: Path) -> Iterator[int]:
 def test_what_a_process_cannot_write_to_is_told_as_the_process_sees_it(confined: int, tmp_path: Path) -> None:
     folders = resolve_folders(HostRoot(), str(tmp_path / "bin"), str(tmp_path / "net.d"))
     assert refused_folders(folders, confined) == [str(tmp_path / "net.d")]
+
+
+def test_the_folder_of_a_recorded_conflist_is_told_as_well(confined: int, tmp_path: Path) -> None:
+    """--conf may have named one outside of the folder of network configurations."""
+    (tmp_path / "conf").mkdir()
+    swapped = Record(Desired(conf=str(tmp_path / "net.d/x.conflist")), str(tmp_path / "net.d/x.conflist"))
+    (tmp_path / "conf" / record.NAME).write_bytes(RECORD.dump_json(swapped, by_alias=True))
+    folders = resolve_folders(HostRoot(), str(tmp_path / "bin"), str(tmp_path / "conf"))
+    assert refused_folders(folders, confined) == [str(tmp_path / "real")]
 
 
 def test_a_process_that_has_ended_is_told(node: Node) -> None:

@@ -54,9 +54,7 @@ def settle(folders: Folders, record: Record | None) -> float:
 
     ChangedError: others have written to it, and it is the conflist again. OSError.
     """
-    found = (record.file, record.source, record.desired.conf, *record.also) if record else ()
-    names = [name for name in found if "/" in name]
-    written = {folders.conf, *(folders.root.resolve(name).parent for name in names)}
+    written = {folders.conf, *(path.parent for path in records.paths(folders, record))}
     return max(atomic_file.settle(folder) for folder in sorted(written))
 
 

@@ -79,6 +79,12 @@ def remove(folders: Folders) -> None:
         installed.write(folders.state, Installation(known.bin, known.conf))
 
 
+def paths(folders: Folders, record: Record | None) -> list[Path]:
+    """Return the files that a record names, links followed; --conf may have named one elsewhere. OSError."""
+    names = (record.file, record.source, record.desired.conf, *record.also) if record else ()
+    return [folders.root.resolve(name) for name in dict.fromkeys(names) if "/" in name]
+
+
 def _read(folders: Folders) -> tuple[Record | None, str]:
     """Return the record beside the conflists, or what is wrong with it. OSError where it cannot be read."""
     try:
