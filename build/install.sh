@@ -79,15 +79,16 @@ done
 unit=$root/etc/systemd/system/$service
 if [ -z "$root" ] && [ -d /run/systemd/system ]; then systemd_runs=yes && need systemctl; else systemd_runs=''; fi
 
-# Below --host-root, an absolute link leads to this container's own files.
-if [ "$root" ]; then
+# Below --host-root, an absolute link leads to this container's own files. It matters only where there is a unit.
+check_unit_folder() {
+    [ "$root" ] || return 0
     for place in "$root/etc" "$root/etc/systemd" "${unit%/*}"; do
         case $(readlink "$place") in /*)
             fail "$place is a symbolic link to $(readlink "$place"), which is not the node's here: run this on the node"
             ;;
         esac
     done
-fi
+}
 
 check_architecture() {
     [ -d "$here/_internal" ] ||
@@ -204,6 +205,7 @@ remove_unit() {
 
 # Until the node is given back, something has to keep it: a plugin's name that leads nowhere stops every pod.
 uninstall() {
+    if [ -e "$unit" ]; then check_unit_folder; fi
     state=''
     if [ "$systemd_runs" ]; then state=$(systemctl is-active "$service") || :; fi
     trap : HUP INT TERM # they end the program, not what follows
@@ -223,6 +225,9 @@ uninstall() {
 if [ "$action" = uninstall ]; then uninstall "$@"; fi
 check_architecture
 check_files
+if [ -z "$dry_run" ]; then
+    if [ "$systemd" ] || [ -e "$unit" ]; then check_unit_folder; fi
+fi
 "$program" install "$@"
 [ "$dry_run" ] && exit
 if [ "$systemd" ]; then

@@ -207,15 +207,40 @@ def test_the_unit_stays_until_the_node_is_given_back(node: Node) -> None:
     assert not (node.root / UNIT).exists()
 
 
-def test_a_link_to_what_is_not_the_nodes_is_refused_before_anything_is_done(node: Node, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
+@pytest.fixture
+def linked(node: Node, tmp_path: Path) -> Path:
+    """Make the node's folder of units a link to a folder that is not the node's here; return that folder."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     (node.root / "etc/systemd").mkdir(parents=True)
-    (node.root / "etc/systemd/system").symlink_to(tmp_path / "elsewhere")
+    (node.root / "etc/systemd/system").symlink_to(elsewhere)
+    return elsewhere
+
+
+def test_a_link_to_what_is_not_the_nodes_is_refused_before_anything_is_done(node: Node, linked: Path) -> None:
     done = run(node, "--wait-agent=0", "--systemd")
     assert done.returncode == 1
-    assert f"etc/systemd/system is a symbolic link to {tmp_path}/elsewhere" in done.stderr
+    assert f"etc/systemd/system is a symbolic link to {linked}" in done.stderr
     assert not node.plugin.exists()
-    assert not list((tmp_path / "elsewhere").iterdir())
+    assert not list(linked.iterdir())
+
+
+def test_such_a_link_matters_only_where_a_unit_is_written_or_removed(node: Node, linked: Path) -> None:
+    for options in (["--dry-run", "--systemd"], ["--wait-agent=0"], ["--uninstall"]):
+        done = run(node, *options)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert node.ipam() == {"type": "calico-ipam"}
+
+
+def test_a_unit_behind_such_a_link_is_neither_written_nor_removed(node: Node, linked: Path) -> None:
+    assert run(node, "--wait-agent=0").returncode == 0
+    unit = linked / Path(UNIT).name
+    unit.write_text("this machine's own")
+    for options in (["--wait-agent=0"], ["--uninstall"]):
+        done = run(node, *options)
+        assert (done.returncode, "is a symbolic link to" in done.stderr) == (1, True)
+    assert unit.read_text() == "this machine's own"
+    assert node.ipam() == {"type": "spiderpool"}
 
 
 def test_with_json_stdout_holds_one_object(node: Node) -> None:
