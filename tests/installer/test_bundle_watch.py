@@ -1,7 +1,9 @@
 """The installed release is compared with its checksums once an hour, and has to answer once a minute."""
 
+import os
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -52,6 +54,26 @@ def test_a_changed_byte_is_found_and_the_release_is_installed_again(
     assert (watched.flaw, watched.state.fault, plugin_links.verify(node.bin)) == ("", "", "")
     assert any("was installed again: " in line and "_internal/data" in line for line in said)
     assert node.answers()
+
+
+def test_it_reads_at_the_lowest_priority_and_nothing_else_does(
+    watched: Reconciler, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    niceness: list[int] = []
+    verify = plugin_links.verify
+    stop = threading.Event()
+
+    def note(*arguments: Any) -> str:
+        niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        stop.set()
+        return verify(*arguments)
+
+    monkeypatch.setattr(plugin_links, "verify", note)
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    thread = threading.Thread(target=BundleWatch(watched, said.append).run, args=(stop,))
+    thread.start()
+    thread.join(10)
+    assert (niceness, os.getpriority(os.PRIO_PROCESS, threading.get_native_id())) == ([19], before)
 
 
 def test_without_a_whole_release_to_install_from_the_flaw_is_told_and_the_node_not_ready(
