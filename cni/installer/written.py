@@ -25,7 +25,8 @@ def writable_folders(folders: Folders) -> list[str]:
     the state folder.
     """
     names = [*_parents(folders.root, folders.conf_name), *_parents(folders.root, folders.bin_name)]
-    names += [folders.root.name_of(path) for path in _folders_elsewhere(folders)]
+    elsewhere = [folders.root.name_of(path) for path in _folders_elsewhere(folders)]
+    names += [name for name in elsewhere if name != "/"]  # a unit that may write anywhere would protect nothing
     names.append(folders.root.name_of(folders.state))
     for name in names:
         if printable(name) != name or not name.isprintable():
@@ -71,7 +72,7 @@ def _folders_elsewhere(folders: Folders) -> Iterator[Path]:
         if file.path.is_symlink() and file.document and IPAM_TYPE in file.document.ipam_types():
             yield folders.root.follow(file.path).parent
     for path in records.paths(folders, records.read(folders)):
-        if path.parent not in (folders.conf, folders.root.path):  # a unit that may write anywhere would protect nothing
+        if path.parent != folders.conf:
             yield path.parent
 
 
