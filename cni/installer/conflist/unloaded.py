@@ -9,7 +9,7 @@ from typing import NamedTuple
 from cni.contracts.installation import Record
 from cni.installer.conflist.copies import Change
 from cni.installer.conflist.document import ConflistError
-from cni.installer.conflist.folder import SUFFIXES, ConfFile, Source, names_our_plugin, read_file
+from cni.installer.conflist.folder import CILIUMS_SUFFIX, SUFFIXES, ConfFile, Source, names_our_plugin, read_file
 from cni.installer.conflist.source import digest, original_ipam
 from cni.installer.node import atomic_file
 from cni.installer.node.folders import Folders
@@ -39,7 +39,7 @@ def find_unloaded(folders: Folders, record: Record, source: Source | None, *, fo
         if after != file.data:
             # A link to elsewhere is removed itself.
             path = file.path if after is None else folders.root.follow(file.path)
-            found.append(Unloaded(Change(path, name, file.data, after), _is_swapped_itself(file, record)))
+            found.append(Unloaded(Change(path, name, file.data, after), _is_swapped_itself(name, file, record)))
     return found
 
 
@@ -86,11 +86,13 @@ def _without_us(folders: Folders, record: Record, source: Source | None, file: C
     return file.data
 
 
-def _is_swapped_itself(file: ConfFile, record: Record) -> bool:
+def _is_swapped_itself(name: str, file: ConfFile, record: Record) -> bool:
     """Tell whether a file is the one that was swapped, renamed, as far as that can be told.
 
-    A copy of it says the same, and is younger than the record, unless it was made with its time.
+    A copy says the same, and is younger than the record, unless it was made with its time. Cilium makes no copies.
     """
+    if record.original is not None and name == record.file + CILIUMS_SUFFIX:
+        return True
     is_old = file.path.stat().st_mtime <= record.applied
     return record.original is not None and digest(file.data) == record.written and is_old
 

@@ -20,6 +20,14 @@ def test_the_swapped_file_is_known_again_whatever_it_is_called(node: Node, name:
     assert renamed.read_text() == CALICO
 
 
+def test_what_cilium_has_renamed_is_the_swapped_file_whatever_others_have_changed_in_it(node: Node) -> None:
+    node.install()
+    node.write(SWAPPED.replace('"mtu": 0', '"mtu": 9000'))
+    renamed = node.conflist.rename(f"{node.conflist}.cilium_bak")
+    assert node.uninstall().plugin_stays == []
+    assert renamed.read_text() == CALICO.replace('"mtu": 0', '"mtu": 9000')
+
+
 @pytest.mark.parametrize("text", [SWAPPED, SWAPPED.replace('"mtu": 0', '"mtu": 9000'), CALICO])
 def test_a_copy_of_the_swapped_file_is_given_back_and_does_not_stand_for_it(node: Node, text: str) -> None:
     """`cp` to a name that runtimes do not load, and later the conflist itself is moved away."""
