@@ -87,7 +87,7 @@ class HostRoot:
 
     def name_of(self, path: Path) -> str:
         """Return what the node's own processes call a path."""
-        return f"/{path.relative_to(self.path)}" if path.is_relative_to(self.path) else str(path)
+        return str(Path("/", path.relative_to(self.path))) if path.is_relative_to(self.path) else str(path)
 
 
 def _parts(path: Path) -> list[str]:
