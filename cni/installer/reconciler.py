@@ -181,7 +181,8 @@ class Reconciler:
         if planned.drift and self._drifts.back_off("conflist"):
             return self._back_off("conflist")
         is_lost = records.is_lost(self.folders)
-        is_anew = is_lost or planned.is_adoption or bool(record and record.emptied)
+        is_unseen = planned.is_adoption and not self._was_in_sync  # who knows for how long nothing was there
+        is_anew = is_lost or is_unseen or bool(record and record.emptied)
         if is_anew and planned.target.is_needed and self.agent_fault:
             # As at the first swap: after `kubeadm reset` another cluster, without SpiderPool, may live here.
             self.next_check = self.next_check.within(_AGENT_RECHECK)

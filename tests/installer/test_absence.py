@@ -176,9 +176,20 @@ def test_a_copy_goes_with_its_source_whatever_else_is_in_the_folder(node: Node, 
     assert not node.copy.exists()
 
 
-def test_another_file_is_first_swapped_when_the_agent_is_healthy(node: Node, watch: Watching) -> None:
-    """Another cluster's Calico may write it, and call it as it likes."""
+def test_a_file_that_takes_the_recorded_ones_place_at_once_asks_no_agent(node: Node, watch: Watching) -> None:
+    """Calico's CNI_CONF_NAME was changed."""
     made = watch()
+    made.agent_fault = "it does not answer"
+    renamed = node.conflist.rename(node.conf / "20-calico.conflist")
+    renamed.write_text(CALICO)
+    wait_in_vain(made)
+    assert (made.state.fault, node.ipam(renamed)) == ("", OURS)
+
+
+def test_another_file_that_was_there_when_watch_started_waits_for_the_agent(node: Node, watch: Watching) -> None:
+    """Another cluster's Calico may have written it meanwhile, and calls it as it likes."""
+    watch()
+    made = started(node)
     made.agent_fault = "it does not answer"
     node.conflist.rename(node.conf / "20-others.conflist").write_text(CALICO)
     wait_in_vain(made)
