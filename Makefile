@@ -8,6 +8,7 @@ SHELL := /bin/bash
 PYTHON ?=
 BIN := .venv/bin
 TOOLS := .tools/bin
+LAB_TOOLS := .tools/lab
 SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.c build/*.spec build/*.sh) pyproject.toml constraints.txt LICENSE
 TREE := dist/spiderpool-ipam
 BUILT := dist/.built
@@ -65,6 +66,9 @@ fuzz: .venv/.test .venv/.fuzz ## Try a million inputs of any kind (N= for anothe
 .PHONY: tools
 tools: $(TOOLS)/.done ## Build the Go peers of the tests into .tools/: cnitool, reference plugins, upstream's plugin
 
+.PHONY: lab-tools
+lab-tools: $(LAB_TOOLS)/.done ## Build the programs of the lab into .tools/lab/: Calico's, upstream's agent, helm, BIRD
+
 .PHONY: clean
 clean: ## Remove what the targets made
 	rm -rf .venv .tools dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -103,4 +107,9 @@ $(BUILT): .venv/.freeze $(SOURCES) build/freeze.sh
 $(TOOLS)/.done: build/tools.sh tests/go/peer/go.mod tests/go/peer/go.sum
 	@echo "building the Go peers"
 	@build/tools.sh
+	@touch $@
+
+$(LAB_TOOLS)/.done: build/lab_tools.sh $(wildcard tests/go/calico/go.* tests/go/peer/go.*)
+	@echo "building the programs of the lab, which takes minutes out of empty caches"
+	@build/lab_tools.sh
 	@touch $@

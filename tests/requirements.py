@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TREE = ROOT / "dist/spiderpool-ipam"
 TOOLS = ROOT / ".tools/bin"
+LAB_TOOLS = ROOT / ".tools/lab"
 # Debian's packages of programs whose names differ from their package's.
 _PACKAGES = {
     "/usr/lib/cni": "containernetworking-plugins",
@@ -60,6 +61,13 @@ def need_tool(name: str) -> Path:
     if not (TOOLS / name).exists():
         missing(f"{name} is not built: run `make tools`")
     return TOOLS / name
+
+
+def need_lab_tool(name: str) -> Path:
+    """Return the path of a program or folder that `make lab-tools` puts there."""
+    if not (LAB_TOOLS / name).exists():
+        missing(f"{name} is not built: run `make lab-tools`")
+    return LAB_TOOLS / name
 
 
 def need_frozen(name: str) -> Path:
