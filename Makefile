@@ -59,6 +59,10 @@ bench: build tools .venv/.test ## Measure against upstream's Go plugin (PEER= fo
 soak: build .venv/.test ## Have pods come and go while agent, socket, plugin and disk fail (N=10000, SEED=)
 	@$(BIN)/python -m tests.soak --attachments "$(or $(N),10000)" --seed "$(or $(SEED),0)"
 
+.PHONY: lab
+lab: build tools .tools/lab/.done .venv/.test ## Run the guide with Calico's own parts: KEEP=1 leaves it up, BREAK=name or all breaks it
+	@$(BIN)/python -m tests.lab $(if $(KEEP),--keep) $(if $(BREAK),--break $(BREAK)) $(if $(AGENT),--agent $(AGENT))
+
 .PHONY: fuzz
 fuzz: .venv/.test .venv/.fuzz ## Try a million inputs of any kind (N= for another number) wherever bytes come in
 	@$(BIN)/python -m tests.fuzz --runs "$(or $(N),1000000)"

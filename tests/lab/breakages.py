@@ -1,0 +1,210 @@
+"""What breaks the guide's network, and what has to be seen then: a table, run against a lab that stands.
+
+Each is changed as an operator would change it, observed, and undone. Pods are called so here:
+
+    A, B   the guide's pods with SpiderPool's addresses, on node1 and node2
+    C      the pod of Calico's own pool on the other node than the one that pings it
+    r      the router
+"""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tests.lab import changes, export, guide, network, router
+from tests.lab.pods import Pod
+from tests.lab.processes import LabError, wait_until
+from tests.lab.topology import Lab
+
+_SETTLED = 3.0  # seconds in which confd and BIRD follow a change; seen: below 1
+_V4 = "rA4 rB4 AB4 AC4 BC4"
+_ALL_PINGS = f"{_V4} {_V4.replace('4', '6')}"
+_ALL = "A4 A6 B4 B6"
+LEGEND = """\
+A and B are the guide's pods on node1 and node2, C is the pod of Calico's own pool on the other node, r is the router.
+A4 is A's IPv4 address and its host route; AC6 is a ping from A to C by IPv6."""
+
+
+class Breakage(NamedTuple):
+    """One change. Whatever is not named of routes and pings has to be as in the guide."""
+
+    name: str
+    title: str
+    change: Callable[[Lab], object]
+    undo: Callable[[Lab], object]
+    without: str = ""  # host routes that the router does not have, such as A4: of pod A, IPv4
+    doubled: str = ""  # host routes that it has via both nodes
+    lost: str = ""  # pings without an answer, such as AC6
+    open: str = ""  # pings that are answered or not, by which of two ways the router takes
+    more: Callable[[Lab], str] | None = None  # looks at what else there is to be seen; LabError if it is not
+    decides_export: bool = True
+    needs_upstream: bool = False
+
+
+BREAKAGES = [
+    Breakage("guide", "nothing is changed", changes.nothing, changes.nothing),
+    Breakage(
+        "no-ippool", "no Calico IPPool over the subnet", changes.delete_ippool, changes.apply_ippools,
+        without="A4 B4", lost=_V4,
+    ),
+    Breakage(
+        "ippool-narrow", "the IPPool is narrower than the range of the SpiderIPPool", changes.narrow_ippool,
+        changes.widen_ippool, without="A4 B4", lost=_V4,
+    ),
+    Breakage(
+        "export-disabled", "disableBGPExport on the IPPool", changes.disable_export, changes.apply_ippools,
+        without="A4 B4", lost=_V4,
+    ),
+    Breakage(
+        "export-disabled-overlap", "disableBGPExport on a second IPPool that overlaps", changes.add_overlapping_ippool,
+        changes.delete_overlapping_ippool, without="A4 B4", lost=_V4,
+    ),
+    Breakage(
+        "bgpfilter-reject", "a BGPFilter of the BGPPeer rejects the subnet", changes.add_filter, changes.delete_filter,
+        without="A4 B4", lost=_V4,
+    ),
+    Breakage(
+        "peer-one-node", "the BGPPeers select node2 only", changes.peer_with_node2, changes.apply_bgppeers,
+        without="A4 A6", lost="rA4 AB4 AC4 BC4 rA6 AB6 AC6 BC6",
+    ),
+    Breakage(
+        "wrong-as", "the BGPPeers have a wrong AS number", changes.mistake_as, changes.apply_bgppeers,
+        without=_ALL, lost=_ALL_PINGS, more=changes.see_no_session,
+    ),
+    Breakage(
+        "block-inside", "node2 has a block of calico-ipam inside the subnet", changes.claim_block, changes.free_block,
+        without="B4", lost="AB4 AC4", more=changes.see_block,
+    ),
+    Breakage(
+        "no-default-route", "node1 has no IPv4 default route", changes.delete_default_route, changes.add_default_route,
+        lost="rA4 AB4 AC4 BC4", more=changes.see_no_neighbour,
+    ),
+    # C's pool has VXLAN, and Felix, which would route the other node's C, is not there.
+    Breakage(
+        "mesh", "the mesh is on beside the router", changes.switch_mesh_on, changes.switch_mesh_off, doubled=_ALL,
+        open="AC4 BC4",
+    ),
+    Breakage(
+        "mesh-vxlan", "the mesh is on, and the IPPool has vxlanMode: Always", changes.switch_mesh_on_with_vxlan,
+        changes.switch_mesh_and_vxlan_off, doubled=_ALL, open=_V4, more=changes.see_wrong_way,
+    ),
+    Breakage(
+        "requires-policy", "bgp ebgp-requires-policy on the router", changes.require_policy, changes.forgo_policy,
+        without=_ALL, lost=_ALL_PINGS, more=changes.see_policy,
+    ),
+    Breakage(
+        "agent-stopped", "no spiderpool-agent", changes.stop_agent, changes.start_agent, more=changes.see_no_agent,
+        decides_export=False,
+    ),
+    Breakage(
+        "agent-without-multus", "agents with the guide's Helm values alone: no MULTUS_CLUSTER_NETWORK",
+        changes.restart_agent_without_multus,
+        changes.restart_agent, more=changes.see_refusal, decides_export=False, needs_upstream=True,
+    ),
+    Breakage(
+        "conflist-reverted", "Calico's installer has undone the swap, and no watch runs", changes.revert_conflist,
+        changes.start_watch, more=changes.see_other_ipam, decides_export=False,
+    ),
+    Breakage(
+        "plugin-overwritten", "upstream's plugin has overwritten ours, and no watch runs", changes.overwrite_plugin,
+        changes.start_watch, more=changes.see_upstreams_plugin, decides_export=False,
+    ),
+    Breakage("control-disabled", "disabled: true on the IPPool", changes.disable_ippool, changes.apply_ippools),
+    Breakage(
+        "control-node-selector", "the IPPool's nodeSelector matches no node", changes.select_no_node,
+        changes.apply_ippools,
+    ),
+    Breakage(
+        "control-allowed-uses", "allowedUses: [Tunnel] on the IPPool", changes.allow_tunnels_only,
+        changes.apply_ippools,
+    ),
+]  # fmt: skip
+
+
+def observe(breakage: Breakage, lab: Lab, is_recording: bool) -> str:
+    """Change something and return what was seen. LabError: it is not what was expected. The change stays."""
+    breakage.change(lab)
+    is_guide = not (breakage.without or breakage.doubled)
+    if is_guide:
+        time.sleep(_SETTLED)  # what has to stay as it was may change a moment later
+    wanted = (set(breakage.without.split()), set(breakage.doubled.split()))
+    took = wait_until(
+        lambda: routes(lab) == wanted, f"the router to be without {wanted[0]} and doubled {wanted[1]}", 15
+    )
+    seen = ["all host routes are there" if is_guide else f"after {took:.1f} s {_words(breakage)}"]
+    seen.append(_compare_pings(lab, set(breakage.lost.split()), set(breakage.open.split())))
+    if breakage.more:
+        seen.append(breakage.more(lab))
+    if breakage.decides_export:
+        _keep_vector(breakage.name, lab, is_recording)
+    return "; ".join(seen)
+
+
+def undo(breakage: Breakage, lab: Lab) -> None:
+    """Undo the change, and see the guide's sessions and routes again."""
+    breakage.undo(lab)
+    guide.wait_for_sessions(lab, 30)
+    wait_until(lambda: routes(lab) == (set(), set()), "the guide's routes again", 15)
+
+
+def routes(lab: Lab) -> tuple[set[str], set[str]]:
+    """Return which host routes of A and B the router does not have, and which it has via both nodes.
+
+    LabError: it has one only by the wrong node.
+    """
+    without, doubled = set(), set()
+    table = router.table()
+    for letter, pod in _ours(lab).items():
+        for family, route in pod.routes.items():
+            nodes = {node.name for node in lab.nodes if node.is_at(table.get(route, set()))}
+            if not nodes:
+                without.add(f"{letter}{family}")
+            elif len(nodes) > 1:
+                doubled.add(f"{letter}{family}")
+            elif nodes != {pod.node.name}:
+                raise LabError(f"the router has {route} via {nodes}, and the pod is on {pod.node.name}")
+    return without, doubled
+
+
+def _compare_pings(lab: Lab, wanted: set[str], undecided: set[str]) -> str:
+    """Ping; return a sentence. LabError: others than those wanted had no answer, but for those undecided."""
+    ours, calicos = _ours(lab), [lab.pods[name] for name in guide.COREDNS]
+    ways: dict[str, tuple[list[str], Pod]] = {
+        "rA": ([], ours["A"]), "rB": ([], ours["B"]), "AB": (ours["A"].before, ours["B"]),
+        "AC": (ours["A"].before, calicos[1]), "BC": (ours["B"].before, calicos[0]),
+    }  # fmt: skip
+    pings = [
+        network.Ping(f"{name}{family}", before, target.addresses[family])
+        for name, (before, target) in ways.items()
+        for family in (4, 6)
+    ]
+    lost = {ping.name for ping in network.lost(pings)} - undecided
+    if lost != wanted:
+        raise LabError(f"no answer to the pings {sorted(lost)}, expected of {sorted(wanted)}")
+    if undecided:
+        return f"all pings are answered but for {' '.join(sorted(undecided))}, which depend on the router's choice"
+    return f"no answer to the pings {' '.join(sorted(lost))}" if lost else "all pings are answered"
+
+
+def _keep_vector(name: str, lab: Lab, is_recording: bool) -> None:
+    if is_recording:
+        export.record(name, lab)
+        return
+
+    def is_same() -> bool:
+        if difference := export.difference(name, lab):
+            raise LabError(difference)
+        return True
+
+    # A route that has gone may still be in BIRD's table, which follows the kernel's every two seconds.
+    wait_until(is_same, "BIRD to export what it has to", 5)
+
+
+def _ours(lab: Lab) -> dict[str, Pod]:
+    return dict(zip("AB", (lab.pods[name] for name in guide.DEPLOYED), strict=True))
+
+
+def _words(breakage: Breakage) -> str:
+    without = f"no host route of {breakage.without}" if breakage.without else ""
+    doubled = f"host routes of {breakage.doubled} via both nodes" if breakage.doubled else ""
+    return " and ".join(filter(None, (without, doubled)))

@@ -1,0 +1,136 @@
+"""`make lab`: the guide and its breakages, run as people run them; nothing of it is left, however it ends."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests import requirements
+from tests.lab import programs
+from tests.lab.breakages import BREAKAGES
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.slow
+LAB = [sys.executable, "-m", "tests.lab"]
+
+
+@pytest.fixture(autouse=True)
+def _alone() -> Iterator[None]:
+    """Run one test at a time, whichever worker has it, because a second lab of a checkout refuses to run."""
+    if reasons := programs.missing():
+        requirements.missing("; ".join(reasons))
+    with Path(__file__).open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # it ends with its holder, and each test has a limit
+        yield
+
+
+def run(*options: str, seconds: int = 400) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*LAB, *options], cwd=requirements.ROOT, capture_output=True, text=True, timeout=seconds)
+
+
+@contextmanager
+def running(*options: str, until: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run a lab until the block ends; the block begins when it has printed a text."""
+    command = [sys.executable, "-u", *LAB[1:], *options]
+    with subprocess.Popen(command, cwd=requirements.ROOT, stdout=subprocess.PIPE, text=True) as lab:
+        try:
+            assert lab.stdout
+            seen = ""
+            while until not in seen:
+                line = lab.stdout.readline()
+                assert line, f"the lab has ended without {until!r}: {seen}"
+                seen += line
+            yield lab
+        finally:
+            lab.kill()
+    wait_for(lambda: not in_a_sandbox(), "the end of all processes of the lab")
+
+
+def in_a_sandbox() -> list[int]:
+    """Return the processes of labs."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"tests.lab\0--inside" in (path / "cmdline").read_bytes():
+                found.append(int(path.name))
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
+
+
+def left() -> list[str]:
+    """Return what a lab has left on the machine: its mounts, its links, and files where its nodes have theirs."""
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if " lab " in line]
+    links = subprocess.run(["ip", "-brief", "link"], capture_output=True, text=True, timeout=10).stdout.splitlines()
+    files = (
+        "/run/lab",
+        "/run/calico",
+        "/var/lib/calico",
+        "/etc/calico",
+        "/opt/cni/bin/calico",
+        "/var/tmp/frr",
+        "/root/.history_frr",
+    )
+    return [
+        *mounts,
+        *(line for line in links if line.startswith(("node1", "node2"))),
+        *(path for path in files if Path(path).exists()),
+    ]
+
+
+@pytest.mark.parametrize("agent", ["spiderpool", "embedded"])
+def test_guide_holds_twice_in_a_row(agent: str) -> None:
+    for _ in range(2):
+        lab = run("--agent", agent)
+        assert (lab.returncode, lab.stderr) == (0, ""), lab.stdout + lab.stderr
+        assert "17 " in lab.stdout
+        assert "Not there: Felix, Typha, kubelet." in lab.stdout
+
+
+@pytest.mark.parametrize("agent", ["spiderpool", "embedded"])
+def test_each_breakage_shows_what_it_has_to_and_can_be_undone(agent: str) -> None:
+    lab = run("--agent", agent, "--break", "all")
+    assert (lab.returncode, lab.stderr) == (0, ""), lab.stdout + lab.stderr
+    assert all(breakage.name in lab.stdout for breakage in BREAKAGES)
+
+
+def test_second_lab_says_that_there_is_one_and_has_an_exit_status_of_its_own() -> None:
+    with running("--agent", "embedded", until=" 1 "):
+        second = run()
+        assert second.returncode == 3
+        assert second.stdout == ""
+        assert second.stderr == "another lab is running out of this checkout: wait for it, or end it\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_lab_that_is_ended_in_the_middle_leaves_nothing(number: signal.Signals) -> None:
+    with running("--agent", "embedded", until=" 5 ") as lab:
+        lab.send_signal(number)
+        lab.wait(10)
+    assert not left()
+    assert run("--agent", "embedded").returncode == 0
+
+
+def test_lab_that_stays_says_how_to_look_around_and_ends_by_what_it_says() -> None:
+    with running("--agent", "embedded", "--keep", until="kill ") as lab:
+        pid = in_a_sandbox()
+        line = ["nsenter", f"--target={min(pid)}", "--mount", "--net", "--pid", "--uts", "--ipc"]
+        shown = subprocess.run(
+            [*line, "env", f"PATH=/run/lab/bin:{os.environ['PATH']}", "vtysh", "-c", "show ip route bgp"],
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+        assert "10.244.100.0/32" in shown.stdout, shown
+        lab.terminate()
+        lab.wait(10)
+
+
+def test_break_with_a_name_that_is_not_in_the_table_names_those_that_are() -> None:
+    lab = run("--break", "nothing-like-it")
+    assert lab.returncode == 2
+    assert "no-default-route" in lab.stderr
