@@ -27,7 +27,7 @@ rm -rf "$tree" "$work" dist/spiderpool-ipam-*.tar.gz*
 mkdir -p "$work"
 # PyInstaller's cache goes here too, so that nothing is written outside of the project.
 export PYINSTALLER_CONFIG_DIR=$PWD/$work
-.venv/bin/python build/pack_plugin.py . "$work/spiderpool.py"
+.venv/bin/python build/pack_plugin.py . "$work"
 if ! .venv/bin/python -P -m PyInstaller --noconfirm --log-level ERROR --workpath "$work" --distpath "$tree" \
     build/spiderpool-ipam.spec >"$work/log" 2>&1; then
     cat "$work/log" >&2
@@ -52,5 +52,5 @@ chmod -R u=rwX,go=rX,a-st "$tree"
 tar -C dist --format=gnu --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
     -cf - spiderpool-ipam | gzip -n >"dist/$tarball"
 (cd dist && sha256sum "$tarball" >"$tarball.sha256")
-rm -rf "$work"
+#rm -rf "$work"
 echo "$tree $(du -sh "$tree" | cut -f1), dist/$tarball $(du -h "dist/$tarball" | cut -f1)"
