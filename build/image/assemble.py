@@ -24,15 +24,15 @@ class ImageError(Exception):
     """Why there is no image."""
 
 
-def assemble(dump: Dump, build_id: bytes, functions: Sequence[Function], frames: bytes) -> bytes:
-    """Return the image. ImageError."""
+def assemble(dump: Dump, build_id: bytes, entry: int, functions: Sequence[Function], frames: bytes) -> bytes:
+    """Return the image. `entry` is where the process began; `frames` is its .eh_frame. ImageError."""
     segments = segments_of(dump)
     sections = elf.sections_of(segments, functions, frames)
     end = elf.HEADER + sum(len(one.data or b"") for one in segments)
     tail, sections_at = elf.tail(sections, end)
     size = end + len(tail)
-    unsealed = elf.head(segments, note_of(dump, build_id, size, 0), sections_at, len(sections))
-    head = elf.head(segments, note_of(dump, build_id, size, checksum(unsealed)), sections_at, len(sections))
+    unsealed = elf.head(segments, note_of(dump, build_id, size, 0), entry, sections_at, len(sections))
+    head = elf.head(segments, note_of(dump, build_id, size, checksum(unsealed)), entry, sections_at, len(sections))
     return b"".join([head, *[one.data for one in segments if one.data], tail])
 
 

@@ -47,8 +47,8 @@ class Section(NamedTuple):
     entry_size: int = 0
 
 
-def head(segments: Sequence[Segment], description: bytes, sections_at: int, sections: int) -> bytes:
-    """Return the first HEADER bytes. ValueError: there is no room for all of it."""
+def head(segments: Sequence[Segment], description: bytes, entry: int, sections_at: int, sections: int) -> bytes:
+    """Return the first HEADER bytes. `entry` is where a backtrace ends. ValueError: there is no room for all of it."""
     note = struct.pack("<III", len(_NAME), len(description), 1) + _NAME + description
     place = _FILE.size + _SEGMENT.size * (len(segments) + 1)
     table = [_SEGMENT.pack(_NOTE, 4, place, 0, 0, len(note), len(note), 8)]
@@ -59,7 +59,7 @@ def head(segments: Sequence[Segment], description: bytes, sections_at: int, sect
         start = offset if one.data else 0
         table.append(_SEGMENT.pack(_LOAD, flags, start, one.address, one.address, in_file, one.size, PAGE))
     numbers = (_FILE.size, sections_at, 0, _FILE.size, _SEGMENT.size, len(table), _SECTION.size, sections, 1)
-    file = _FILE.pack(b"\x7fELF\x02\x01\x01", 2, 62, 1, 0, *numbers)
+    file = _FILE.pack(b"\x7fELF\x02\x01\x01", 2, 62, 1, entry, *numbers)
     out = file + b"".join(table) + note
     if len(out) > HEADER:
         raise ValueError(f"the header takes {len(out)} bytes, which are more than {HEADER}")
@@ -110,7 +110,7 @@ def tail(sections: Sequence[Section], offset: int) -> tuple[bytes, int]:
         if one.contents is not None:
             place, size = offset + len(out), len(one.contents)
             out += one.contents + bytes(-size % 8)
-        flags = 6 if one.contents is None and one.kind else 0  # SHF_ALLOC, SHF_EXECINSTR
+        flags = 6 if one.kind == _BITS and one.contents is None else 0  # SHF_ALLOC, SHF_EXECINSTR
         table += _SECTION.pack(
             name, one.kind, flags, one.address, place, size, one.link, one.information, 8 if one.kind else 0, one.entry_size
         )

@@ -28,6 +28,7 @@ class Library:
         self.path = path
         self.base = base  # what is added to an address in the file
         self._elf = ELFFile(path.open("rb"))
+        self.entry = base + self._elf["e_entry"]
 
     def functions(self) -> list[Function]:
         """Return what it exports, by address."""

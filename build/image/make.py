@@ -69,7 +69,8 @@ def make(folder: Path, tracer: Path, identity: str) -> bytes:
         known += functions
     baseline.require(process, libraries, sorted(known))
     names = sorted((one for found in libraries for one in found.functions()), key=lambda one: (one.address, one.name))
-    return assemble.assemble(process, bytes.fromhex(identity), names, table + bytes(4))
+    (entry,) = [one.entry for one in libraries if one.name == STAND_IN]
+    return assemble.assemble(process, bytes.fromhex(identity), entry, names, table + bytes(4))
 
 
 def main(tree: Path, program: Path, tracer: Path) -> None:
