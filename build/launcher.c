@@ -9,8 +9,8 @@
 #include <linux/signal.h>
 #include <linux/stat.h>
 /* Variables, or prefixes of them, that bring the host's libraries or data into the process, and PyInstaller's own. */
-static const char *const dropped[] = {"LD_", "GLIBC_TUNABLES=", "GCONV_PATH=", "LOCPATH=", "LANG=", "LANGUAGE=", "LC_",
-                                      "OPENSSL_", "PYINSTALLER_", "_PYI_", 0};
+static const char dropped[] = "LD_\0GLIBC_TUNABLES=\0GCONV_PATH=\0LOCPATH=\0LANG=\0LANGUAGE=\0LC_\0OPENSSL_\0"
+                              "PYINSTALLER_\0_PYI_\0";
 
 static buffer self, folder, target, library_path, loader, program, archive, message;
 
@@ -84,10 +84,15 @@ static void fill_streams(const char *file)
 
 int is_dropped(const char *variable)
 {
-    for (const char *const *prefix = dropped; *prefix; prefix++)
-        for (int i = 0; (*prefix)[i] == variable[i]; i++)
-            if (!(*prefix)[i + 1])
-                return 1;
+    for (const char *prefix = dropped; *prefix; prefix++) {
+        int same = 0;
+        while (prefix[same] && prefix[same] == variable[same])
+            same++;
+        if (!prefix[same])
+            return 1;
+        while (*prefix)
+            prefix++;
+    }
     return 0;
 }
 
