@@ -1,8 +1,8 @@
 """The image as an ELF file: nothing runs it but our launcher, but gdb, perf and the kernel's log can read it. Pure.
 
-    HEADER bytes   ELF header, table of segments (the first is the note), the note
-    the segments   each at a multiple of the page size
-    the sections   what debuggers want: names of functions, and how to find a function's caller
+HEADER bytes   ELF header, table of segments (the first is the note), the note
+the segments   each at a multiple of the page size
+the sections   what debuggers want: names of functions, and how to find a function's caller
 """
 
 import bisect
@@ -112,6 +112,15 @@ def tail(sections: Sequence[Section], offset: int) -> tuple[bytes, int]:
             out += one.contents + bytes(-size % 8)
         flags = 6 if one.kind == _BITS and one.contents is None else 0  # SHF_ALLOC, SHF_EXECINSTR
         table += _SECTION.pack(
-            name, one.kind, flags, one.address, place, size, one.link, one.information, 8 if one.kind else 0, one.entry_size
+            name,
+            one.kind,
+            flags,
+            one.address,
+            place,
+            size,
+            one.link,
+            one.information,
+            8 if one.kind else 0,
+            one.entry_size,
         )
     return bytes(out + table), offset + len(out)

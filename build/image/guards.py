@@ -49,7 +49,7 @@ def find(dump: Dump) -> Guards:
 
 def _words(mapping: Mapping) -> Iterator[tuple[int, int]]:
     """Return each address with its word."""
-    return zip(range(mapping.start, mapping.end, 8), *zip(*struct.iter_unpack("<Q", mapping.data)), strict=True)
+    return ((mapping.start + 8 * n, word) for n, (word,) in enumerate(struct.iter_unpack("<Q", mapping.data)))
 
 
 def _unmangled(value: int, guard: int) -> int:

@@ -45,14 +45,14 @@ class Library:
 
     def address_of(self, name: str) -> int:
         """Return where a symbol is. KeyError."""
-        return next(self.base + one["st_value"] for one in self._symbols() if one.name == name)
+        return self.base + next(int(one["st_value"]) for one in self._symbols() if one.name == name)
 
     def chosen_slots(self, choosing: set[str]) -> Iterator[int]:
         """Return the addresses of the words that hold a variant: its own choices, and references to others'."""
         for section in self._elf.iter_sections():
             if not isinstance(section, RelocationSection):
                 continue
-            symbols = self._elf.get_section(section["sh_link"])
+            symbols: Any = self._elf.get_section(section["sh_link"])
             for relocation in section.iter_relocations():
                 kind = relocation["r_info_type"]
                 if kind == _IRELATIVE or (
@@ -66,7 +66,7 @@ class Library:
         return (self.base + section["sh_addr"], section.data()) if section else (0, b"")
 
     def _symbols(self) -> Iterator[Any]:
-        section = self._elf.get_section_by_name(".dynsym")
+        section: Any = self._elf.get_section_by_name(".dynsym")
         return section.iter_symbols() if section else iter(())
 
 

@@ -79,6 +79,16 @@ void set_registers(const struct user_regs_struct *to)
         refuse("registers: %s", strerror(errno));
 }
 
+/* An exec leaves ignored signals ignored, and blocked ones blocked: the builder's are no matter of the program's. By
+ * system calls, because glibc keeps two signals to itself. */
+static void forget_signals(void)
+{
+    struct { void *handler; unsigned long flags; void *restorer; unsigned long mask; } plain = {0};
+    for (long number = 1; number <= 64; number++)
+        syscall(SYS_rt_sigaction, number, &plain, 0, 8);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &plain.mask, 0, 8);
+}
+
 /* Become the program, below `root`. */
 static void run(const char *root, char **arguments)
 {
@@ -96,6 +106,7 @@ static void run(const char *root, char **arguments)
     if (personality(ADDR_NO_RANDOMIZE | ADDR_COMPAT_LAYOUT) < 0 ||
         personality(0xffffffff) != (ADDR_NO_RANDOMIZE | ADDR_COMPAT_LAYOUT))
         not_allowed("personality");
+    forget_signals();
     if (ptrace(PTRACE_TRACEME, 0, 0, 0))
         not_allowed("ptrace");
     if (dup2(null, 2) < 0 || close_range(3, ~0U, 0))
