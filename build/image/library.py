@@ -43,10 +43,6 @@ class Library:
         """Return the names of the functions whose variant is chosen for the CPU."""
         return {symbol.name for symbol in self._symbols() if symbol["st_info"]["type"] == "STT_LOOS"}
 
-    def address_of(self, name: str) -> int:
-        """Return where a symbol is. KeyError."""
-        return self.base + next(int(one["st_value"]) for one in self._symbols() if one.name == name)
-
     def chosen_slots(self, choosing: set[str]) -> Iterator[int]:
         """Return the addresses of the words that hold a variant: its own choices, and references to others'."""
         for section in self._elf.iter_sections():

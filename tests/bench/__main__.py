@@ -72,15 +72,17 @@ def main() -> None:
     with (
         # In memory, because the agent waits for its disk at each change, and disks are not compared here.
         tempfile.TemporaryDirectory(dir="/dev/shm", prefix="spiderpool-bench.") as folder,
+        # On a disk, because what lies in memory is never cold.
+        tempfile.TemporaryDirectory(dir=ROOT / "dist", prefix=".bench.") as on_disk,
         pod() as path,
         agent(Path(folder)) as socket_path,
     ):
-        bench = Bench(Path(folder), socket_path, path, peer)
+        bench = Bench(Path(folder), Path(on_disk), socket_path, path, peer)
         bench.run()
         progress("promises")
-        promised = promises.measure(Path(folder))
+        others = [*bench.others_to_reach(), *promises.measure(Path(folder))]
     facts = bench.facts()
-    reached = report.show(bench.figures, facts, [*bench.others_to_reach(), *promised])
+    reached = report.show(bench.figures, facts, others)
     machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
     figures = {"machine": machine, "peer": str(peer), "phases": bench.figures, "facts": facts}
     (ROOT / "dist/bench.json").write_text(json.dumps(figures, indent=1))
@@ -128,7 +130,7 @@ def progress(text: str) -> None:
 class Bench:
     """The variants, and what was measured."""
 
-    def __init__(self, folder: Path, socket_path: str, netns_path: str, peer: Path) -> None:
+    def __init__(self, folder: Path, on_disk: Path, socket_path: str, netns_path: str, peer: Path) -> None:
         self.netns = netns_path
         self.figures: Figures = {}
         self._number = 0
@@ -136,7 +138,7 @@ class Bench:
         local = {"type": "host-local", "dataDir": str(folder / "host-local.d"), "ranges": [[{"subnet": "10.0.0.0/8"}]]}
         # Copies, so that both ways' files come into the page cache alike.
         self.ours, self.plain = [
-            Variant(name, [str(_copied(folder / f"{name}-tree", *left_out) / "spiderpool")], folder, ipam, [])
+            Variant(name, [str(_copied(on_disk / name, *left_out) / "spiderpool")], folder, ipam, [])
             for name, left_out in ((report.OURS, ()), (report.PLAIN, ("_internal/spiderpool.image",)))
         ]
         for variant in (self.ours, self.plain):

@@ -7,6 +7,7 @@ or allocated, is its own. So strace holds the call when it is about to exit, and
 import platform
 import re
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from tests.waiting import wait_for
@@ -33,10 +34,12 @@ def _once(command: list[str], environ: dict[str, str], stdin: Path) -> float:
 
 
 def _ending(tracer: int) -> int | None:
-    """Return the process that strace holds, once it is in exit_group()."""
+    """Return the process that strace holds, once one of its threads is in exit_group()."""
     for child in Path(f"/proc/{tracer}/task/{tracer}/children").read_text().split():
-        if Path(f"/proc/{child}/syscall").read_text().startswith(_EXIT_GROUP):
-            return int(child)
+        for thread in Path(f"/proc/{child}/task").iterdir():
+            with suppress(OSError):
+                if (thread / "syscall").read_text().startswith(_EXIT_GROUP):
+                    return int(child)
     return None
 
 

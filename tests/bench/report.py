@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-OURS, PLAIN, PEER, LOCAL = "ours", "ours, without its image", "go", "host-local"
+OURS, PLAIN, PEER, LOCAL = "ours", "ours-without-image", "go", "host-local"
 
 # The limits: title, phase, figure, limit as a share of the Go plugin's, from the image and without it (0: no limit).
 REACH = (
