@@ -135,7 +135,11 @@ __attribute__((used)) static void start(long *stack)
 #ifdef BUILD_ID
     copy(copy(target, library_path), "/spiderpool.image");
     int only_look = argc == 2 && is_equal(argv[1], "--how-it-starts");
-    const char *fault = continue_image(target, &(struct start){argc, argv, variable, auxiliary, self}, only_look);
+    /* A file beside the bundle's folder, which install writes, and keeps out of what the checksums are about. */
+    copy(copy(program, folder) - 1, ".no-image");
+    const char *fault = call(__NR_faccessat, AT_FDCWD, (long)program, 0, 0) == 0
+                            ? "it was set aside"
+                            : continue_image(target, &(struct start){argc, argv, variable, auxiliary, self}, only_look);
     if (only_look)
         tell(fault);
 #endif

@@ -218,7 +218,7 @@ class Bench:
                     if turn >= WARM_UP:
                         samples[command][variant.name].append(sample)
         for command, by_variant in samples.items():
-            self._keep(command, by_variant)
+            self._keep(phase if command == steps[0][0] else command, by_variant)
 
     def _checked_call(self, variant: Variant, command: str, number: str, right: Callable[[Any], bool]) -> Sample:
         if variant is self.floor:
