@@ -1,8 +1,8 @@
 """Whether the plugin starts from its image on this node. Side effects: runs the plugin, and a file beside the bundle.
 
-The image maps memory at fixed addresses, which a kernel or a security module may refuse in ways that the launcher cannot
-see. So a bundle is tried before anything leads to it: an ADD both ways, with a large configuration and with probing on,
-against an agent of our own. Where the two differ the image is set aside: the launcher looks for that file.
+The image maps memory at fixed addresses, which a kernel or a security module may refuse in ways that the launcher does
+not see. So a bundle is tried before anything leads to it: an ADD both ways, with a large configuration and with probing
+on, against an agent of our own. Where the two differ, the image is set aside: the launcher looks for that file.
 """
 
 import json
@@ -41,7 +41,7 @@ def is_set_aside(bundle: Path) -> str:
 
 
 def choose(bundle: Path, *, wanted: bool) -> str:
-    """Find out how a bundle starts that is not in force yet; return why not from its image, "" where it does. OSError."""
+    """Settle how a bundle starts that is not in force yet; return why not from its image, "" where it does. OSError."""
     if not (bundle / IMAGE).exists():
         forget(bundle)
         return ""
