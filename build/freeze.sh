@@ -34,17 +34,12 @@ if ! .venv/bin/python -P -m PyInstaller --noconfirm --log-level ERROR --workpath
     exit 1
 fi
 
+with_image=()
 loader=$(cd "$tree/_internal" && ls ld-*)
 .venv/bin/python build/seal_loader.py "$tree/_internal/$loader"
 .venv/bin/python build/bind_symbols.py "$tree"/_internal/libpython*
 .venv/bin/python build/sbom.py "$work/sources.json" "$tree"
 
-launcher() { # OUTPUT OPTION...
-    gcc -std=c11 -Os -Wall -Wextra -Werror -static -no-pie -fPIE -nostdlib -ffreestanding -fno-builtin \
-        -fno-stack-protector -fno-asynchronous-unwind-tables -Wl,--build-id=none -s -DLOADER="\"$loader\"" -o "$@"
-}
-launcher "$tree/spiderpool-ipam" build/launcher.c
-cp "$tree/spiderpool-ipam" "$tree/spiderpool"
 if [ "$(uname -m)" = x86_64 ]; then
     # They stay in dist/.image, for the tests.
     mkdir -p dist/.image
@@ -52,14 +47,17 @@ if [ "$(uname -m)" = x86_64 ]; then
     gcc -std=gnu11 -O1 -Wall -Wextra -Werror -o dist/.image/tracer build/image/*.c
     if build_id=$(.venv/bin/python build/image/make.py "$tree" dist/.image/image.bin dist/.image/tracer); then
         # Where nothing of the image is, at 16 TiB (build/image/tracer.h).
-        launcher "$tree/spiderpool" -Wl,-Ttext-segment=0x100000000000 \
-            "-DBUILD_ID={$(sed 's/../0x&,/g' <<<"$build_id")}" build/launcher.c build/image.c
+        with_image=("-Wl,-Ttext-segment=0x100000000000" "-DBUILD_ID={$(sed 's/../0x&,/g' <<<"$build_id")}" build/image.c)
     elif [ $? = 2 ] && [ -z "${REQUIRE_IMAGE:-}" ]; then
         echo "warning: the plugin gets no image, so it starts four times slower" >&2
     else
         exit 1
     fi
 fi
+gcc -std=c11 -Os -Wall -Wextra -Werror -static -no-pie -fPIE -nostdlib -ffreestanding -fno-builtin -fno-stack-protector \
+    -fno-asynchronous-unwind-tables -Wl,--build-id=none -s -DLOADER="\"$loader\"" -o "$tree/spiderpool" \
+    build/launcher.c "${with_image[@]}"
+cp "$tree/spiderpool" "$tree/spiderpool-ipam"
 
 version=$("$tree/spiderpool-ipam" version | sed 's/^spiderpool-ipam \([^,]*\),.*/\1/')
 case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=$(uname -m) ;; esac

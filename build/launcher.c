@@ -96,7 +96,6 @@ int is_dropped(const char *variable)
     return 0;
 }
 
-#ifdef BUILD_ID
 static int is_equal(const char *one, const char *other)
 {
     while (*one && *one == *other)
@@ -104,14 +103,27 @@ static int is_equal(const char *one, const char *other)
     return *one == *other;
 }
 
-/* Say whether the plugin starts from its image, for `spiderpool-ipam status`. */
-static void tell(const char *fault)
+/* Continue the plugin from its image, and do not return. Where that cannot be, it returns, with nothing changed that an
+ * exec leaves as it is. For `spiderpool-ipam status`, only say which way is taken. */
+static void use_image(const struct start *start)
 {
-    char *end = copy(copy(copy(message, *fault ? "without its image: " : "from its image"), fault), "\n");
-    call(__NR_write, 1, (long)message, end - message, 0);
-    call(__NR_exit_group, 0, 0, 0, 0);
-}
+    int only_look = start->argc == 2 && is_equal(start->argv[1], "--how-it-starts");
+    const char *fault = "this release has none";
+#ifdef BUILD_ID
+    /* A file beside the bundle's folder. install writes it there because the folder has only what the checksums say. */
+    copy(copy(program, folder) - 1, ".no-image");
+    copy(copy(target, library_path), "/spiderpool.image");
+    if (call(__NR_faccessat, AT_FDCWD, (long)program, 0, 0) == 0)
+        fault = "it was set aside";
+    else
+        fault = continue_image(target, start, only_look);
 #endif
+    if (only_look) {
+        char *end = copy(copy(copy(message, *fault ? "without its image: " : "from its image"), fault), "\n");
+        call(__NR_write, 1, (long)message, end - message, 0);
+        call(__NR_exit_group, 0, 0, 0, 0);
+    }
+}
 
 __attribute__((used)) static void start(long *stack)
 {
@@ -132,17 +144,8 @@ __attribute__((used)) static void start(long *stack)
             fail("in a folder with ':', ';' or '$' in its name");
     copy(copy(loader, library_path), "/" LOADER);
     fill_streams(loader);
-#ifdef BUILD_ID
-    copy(copy(target, library_path), "/spiderpool.image");
-    int only_look = argc == 2 && is_equal(argv[1], "--how-it-starts");
-    /* A file beside the bundle's folder, which install writes, and keeps out of what the checksums are about. */
-    copy(copy(program, folder) - 1, ".no-image");
-    const char *fault = call(__NR_faccessat, AT_FDCWD, (long)program, 0, 0) == 0
-                            ? "it was set aside"
-                            : continue_image(target, &(struct start){argc, argv, variable, auxiliary, self}, only_look);
-    if (only_look)
-        tell(fault);
-#endif
+    if (is_equal(base_name(self), "spiderpool"))
+        use_image(&(struct start){argc, argv, variable, auxiliary, self});
     copy(copy(copy(copy(program, library_path), "/"), base_name(self)), ".bin");
     copy(copy(archive, "_PYI_ARCHIVE_FILE="), program);
     /* These keep PyInstaller's bootloader from starting itself again, and OpenSSL from a file that names modules. */

@@ -20,6 +20,8 @@ IMAGE = "_internal/spiderpool.image"
 PLUGIN = "spiderpool"
 ASKED_FOR = "it was asked for with --no-image"
 _LARGE = 1 << 20  # bytes of configuration: more than the memory that the image has left over
+_UNKNOWN = "unknown: the plugin does not say"
+_ANSWER_SECONDS = 5.0  # for the launcher to say how it starts
 _SECONDS = 30.0  # for one ADD, from a slow disk
 _ANSWER = {
     "ips": [
@@ -30,6 +32,28 @@ _ANSWER = {
     ],
     "dns": {}, "routes": [],
 }  # fmt: skip
+
+
+def settle(bundle: Path, *, wanted: bool, is_in_force: bool) -> None:
+    """Settle how a bundle starts. One that is in force is not tried again, because it is in use. OSError."""
+    if not is_in_force or wanted == (is_set_aside(bundle) == ASKED_FOR):
+        choose(bundle, wanted=wanted)
+
+
+def start(bundle: Path) -> str:
+    """Say how a bundle starts, as its launcher tells. OSError."""
+    if why := is_set_aside(bundle):
+        return f"without its image: {why}"
+    command = [str(bundle / PLUGIN), "--how-it-starts"]
+    try:
+        # S603: a file of our own bundle.
+        done = subprocess.run(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_ANSWER_SECONDS, check=False
+        )
+    except (subprocess.TimeoutExpired, OSError):
+        return _UNKNOWN
+    said = done.stdout.decode(errors="backslashreplace").strip()
+    return said if said.startswith(("from its image", "without its image: ")) else _UNKNOWN
 
 
 def is_set_aside(bundle: Path) -> str:
