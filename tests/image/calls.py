@@ -77,8 +77,8 @@ class Calls:
 
 
 def _without_names(text: bytes, program: str | Path) -> bytes:
-    """Remove what differs between two copies of the bundle: their folders, and the numbers of processes."""
-    return re.sub(rb"PYI-\d+", b"PYI", text.replace(bytes(Path(program).parent), b"BUNDLE"))
+    """Remove what differs between two copies of the bundle: their folders, numbers of processes and addresses."""
+    return re.sub(rb"PYI-\d+|0x[0-9a-f]+", b"", text.replace(bytes(Path(program).parent), b"BUNDLE"))
 
 
 def shell(script: str) -> Sequence[str]:

@@ -50,17 +50,6 @@ def test_the_layout_of_memory_changes_no_answer(
     assert expected.status == 0 or "-f" in " ".join(before)
 
 
-@pytest.mark.parametrize("limit", ["-v", "-d"])
-@pytest.mark.parametrize("mebibytes", [1, 4, 8, 9, 10, 12, 16, 20, 24, 28, 29, 30, 31, 32, 40, 64, 200])
-def test_a_limit_of_memory_gives_the_answer_of_one_way_or_the_other(
-    bundles: Bundles, calls: Calls, limit: str, mebibytes: int
-) -> None:
-    """The image takes less memory, so that it may succeed where the other way does not."""
-    before = shell(f"ulimit {limit} {mebibytes << 10}")
-    without_limit = calls.call(bundles.plain)
-    assert calls.call(bundles.whole, *before) in (calls.call(bundles.plain, *before), without_limit)
-
-
 @pytest.mark.parametrize("most", range(11))
 def test_a_limit_of_descriptors_gives_the_same_answer(bundles: Bundles, calls: Calls, most: int) -> None:
     """Below six, both fail, but they need different numbers of descriptors at a time."""

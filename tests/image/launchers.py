@@ -1,0 +1,38 @@
+"""Launchers as build/freeze.sh links them, and at other addresses."""
+
+import subprocess
+from pathlib import Path
+
+from tests import requirements
+from tests.portability.witness import loader_of
+from tests.requirements import ROOT
+
+_NOTE = 24  # bytes of the note before `struct image`: its own numbers, and the name
+FIXED = ("-static", "-no-pie", "-fPIE")
+
+
+def build_id() -> bytes:
+    """Return the build ID in the frozen image."""
+    header = requirements.need_image().read_bytes()[:8192]
+    note = int.from_bytes(header[72:80], "little")  # p_offset of the first segment
+    return header[note + _NOTE :][:32]
+
+
+def link(output: Path, *options: str) -> Path:
+    """Compile the launcher for the frozen bundle, with these options; put it in the place of `output`."""
+    gcc = requirements.need_program("gcc")
+    tree = requirements.need_frozen("spiderpool").parent
+    identity = ",".join(map(str, build_id()))
+    output.unlink(missing_ok=True)
+    subprocess.run(
+        [
+            *(gcc, "-std=c11", "-Os", "-nostdlib", "-ffreestanding", "-fno-builtin", "-fno-stack-protector"),
+            *("-fno-asynchronous-unwind-tables", "-Wl,--build-id=none", "-s", *options),
+            *(f'-DLOADER="{loader_of(tree).name}"', f"-DBUILD_ID={{{identity}}}"),
+            *("-o", output, ROOT / "build/launcher.c", ROOT / "build/image.c"),
+        ],
+        check=True,
+    )
+    return output
+
+
