@@ -1,0 +1,108 @@
+"""Nothing of the machine that the image is built on is in it: the same bytes anywhere, and no name of the builder's.
+
+One build shows all of it at once: in another folder, for another caller, under other variables, pinned to one core. The
+slow tests take one of these at a time.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import requirements
+from tests.image import builds
+from tests.image.bundles import IMAGE
+
+TELLING = "folder-of-the-builder"
+VARIABLES = {
+    "HOME": "/home/name-of-the-builder",
+    "USER": "name-of-the-builder",
+    "SECRET": "secret-of-the-builder",
+    "TZ": "Asia/Tokyo",
+    "LC_ALL": "tr_TR.UTF-8",
+    "PYTHONHASHSEED": "7",
+    "PYTHONHOME_": "secret-of-the-builder",
+    "GLIBC_TUNABLES": "glibc.malloc.check=3",
+    "LD_BIND_NOW": "secret-of-the-builder",
+}
+NOBODY = 65534
+
+
+def assert_same(image: Path) -> None:
+    """Compare with the image of the frozen bundle; say where they differ first, because they are large."""
+    one, other = requirements.need_image().read_bytes(), image.read_bytes()
+    assert len(one) == len(other)
+    different = [start for start in range(0, len(one), 4096) if one[start : start + 4096] != other[start : start + 4096]]
+    assert not different, f"{len(different)} pages differ, the first at {different[0]:#x}"
+
+
+def test_another_build_gives_the_same_bytes_and_names_nobody(tmp_path: Path, show: Callable[[str], None]) -> None:
+    pinned = [requirements.need_program("taskset"), "--cpu-list", str(min(os.sched_getaffinity(0)))]
+    environ = {"PATH": os.environ["PATH"], **VARIABLES}
+    image = builds.build(tmp_path / TELLING, *pinned, environ=environ)
+    assert_same(image)
+    contents = image.read_bytes()
+    words = {TELLING, *VARIABLES.values(), str(tmp_path), str(requirements.ROOT), "secret-of-", "-of-the-builder"}
+    words -= {"7", "glibc.malloc.check=3"}
+    assert [word for word in words if word.encode() in contents] == []
+    show(f"two images, built in two folders: {len(contents)} bytes, the same, with no name of folder, user or variable")
+
+
+def test_every_path_in_it_comes_from_a_file_of_the_bundle() -> None:
+    """The libraries hold names of folders in which their own makers built them; the image adds none."""
+    image = requirements.need_image()
+    files = [path for path in image.parent.rglob("*") if path.is_file() and path != image]
+    bundle = b"\0".join(path.read_bytes() for path in [*files, builds.PARTS / "image.bin"])
+    found = set(re.findall(rb"/(?:root|home|tmp|usr|var|opt|work|srv|mnt|build)/[\w./-]+", image.read_bytes()))
+    assert len(found) > 10
+    assert [path for path in sorted(found) if path not in bundle] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", ["first", "last"])
+def test_the_core_that_it_is_built_on_does_not_show(tmp_path: Path, core: str) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    taskset = requirements.need_program("taskset")
+    assert_same(builds.build(tmp_path / "x", taskset, "--cpu-list", str(cores[0] if core == "first" else cores[-1])))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "before",
+    [
+        ["setarch", "x86_64", "-R"],
+        ["setarch", "x86_64", "-L", "-3", "-X", "-Z"],
+        ["sh", "-c", 'ulimit -s unlimited; exec "$@"', "sh"],
+        ["sh", "-c", 'ulimit -s 256; ulimit -c 0; exec "$@"', "sh"],
+        ["sh", "-c", 'ulimit -n 64; umask 077; cd /; exec "$@"', "sh"],
+        ["nice", "-n", "19"],
+        ["sh", "-c", 'exec "$@" 5</dev/null 9</dev/null', "sh"],
+    ],
+    ids=lambda before: " ".join(before[:-1]),
+)
+def test_the_surroundings_of_the_build_do_not_show(tmp_path: Path, before: list[str]) -> None:
+    requirements.need_program("setarch")
+    assert_same(builds.build(tmp_path / "x", *before))
+
+
+@pytest.mark.slow
+def test_another_user_builds_the_same(tmp_path: Path) -> None:
+    """Without rights, in a user namespace."""
+    requirements.need_root()
+    requirements.need_package("elftools")
+    setpriv = requirements.need_program("setpriv")
+    before = [setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all"]
+    for folder in [tmp_path, *tmp_path.parents[:-2]]:
+        if not folder.stat().st_mode & 1:
+            folder.chmod(0o711)  # pytest's own, of this run
+    tree = builds.own_copy(tmp_path / "bundle", NOBODY)
+    if subprocess.run([*before, "test", "-r", builds.MAKE]).returncode:
+        requirements.missing("the sources cannot be read by other users")
+    done = builds.attempt(tree, *before)
+    if done.returncode == 2:
+        requirements.missing(f"no user namespace: {done.stderr.strip()}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_same(tree / "_internal" / IMAGE)
