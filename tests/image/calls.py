@@ -48,10 +48,10 @@ class Calls:
         }
 
     def start(
-        self, program: str | Path, *before: str | Path, command: str = "ADD", stdin: bytes = b"", **options: Any
+        self, program: str | Path, *before: str | Path, command: str = "ADD", stdin: bytes | int = b"", **options: Any
     ) -> "subprocess.Popen[bytes]":
-        """Start a call. `before` is a command line that runs the one behind it; options are Popen's."""
-        document = self._file(stdin or self.stdin())
+        """Start a call. `before` is a command line that runs the one behind it; options are Popen's. `stdin` is text or a descriptor."""
+        document = open(stdin, "rb", closefd=False) if isinstance(stdin, int) else self._file(stdin or self.stdin())
         streams = {"env": self.environment(command), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with document:
             return subprocess.Popen([*before, program], **{**streams, "stdin": document, **options})
