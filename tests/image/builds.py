@@ -42,7 +42,7 @@ def attempt(
     environ: Mapping[str, str] = os.environ,
 ) -> "subprocess.CompletedProcess[str]":
     """Run make.py on a bundle, by the command line `before`."""
-    command = [*before, sys.executable, MAKE, tree, program, tracer]
+    command: list[str | Path] = [*before, sys.executable, MAKE, tree, program, tracer]
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=TIME_LIMIT)
 
 

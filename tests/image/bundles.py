@@ -24,9 +24,7 @@ class Bundles(NamedTuple):
 def make(folder: Path) -> Bundles:
     """Make the three copies below a folder."""
     requirements.need_image()
-    return Bundles(
-        copy_to(folder / "whole"), copy_to(folder / "imaged", PROGRAM), copy_to(folder / "plain", IMAGE)
-    )
+    return Bundles(copy_to(folder / "whole"), copy_to(folder / "imaged", PROGRAM), copy_to(folder / "plain", IMAGE))
 
 
 def copy_to(folder: Path, *without: str) -> Path:

@@ -1,6 +1,7 @@
 """Calls of the plugin, all with the same socket and log, so that what two of them answer can be compared as it is."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,8 +51,11 @@ class Calls:
     def start(
         self, program: str | Path, *before: str | Path, command: str = "ADD", stdin: bytes | int = b"", **options: Any
     ) -> "subprocess.Popen[bytes]":
-        """Start a call. `before` is a command line that runs the one behind it; options are Popen's. `stdin` is text or a descriptor."""
-        document = open(stdin, "rb", closefd=False) if isinstance(stdin, int) else self._file(stdin or self.stdin())
+        """Start a call. `stdin` is what it reads or a descriptor; `before` runs the command line behind it.
+
+        Options are Popen's.
+        """
+        document = os.fdopen(os.dup(stdin), "rb") if isinstance(stdin, int) else self._file(stdin or self.stdin())
         streams = {"env": self.environment(command), "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with document:
             return subprocess.Popen([*before, program], **{**streams, "stdin": document, **options})

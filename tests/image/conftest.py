@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.image import bundles as copies
+from tests.image import moved as moves
 from tests.image.calls import Calls, calls_in
 
 
@@ -18,3 +19,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> copies.Bundles:
 def calls(tmp_path: Path) -> Iterator[Calls]:
     with calls_in(tmp_path) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def moved(tmp_path_factory: pytest.TempPathFactory) -> moves.Moved:
+    return moves.make(tmp_path_factory.mktemp("moved"))

@@ -34,5 +34,3 @@ def link(output: Path, *options: str, image: Path | None = None, sources: Path =
         check=True,
     )
     return output
-
-

@@ -1,7 +1,7 @@
 """Nothing of the machine that the image is built on is in it: the same bytes anywhere, and no name of the builder's.
 
-One build shows all of it at once: in another folder, for another caller, under other variables, pinned to one core. The
-slow tests take one of these at a time.
+One build shows most of it at once: in another folder, under other variables, pinned to one core (tests/image/moved.py).
+The slow tests change one thing at a time.
 """
 
 import os
@@ -15,40 +15,27 @@ import pytest
 from tests import requirements
 from tests.image import builds
 from tests.image.bundles import IMAGE
+from tests.image.moved import Moved
 
-TELLING = "folder-of-the-builder"
-VARIABLES = {
-    "HOME": "/home/name-of-the-builder",
-    "USER": "name-of-the-builder",
-    "SECRET": "secret-of-the-builder",
-    "TZ": "Asia/Tokyo",
-    "LC_ALL": "tr_TR.UTF-8",
-    "PYTHONHASHSEED": "7",
-    "PYTHONHOME_": "secret-of-the-builder",
-    "GLIBC_TUNABLES": "glibc.malloc.check=3",
-    "LD_BIND_NOW": "secret-of-the-builder",
-}
 NOBODY = 65534
 STATE = b"/var/lib/spiderpool-ipam/"
+
+pytestmark = pytest.mark.xdist_group("a moved image")  # one build for all
 
 
 def assert_same(image: Path) -> None:
     """Compare with the image of the frozen bundle; say where they differ first, because they are large."""
     one, other = requirements.need_image().read_bytes(), image.read_bytes()
     assert len(one) == len(other)
-    different = [start for start in range(0, len(one), 4096) if one[start : start + 4096] != other[start : start + 4096]]
+    different = [at for at in range(0, len(one), 4096) if one[at : at + 4096] != other[at : at + 4096]]
     assert not different, f"{len(different)} pages differ, the first at {different[0]:#x}"
 
 
-def test_another_build_gives_the_same_bytes_and_names_nobody(tmp_path: Path, show: Callable[[str], None]) -> None:
-    pinned = [requirements.need_program("taskset"), "--cpu-list", str(min(os.sched_getaffinity(0)))]
-    environ = {"PATH": os.environ["PATH"], **VARIABLES}
-    image = builds.build(tmp_path / TELLING, *pinned, environ=environ)
-    assert_same(image)
-    contents = image.read_bytes()
-    words = {TELLING, *VARIABLES.values(), str(tmp_path), str(requirements.ROOT), "secret-of-", "-of-the-builder"}
-    words -= {"7", "glibc.malloc.check=3"}
-    assert [word for word in words if word.encode() in contents] == []
+def test_another_build_gives_the_same_bytes_and_names_nobody(moved: Moved, show: Callable[[str], None]) -> None:
+    assert_same(moved.image)
+    contents = moved.image.read_bytes()
+    words = [str(moved.builder.parent), str(requirements.ROOT), moved.builder.name, *moved.variables.values()]
+    assert [word for word in words if len(word) > 2 and word.encode() in contents] == []
     show(f"two images, built in two folders: {len(contents)} bytes, the same, with no name of folder, user or variable")
 
 

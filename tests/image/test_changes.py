@@ -16,7 +16,7 @@ from tests.image.calls import Calls
 
 MAIN = "cni/plugin/__main__.py"
 # What a call of a Python function, or of one in C, takes of the stack differs. Each of these would go on for ever.
-NESTING = '''
+NESTING = """
     if command == "NEST":
         class Attribute:
             def __getattr__(self, name):
@@ -58,7 +58,7 @@ NESTING = '''
             except RecursionError as error:
                 _tell(stdout, name + ": RecursionError\\n")
         return 0
-'''
+"""
 ENDED = re.compile(r"^(.+): RecursionError$", re.MULTILINE)
 
 pytestmark = pytest.mark.xdist_group("a changed image")  # one build for all
@@ -100,9 +100,7 @@ def test_the_launcher_of_another_release_refuses_it(plugin: Changed, tmp_path: P
     assert how_it_starts(program) == "without its image: it belongs to another release"
 
 
-def test_every_recursion_ends_in_an_error_of_python(
-    plugin: Changed, calls: Calls, show: Callable[[str], None]
-) -> None:
+def test_every_recursion_ends_in_an_error_of_python(plugin: Changed, calls: Calls, show: Callable[[str], None]) -> None:
     answer = calls.call(plugin.program, command="NEST")
     assert (answer.status, answer.stderr) == (0, b"")
     ended = ENDED.findall(answer.stdout.decode())

@@ -1,4 +1,4 @@
-"""A damaged image is noticed, and the plugin starts without it: bits of the header, the file's size, another release."""
+"""A damaged image is noticed, and the plugin starts without it: header, size, another release, something else."""
 
 import os
 import random
@@ -39,7 +39,8 @@ class Copy:
         """Return which way it starts; faster than `how_it_starts`, for tens of thousands of starts."""
         reader, writer = os.pipe()
         streams = [(os.POSIX_SPAWN_DUP2, writer, 1)]
-        pid = os.posix_spawn(self.program, [self.program, "--how-it-starts"], {}, file_actions=streams)
+        command = [str(self.program), "--how-it-starts"]
+        pid = os.posix_spawn(self.program, command, {}, file_actions=streams)
         os.close(writer)
         said = os.read(reader, 4096).decode()
         os.close(reader)

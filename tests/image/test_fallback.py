@@ -55,9 +55,7 @@ def test_a_call_that_fails(bundles: Bundles, calls: Calls, call: str, error: str
 
 
 @pytest.mark.parametrize(("call", "error", "when"), HARMLESS)
-def test_a_call_whose_failure_changes_nothing(
-    bundles: Bundles, calls: Calls, call: str, error: str, when: int
-) -> None:
+def test_a_call_whose_failure_changes_nothing(bundles: Bundles, calls: Calls, call: str, error: str, when: int) -> None:
     trace = calls.folder / "trace"
     answer = calls.call(bundles.whole, *injecting(trace, call, f"error={error}", when))
     assert execs_in(trace) == 1

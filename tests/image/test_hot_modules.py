@@ -107,7 +107,7 @@ def faults(source: str) -> list[str]:
 
 
 def test_the_image_holds_all_of_the_plugin() -> None:
-    plugin = {path for path in (ROOT / "cni/plugin").glob("*.py")}
+    plugin = set((ROOT / "cni/plugin").glob("*.py"))
     assert plugin <= set(MODULES.values())
     assert image.__name__ in MODULES
 

@@ -97,9 +97,7 @@ def test_the_caller_may_give_arguments_and_any_name(bundles: Bundles, calls: Cal
     assert answers[0].status == 0
 
 
-def test_documents_of_any_depth_are_answered_as_without_the_image(
-    bundles: Bundles, calls: Calls
-) -> None:
+def test_documents_of_any_depth_are_answered_as_without_the_image(bundles: Bundles, calls: Calls) -> None:
     for depth in (10, 100, 198, 199, 200, 201, 1_000, 100_000, 7_000_000):
         nested = b"[" * depth + b"]" * depth
         stdin = calls.stdin()[:-1] + b', "x": ' + nested + b"}"

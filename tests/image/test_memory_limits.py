@@ -16,9 +16,7 @@ V1, V2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
 
 @pytest.mark.parametrize("limit", ["-v", "-d"])
 @pytest.mark.parametrize("mebibytes", [1, 4, 8, 9, 10, 12, 16, 20, 24, 29, 30, 32, 40, 64, 200])
-def test_the_answer_is_that_of_one_way_or_the_other(
-    bundles: Bundles, calls: Calls, limit: str, mebibytes: int
-) -> None:
+def test_the_answer_is_that_of_one_way_or_the_other(bundles: Bundles, calls: Calls, limit: str, mebibytes: int) -> None:
     """The two ways need different amounts, so that one may succeed where the other does not."""
     before = shell(f"ulimit {limit} {mebibytes << 10}")
     without_limit = calls.call(bundles.plain)

@@ -92,7 +92,7 @@ def test_an_image_that_has_seen_this_cpu_is_refused(tmp_path: Path) -> None:
     if "avx" not in Path("/proc/cpuinfo").read_text():
         requirements.missing("this CPU has nothing that glibc would choose")
     tree = copy_to(tmp_path / "bundle", IMAGE).parent
-    script = [sys.executable, "-c", MAKE_WITHOUT_STOPS, builds.MAKE.parent]
+    script: list[str | Path] = [sys.executable, "-c", MAKE_WITHOUT_STOPS, builds.MAKE.parent]
     command = [*script, tree, builds.PARTS / "image.bin", builds.PARTS / "tracer"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=builds.TIME_LIMIT)
     assert done.returncode == 1

@@ -50,7 +50,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trace(root: Path, output: Path, *program: str, stops: str = "") -> "subprocess.CompletedProcess[str]":
     """Run the tracer. CPUID is answered by this machine where `stops` does not name the instructions."""
     (output.parent / "stops").write_text(stops)
-    command = [TRACER, output, root, output.parent / "stops", *program]
+    command: list[str | Path] = [TRACER, output, root, output.parent / "stops", *program]
     return subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT)
 
 
@@ -82,8 +82,8 @@ def test_a_program_that_ends_is_refused_with_its_status(root: Path, tmp_path: Pa
 
 @pytest.mark.xfail(
     strict=True,
-    reason="what the builder's caller ignores or blocks is inherited, so `nohup make build` fails, and so does a build in"
-    " the background of a script: tracer.c's run() should set all signals to their defaults before it executes",
+    reason="what the builder's caller ignores or blocks is inherited, so `nohup make build` fails, and so does a build"
+    " in the background of a script: tracer.c's run() should set all signals to their defaults before it executes",
 )
 @pytest.mark.parametrize("inherited", ["ignored", "blocked"])
 def test_the_builders_signals_are_not_the_programs(root: Path, tmp_path: Path, inherited: str) -> None:
@@ -112,7 +112,7 @@ def test_what_the_machine_does_not_allow_is_another_status(root: Path, tmp_path:
     before = [strace, "-f", "-qq", "-o", "/dev/null"]
     if forbidden != "ptrace":  # a program that is traced cannot be traced by another
         before += ["-e", f"trace={forbidden}", "-e", f"inject={forbidden}:error=EPERM"]
-    command = [*before, TRACER, tmp_path / "dump", root, tmp_path / "stops", "/program", "plain"]
+    command: list[str | Path] = [*before, TRACER, tmp_path / "dump", root, tmp_path / "stops", "/program", "plain"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT)
     assert done.returncode == 2
     assert f"this machine does not allow {forbidden}: " in done.stderr
