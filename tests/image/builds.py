@@ -1,11 +1,17 @@
-"""Builds of the image, as build/freeze.sh makes it, of a copy of the frozen bundle."""
+"""Builds of the image, as build/freeze.sh makes it, of a copy of the frozen bundle.
 
+A build takes ten seconds, so that one serves the tests of all workers: `once` keeps it in the folder of the whole run.
+"""
+
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import pytest
 
 from tests import requirements
 from tests.image.bundles import IMAGE, copy_to
@@ -44,6 +50,21 @@ def attempt(
     """Run make.py on a bundle, by the command line `before`."""
     command: list[str | Path] = [*before, sys.executable, MAKE, tree, program, tracer]
     return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=TIME_LIMIT)
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Have a folder of this run made by the worker that is first; return it."""
+    run = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent
+    folder = run / name
+    with (run / f"{name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            folder.mkdir()  # FileExistsError where another worker has failed
+            make(folder)
+            (folder / "made").touch()
+    return folder
 
 
 def own_copy(folder: Path, user: int) -> Path:

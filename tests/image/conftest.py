@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.image import builds
 from tests.image import bundles as copies
 from tests.image import moved as moves
 from tests.image.calls import Calls, calls_in
@@ -23,4 +24,4 @@ def calls(tmp_path: Path) -> Iterator[Calls]:
 
 @pytest.fixture(scope="session")
 def moved(tmp_path_factory: pytest.TempPathFactory) -> moves.Moved:
-    return moves.make(tmp_path_factory.mktemp("moved"))
+    return moves.moved_in(builds.once(tmp_path_factory, "moved", moves.make))

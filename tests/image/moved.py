@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from tests import requirements
 from tests.image import builds
+from tests.image.bundles import IMAGE
 
 NOBODY = 65534
+BUILDER, NODE = "folder-of-the-builder", "node"
 TRAP = "#!/bin/sh\necho trapped >&2\nexit 99\n"
 # What the builder's environment holds; none of it may be in the image, nor change it.
 VARIABLES = {
@@ -30,12 +32,12 @@ class Moved(NamedTuple):
     variables: dict[str, str]
 
 
-def make(folder: Path) -> Moved:
+def make(folder: Path) -> None:
     """Build the image on one core, move the bundle away, and lay the traps."""
     requirements.need_root()
-    builder, node = folder / "folder-of-the-builder", folder / "node"
+    builder, node = folder / BUILDER, folder / NODE
     pinned = [requirements.need_program("taskset"), "--cpu-list", str(min(os.sched_getaffinity(0)))]
-    image = builds.build(builder, *pinned, environ={"PATH": os.environ["PATH"], **VARIABLES})
+    builds.build(builder, *pinned, environ={"PATH": os.environ["PATH"], **VARIABLES})
     files = [found.relative_to(builder) for found in builder.rglob("*") if found.is_file()]
     builder.rename(node)
     for name in [*files, Path("_internal/image.bin"), Path("image.bin"), Path("_internal/plugin/base_library.zip")]:
@@ -45,4 +47,9 @@ def make(folder: Path) -> Moved:
         trap.chmod(0o755)
     for found in [builder, *builder.rglob("*")]:
         os.chown(found, NOBODY, NOBODY)
-    return Moved(node / "spiderpool", node / image.relative_to(builder), builder, VARIABLES)
+
+
+def moved_in(folder: Path) -> Moved:
+    """Say where everything is that `make` has made."""
+    node = folder / NODE
+    return Moved(node / "spiderpool", node / "_internal" / IMAGE, folder / BUILDER, VARIABLES)

@@ -20,8 +20,6 @@ from tests.image.moved import Moved
 NOBODY = 65534
 STATE = b"/var/lib/spiderpool-ipam/"
 
-pytestmark = pytest.mark.xdist_group("a moved image")  # one build for all
-
 
 def assert_same(image: Path) -> None:
     """Compare with the image of the frozen bundle; say where they differ first, because they are large."""

@@ -61,18 +61,14 @@ NESTING = """
 """
 ENDED = re.compile(r"^(.+): RecursionError$", re.MULTILINE)
 
-pytestmark = pytest.mark.xdist_group("a changed image")  # one build for all
-
 
 class Changed(NamedTuple):
     program: Path
     image: Path
 
 
-@pytest.fixture(scope="module")
-def plugin(tmp_path_factory: pytest.TempPathFactory) -> Changed:
-    """The plugin with another line, and another command, in a bundle with an image and a launcher of its own."""
-    folder = tmp_path_factory.mktemp("changed")
+def make(folder: Path) -> None:
+    """Change a line, add a command, and make a bundle of it with an image and a launcher of its own."""
     shutil.copytree(requirements.ROOT / "cni", folder / "root/cni", ignore=shutil.ignore_patterns("__pycache__"))
     source = folder / "root" / MAIN
     before = source.read_text()
@@ -80,10 +76,15 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Changed:
     assert before.count(line) == before.count('"internal error: please report it"') == 1
     source.write_text(before.replace(line, line + NESTING).replace("please report it", "please tell us"))
     image = builds.build(folder / "bundle", program=changed.pack(folder / "root", folder / "image.bin"))
-    program = folder / "bundle/spiderpool"
     (image.parent / PROGRAM).unlink()
+    program = folder / "bundle/spiderpool"
     launchers.link(program, *launchers.FIXED, "-Wl,-Ttext-segment=0x100000000000", image=image)
-    return Changed(program, image)
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Changed:
+    bundle = builds.once(tmp_path_factory, "changed", make) / "bundle"
+    return Changed(bundle / "spiderpool", bundle / "_internal" / IMAGE)
 
 
 def test_a_changed_line_gives_another_image_with_another_build_id(plugin: Changed) -> None:

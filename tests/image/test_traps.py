@@ -18,8 +18,6 @@ from tests.image.moved import NOBODY, Moved
 from tests.own_state import with_own_state
 from tests.segment import Segment, path
 
-pytestmark = pytest.mark.xdist_group("a moved image")  # one build for all
-
 
 class Node:
     """Calls under strace, with a state and a log of their own."""
