@@ -1,7 +1,9 @@
 """Whatever fails before the jump into the image, the plugin starts without it, and gives the same answer."""
 
+import ctypes
 import errno
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +28,9 @@ STEPS = [
     ("set_robust_list", "ENOSYS", 1),
     ("set_robust_list", "EPERM", 1),
 ]
+# What a filter of a container may refuse for good, in the plugin and in all that it starts: x86-64's numbers.
+FILTERED = {"open": 2, "set_robust_list": 273, "set_tid_address": 218, "readv": 19}
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 # What has no result that matters: the start goes on from the image.
 HARMLESS = [("close", "EIO", 1), ("set_tid_address", "ENOSYS", 1), ("rt_sigaction", "EPERM", 1)]
 
@@ -104,3 +109,30 @@ def test_every_error_that_open_may_give(bundles: Bundles, calls: Calls) -> None:
     for name in ("EINTR", "ENFILE", "ENOMEM", "ELOOP", "EOVERFLOW", "ETXTBSY"):
         assert name in errno.errorcode.values()
         assert calls.call(bundles.whole, *injecting(trace, "open", f"error={name}", 1)) == expected, name
+
+
+def filtering(number: int, error: int) -> Callable[[], None]:
+    """Return a function that has the kernel refuse a system call to this process, and to all that it executes."""
+    instructions = [
+        (0x20, 0, 0, 0),  # load the number of the call
+        (0x15, 0, 1, number),  # is it this one?
+        (0x06, 0, 0, 0x00050000 | error),  # return the error
+        (0x06, 0, 0, 0x7FFF0000),  # allow
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("<HBBI", *one) for one in instructions))
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def install() -> None:
+        program = struct.pack("<HxxxxxxQ", len(instructions), ctypes.addressof(code))
+        if prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0):
+            raise OSError(ctypes.get_errno(), "the filter cannot be installed")
+
+    return install
+
+
+@pytest.mark.parametrize("name", FILTERED)
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS], ids=["EPERM", "ENOSYS"])
+def test_a_call_that_a_filter_refuses(bundles: Bundles, calls: Calls, name: str, error: int) -> None:
+    install = filtering(FILTERED[name], error)
+    whole, plain = (calls.call(program, preexec_fn=install) for program in (bundles.whole, bundles.plain))
+    assert whole == plain == calls.call(bundles.plain)

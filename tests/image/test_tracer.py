@@ -80,11 +80,6 @@ def test_a_program_that_ends_is_refused_with_its_status(root: Path, tmp_path: Pa
     assert (done.returncode, done.stderr) == (1, "no image: the program ended with status 7 before it was ready\n")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="what the builder's caller ignores or blocks is inherited, so `nohup make build` fails, and so does a build"
-    " in the background of a script: tracer.c's run() should set all signals to their defaults before it executes",
-)
 @pytest.mark.parametrize("inherited", ["ignored", "blocked"])
 def test_the_builders_signals_are_not_the_programs(root: Path, tmp_path: Path, inherited: str) -> None:
     before = signal.getsignal(signal.SIGHUP), signal.pthread_sigmask(signal.SIG_BLOCK, [])
