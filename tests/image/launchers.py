@@ -7,7 +7,7 @@ from tests import requirements
 from tests.portability.witness import loader_of
 from tests.requirements import ROOT
 
-_NOTE = 24  # bytes of the note before `struct image`: its own numbers, and the name
+NOTE = 24  # bytes of the note before `struct image`: its own numbers, and the name
 FIXED = ("-static", "-no-pie", "-fPIE")
 
 
@@ -15,7 +15,7 @@ def build_id(image: Path) -> bytes:
     """Return the build ID in an image."""
     header = image.read_bytes()[:8192]
     note = int.from_bytes(header[72:80], "little")  # p_offset of the first segment
-    return header[note + _NOTE :][:32]
+    return header[note + NOTE :][:32]
 
 
 def link(output: Path, *options: str, image: Path | None = None, sources: Path = ROOT / "build") -> Path:

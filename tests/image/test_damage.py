@@ -11,7 +11,7 @@ import pytest
 
 from tests.image.bundles import FROM_IMAGE, Bundles, copy_to, how_it_starts, own_image
 from tests.image.calls import Calls
-from tests.image.launchers import build_id
+from tests.image.launchers import NOTE, build_id
 
 HEADER = 8192  # bytes
 PIECE = 65_536
@@ -103,7 +103,7 @@ def test_longer_than_it_was(copy: Copy) -> None:
 
 def sealed(header: bytes) -> bytes:
     """Give a changed header the checksum that the launcher works out."""
-    place = struct.unpack_from("<Q", header, 72)[0] + 24 + 32  # behind the note's own numbers, its name, the build ID
+    place = struct.unpack_from("<Q", header, 72)[0] + NOTE + 32  # behind the build ID
     total = CHECKSUM_START
     for start in range(0, HEADER, 8):
         word = 0 if start == place else int.from_bytes(header[start : start + 8], "little")
