@@ -57,6 +57,7 @@ fi
 gcc -std=c11 -Os -Wall -Wextra -Werror -static -no-pie -fPIE -nostdlib -ffreestanding -fno-builtin -fno-stack-protector \
     -fno-asynchronous-unwind-tables -Wl,--build-id=none -s -DLOADER="\"$loader\"" -o "$tree/spiderpool" \
     build/launcher.c "${with_image[@]}"
+if [ "${with_image[*]}" ]; then .venv/bin/python build/image/hot.py "$tree/spiderpool"; fi
 cp "$tree/spiderpool" "$tree/spiderpool-ipam"
 
 version=$("$tree/spiderpool-ipam" version | sed 's/^spiderpool-ipam \([^,]*\),.*/\1/')

@@ -16,6 +16,7 @@
 #include <asm/stat.h>
 #include <linux/auxvec.h>
 #include <linux/elf.h>
+#include <linux/fadvise.h>
 #include <linux/fcntl.h>
 #include <linux/mman.h>
 #include <linux/signal.h>
@@ -107,6 +108,24 @@ static const char *map_segments(long file)
     return 0;
 }
 
+/* After a boot the file is not in memory. For each page that is missing the kernel reads what is around it as well, by
+ * the end all 20 MB; an ADD needs a fifth of that. So where the first of these pages is missing, ask for exactly those,
+ * all at once, and for nothing around any other. Whether this works out makes no difference but to the time. */
+static void warm_up(long file)
+{
+    const Elf64_Ehdr *elf = (const void *)header;
+    const Elf64_Phdr *first = (const void *)(elf + 1);
+    unsigned char is_there = 1;
+    call(__NR_mincore, image->registers.rip & -4096UL, 4096, (long)&is_there, 0);
+    if (is_there & 1)
+        return;
+    for (int i = 0; i < IMAGE_HOT && image->hot[i].size; i++)
+        call(__NR_fadvise64, file, image->hot[i].offset, image->hot[i].size, POSIX_FADV_WILLNEED);
+    for (const Elf64_Phdr *one = first; one < first + elf->e_phnum; one++)
+        if (one->p_type == PT_LOAD && one->p_filesz)
+            call(__NR_madvise, one->p_vaddr, one->p_memsz, MADV_RANDOM, 0);
+}
+
 /* Put this program's path, its arguments and the environment into the room that the plugin keeps for them. */
 static const char *hand_over(const struct start *start)
 {
@@ -180,6 +199,8 @@ const char *continue_image(const char *path, const struct start *start, int only
     const char *fault = read_header(file);
     if (!fault)
         fault = map_segments(file);
+    if (!fault)
+        warm_up(file);
     call(__NR_close, file, 0, 0, 0);
     if (!fault)
         fault = hand_over(start);

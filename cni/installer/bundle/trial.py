@@ -10,9 +10,10 @@ import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from cni.installer.node import atomic_file
 
@@ -32,6 +33,8 @@ _ANSWER = {
     ],
     "dns": {}, "routes": [],
 }  # fmt: skip
+
+T = TypeVar("T")
 
 
 def settle(bundle: Path, *, wanted: bool, is_in_force: bool) -> None:
@@ -106,25 +109,33 @@ def _mark(bundle: Path) -> Path:
 
 def _add(plugin: Path) -> tuple[int | None, str]:
     """Run an ADD; return exit status (None where it does not end), and what it printed."""
+
+    def run(environ: Mapping[str, str], stdin: bytes) -> tuple[int | None, str]:
+        try:
+            # S603: a file of our own bundle.
+            done = subprocess.run(  # noqa: S603
+                [plugin], env=environ, input=stdin, capture_output=True, timeout=_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return None, ""
+        return done.returncode, (done.stdout + done.stderr).decode(errors="backslashreplace")
+
+    return under(plugin, run)
+
+
+def under(plugin: Path, run: Callable[[Mapping[str, str], bytes], T], size: int = _LARGE) -> T:
+    """Return what `run` makes of the environment and stdin of an ADD, with an agent of our own there.
+
+    `size` is that of the configuration, in bytes.
+    """
     with tempfile.TemporaryDirectory() as folder, _agent(Path(folder, "socket")) as path:
         ipam = {"type": "spiderpool", "ipam_unix_socket_path": str(path), "log_file_path": f"{folder}/log"}
-        stdin = {"cniVersion": "1.0.0", "name": "trial", "type": "trial", "ipam": ipam, "padding": "x" * _LARGE}
+        stdin = {"cniVersion": "1.0.0", "name": "trial", "type": "trial", "ipam": ipam, "padding": "x" * size}
         environ = {
             "CNI_COMMAND": "ADD", "CNI_CONTAINERID": "trial", "CNI_NETNS": "/proc/self/ns/net", "CNI_IFNAME": "lo",
             "CNI_PATH": str(plugin.parent), "CNI_ARGS": "K8S_POD_NAMESPACE=trial;K8S_POD_NAME=trial;K8S_POD_UID=trial",
         }  # fmt: skip
-        try:
-            done = subprocess.run(  # noqa: S603  (a file of our own bundle)
-                [plugin],
-                env=environ,
-                input=json.dumps(stdin).encode(),
-                capture_output=True,
-                timeout=_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            return None, ""
-    return done.returncode, (done.stdout + done.stderr).decode(errors="backslashreplace").replace(folder, "")
+        return run(environ, json.dumps(stdin).encode())
 
 
 @contextmanager
