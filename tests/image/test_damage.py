@@ -142,10 +142,6 @@ def test_something_else_in_its_place(copy: Copy, calls: Calls, bundles: Bundles,
     copy.image.touch()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="open() waits for somebody who writes, with SIGTERM held back: the launcher should open with O_NONBLOCK",
-)
 def test_a_pipe_in_its_place_keeps_nobody_waiting(copy: Copy, calls: Calls, bundles: Bundles) -> None:
     copy.image.unlink()
     os.mkfifo(copy.image)

@@ -25,14 +25,18 @@ STEPS = [
     ("pread64", "ENOSYS", 1),
     ("arch_prctl", "EPERM", 1),
     ("arch_prctl", "ENOSYS", 1),
-    ("set_robust_list", "ENOSYS", 1),
-    ("set_robust_list", "EPERM", 1),
 ]
 # What a filter of a container may refuse for good, in the plugin and in all that it starts: x86-64's numbers.
 FILTERED = {"open": 2, "set_robust_list": 273, "set_tid_address": 218, "readv": 19}
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 # What has no result that matters: the start goes on from the image.
-HARMLESS = [("close", "EIO", 1), ("set_tid_address", "ENOSYS", 1), ("rt_sigaction", "EPERM", 1)]
+HARMLESS = [
+    ("close", "EIO", 1),
+    ("set_robust_list", "ENOSYS", 1),
+    ("mincore", "ENOSYS", 1),
+    ("set_tid_address", "ENOSYS", 1),
+    ("rt_sigaction", "EPERM", 1),
+]
 
 
 def injecting(trace: Path, call: str, what: str, when: int) -> list[str]:

@@ -33,11 +33,6 @@ def lowest(limit: str, program: Path) -> int:
     return enough
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="where the image just fits, nothing is left to the plugin, which is ended by SIGABRT; without the image it"
-    " would have succeeded. The launcher should map what a call needs beside it, and unmap that before it jumps",
-)
 @pytest.mark.parametrize("limit", ["-v", "-d"])
 def test_where_the_image_just_fits_the_plugin_has_room_to_work(bundles: Bundles, calls: Calls, limit: str) -> None:
     least = lowest(limit, bundles.whole)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests import requirements
-from tests.image import builds, launchers
-from tests.image.bundles import IMAGE, PROGRAM, Bundles, copy_to
+from tests.image import builds
+from tests.image.bundles import IMAGE, Bundles, copy_to
 from tests.test_vectors import assert_ours_holds
 from tests.vectors import Vector, load, run
 
@@ -19,8 +19,6 @@ AT_A_TIME = 4
 TIME_LIMIT = 120  # seconds: an emulated call is some fifty times slower
 # A DEL that its agent does not take writes to /var/lib, and a CHECK waits for 3 s; neither is a matter of the CPU.
 VECTORS = [vector for vector in load() if vector.environment.get("CNI_COMMAND") not in ("CHECK", "DEL")]
-# qemu-user lacks this call.
-ROBUST_LIST = "if (call(__NR_set_robust_list, image->robust_list, 24, 0, 0))"
 # Of this machine's CPU, nothing is hidden from the program.
 MAKE_WITHOUT_STOPS = """
 import pathlib, sys
@@ -35,21 +33,6 @@ def emulated(program: Path, cpu: str) -> list[str]:
     return [requirements.need_program("qemu-x86_64-static"), "-cpu", cpu, str(program)]
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plugin that can start from its image only, with a launcher that goes on where qemu-user refuses a call."""
-    folder = tmp_path_factory.mktemp("emulated")
-    for name in ("launcher.c", "launcher.h", "image.c", "image.h"):
-        (folder / name).write_text((requirements.ROOT / "build" / name).read_text().replace(ROBUST_LIST, "if (0)"))
-    copy = copy_to(folder / "bundle", PROGRAM)
-    return launchers.link(copy, *launchers.FIXED, "-Wl,-Ttext-segment=0x100000000000", sources=folder)
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="qemu-user has no set_robust_list(), so the launcher starts the plugin without its image there, and"
-    " --how-it-starts says otherwise; glibc itself goes on where that call is refused, and so could the launcher",
-)
 def test_an_emulated_cpu_is_enough_for_the_launcher(bundles: Bundles) -> None:
     command = emulated(bundles.imaged, "qemu64")
     done = subprocess.run(command, env={"CNI_COMMAND": "VERSION"}, capture_output=True, timeout=TIME_LIMIT)
@@ -63,11 +46,11 @@ def test_an_emulated_cpu_is_enough_for_the_launcher(bundles: Bundles) -> None:
         *(pytest.param(cpu, 1, marks=pytest.mark.slow) for cpu in ("qemu64", "Nehalem", "Haswell", "max")),
     ],
 )
-def test_another_cpu_answers_the_vectors(program: Path, cpu: str, every: int, show: Callable[[str], None]) -> None:
+def test_another_cpu_answers_the_vectors(bundles: Bundles, cpu: str, every: int, show: Callable[[str], None]) -> None:
     def main(environment: Mapping[bytes, bytes], stdin: int, stdout: int, _stderr: int) -> int:
         # qemu warns on stderr that it does not have all of a CPU.
         return subprocess.run(
-            emulated(program, cpu),
+            emulated(bundles.imaged, cpu),
             env=environment, stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL, timeout=TIME_LIMIT,
         ).returncode  # fmt: skip
 

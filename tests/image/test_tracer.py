@@ -70,11 +70,6 @@ def test_a_state_that_no_image_can_hold_is_refused(root: Path, tmp_path: Path, s
     assert not (tmp_path / "dump").exists()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="exit_group() is refused as a call of which the tracer knows nothing, so nobody learns that the program has"
-    " ended: calls.c should let the kernel carry it out",
-)
 def test_a_program_that_ends_is_refused_with_its_status(root: Path, tmp_path: Path) -> None:
     done = trace(root, tmp_path / "dump", "/program", "end")
     assert (done.returncode, done.stderr) == (1, "no image: the program ended with status 7 before it was ready\n")

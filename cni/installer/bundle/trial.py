@@ -128,7 +128,7 @@ def under(plugin: Path, run: Callable[[Mapping[str, str], bytes], T], size: int 
 
     `size` is that of the configuration, in bytes.
     """
-    with tempfile.TemporaryDirectory() as folder, _agent(Path(folder, "socket")) as path:
+    with _folder(plugin.parent.parent) as folder, _agent(Path(folder, "socket")) as path:
         ipam = {"type": "spiderpool", "ipam_unix_socket_path": str(path), "log_file_path": f"{folder}/log"}
         stdin = {"cniVersion": "1.0.0", "name": "trial", "type": "trial", "ipam": ipam, "padding": "x" * size}
         environ = {
@@ -136,6 +136,14 @@ def under(plugin: Path, run: Callable[[Mapping[str, str], bytes], T], size: int 
             "CNI_PATH": str(plugin.parent), "CNI_ARGS": "K8S_POD_NAMESPACE=trial;K8S_POD_NAME=trial;K8S_POD_UID=trial",
         }  # fmt: skip
         return run(environ, json.dumps(stdin).encode())
+
+
+def _folder(home: Path) -> "tempfile.TemporaryDirectory[str]":
+    """Make a folder for socket and log: where everybody does or, in a container without such a place, in `home`."""
+    try:
+        return tempfile.TemporaryDirectory()
+    except FileNotFoundError:
+        return tempfile.TemporaryDirectory(dir=home, prefix=".trial-")
 
 
 @contextmanager
