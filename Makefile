@@ -9,7 +9,7 @@ PYTHON ?=
 BIN := .venv/bin
 TOOLS := .tools/bin
 LAB_TOOLS := .tools/lab
-SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.c build/*.spec build/*.sh) pyproject.toml constraints.txt LICENSE
+SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.[ch] build/*.spec build/*.sh build/image/*) pyproject.toml constraints.txt LICENSE
 TREE := dist/spiderpool-ipam
 BUILT := dist/.built
 # Two workers for each core, because most tests wait most of the time. loadgroup hands out the tests one by one.

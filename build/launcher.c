@@ -1,45 +1,24 @@
 /* The static launcher: DIR/NAME runs DIR/_internal/NAME.bin with the dynamic loader and the C library in DIR/_internal,
  * so that the bundle works on any Linux. The launcher itself uses no C library: glibc's static start-up would take
  * 0.5 ms, and all of the launcher takes 0.07 ms. build/freeze.sh defines LOADER, the dynamic loader's file name. */
+#include "launcher.h"
+
 #include <asm/stat.h>
-#include <asm/unistd.h>
 #include <linux/auxvec.h>
 #include <linux/fcntl.h>
-#include <linux/limits.h>
 #include <linux/signal.h>
 #include <linux/stat.h>
 /* Variables, or prefixes of them, that bring the host's libraries or data into the process, and PyInstaller's own. */
-static const char *const dropped[] = {"LD_", "GLIBC_TUNABLES=", "GCONV_PATH=", "LOCPATH=", "LANG=", "LANGUAGE=", "LC_",
-                                      "OPENSSL_", "PYINSTALLER_", "_PYI_", 0};
+static const char dropped[] = "LD_\0GLIBC_TUNABLES=\0GCONV_PATH=\0LOCPATH=\0LANG=\0LANGUAGE=\0LC_\0OPENSSL_\0"
+                              "PYINSTALLER_\0_PYI_\0";
 
-typedef char buffer[2 * PATH_MAX]; /* room for two of the kernel's longest paths */
 static buffer self, folder, target, library_path, loader, program, archive, message;
 
 #if defined(__x86_64__)
 __asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call start\n");
-static long call(long number, long a, long b, long c, long d)
-{
-    register long r10 __asm__("r10") = d;
-    __asm__ volatile("syscall" : "+a"(number) : "D"(a), "S"(b), "d"(c), "r"(r10) : "rcx", "r11", "memory");
-    return number;
-}
 #elif defined(__aarch64__)
 __asm__(".globl _start\n_start: mov x29, #0\n mov x0, sp\n bl start\n");
-static long call(long number, long a, long b, long c, long d)
-{
-    register long x0 __asm__("x0") = a, x1 __asm__("x1") = b, x2 __asm__("x2") = c, x3 __asm__("x3") = d;
-    register long x8 __asm__("x8") = number;
-    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3) : "memory");
-    return x0;
-}
 #endif
-
-static char *copy(char *to, const char *from) /* returns the end of the copy */
-{
-    while ((*to = *from++))
-        to++;
-    return to;
-}
 
 static void fail(const char *what)
 {
@@ -103,13 +82,47 @@ static void fill_streams(const char *file)
     }
 }
 
-static int is_dropped(const char *variable)
+int is_dropped(const char *variable)
 {
-    for (const char *const *prefix = dropped; *prefix; prefix++)
-        for (int i = 0; (*prefix)[i] == variable[i]; i++)
-            if (!(*prefix)[i + 1])
-                return 1;
+    for (const char *prefix = dropped; *prefix; prefix++) {
+        int same = 0;
+        while (prefix[same] && prefix[same] == variable[same])
+            same++;
+        if (!prefix[same])
+            return 1;
+        while (*prefix)
+            prefix++;
+    }
     return 0;
+}
+
+static int is_equal(const char *one, const char *other)
+{
+    while (*one && *one == *other)
+        one++, other++;
+    return *one == *other;
+}
+
+/* Continue the plugin from its image, and do not return. Where that cannot be, it returns, with nothing changed that an
+ * exec leaves as it is. For `spiderpool-ipam status`, only say which way is taken. */
+static void use_image(const struct start *start)
+{
+    int only_look = start->argc == 2 && is_equal(start->argv[1], "--how-it-starts");
+    const char *fault = "this release has none";
+#ifdef BUILD_ID
+    /* A file beside the bundle's folder. install writes it there because the folder has only what the checksums say. */
+    copy(copy(program, folder) - 1, ".no-image");
+    copy(copy(target, library_path), "/spiderpool.image");
+    if (call(__NR_faccessat, AT_FDCWD, (long)program, 0, 0) == 0)
+        fault = "it was set aside";
+    else
+        fault = continue_image(target, start, only_look);
+#endif
+    if (only_look) {
+        char *end = copy(copy(copy(message, *fault ? "without its image: " : "from its image"), fault), "\n");
+        call(__NR_write, 1, (long)message, end - message, 0);
+        call(__NR_exit_group, 0, 0, 0, 0);
+    }
 }
 
 __attribute__((used)) static void start(long *stack)
@@ -119,11 +132,11 @@ __attribute__((used)) static void start(long *stack)
     char **argv = (char **)(stack + 1), **variable = argv + argc + 1, **last = variable;
     while (*last)
         last++;
-    long *auxiliary = (long *)(last + 1);
-    while (*auxiliary != AT_EXECFN)
-        auxiliary += 2;
+    long *auxiliary = (long *)(last + 1), *name = auxiliary;
+    while (*name != AT_EXECFN)
+        name += 2;
     if (read_link("/proc/self/exe", self) <= 0)
-        find_self((char *)auxiliary[1]);
+        find_self((char *)name[1]);
     copy(folder, self), *base_name(folder) = 0;
     copy(copy(library_path, folder), "_internal");
     for (char *c = library_path; *c; c++) /* the loader splits at ':' and ';', and expands '$' */
@@ -131,6 +144,8 @@ __attribute__((used)) static void start(long *stack)
             fail("in a folder with ':', ';' or '$' in its name");
     copy(copy(loader, library_path), "/" LOADER);
     fill_streams(loader);
+    if (is_equal(base_name(self), "spiderpool"))
+        use_image(&(struct start){argc, argv, variable, auxiliary, self});
     copy(copy(copy(copy(program, library_path), "/"), base_name(self)), ".bin");
     copy(copy(archive, "_PYI_ARCHIVE_FILE="), program);
     /* These keep PyInstaller's bootloader from starting itself again, and OpenSSL from a file that names modules. */

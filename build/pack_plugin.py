@@ -6,7 +6,8 @@ short loop runs them. A module that only functions import is not needed by every
 unmarshalled and run when the first of its names is used. An import of one packed module by another becomes a look-up in
 sys.modules: an import statement takes 15,000 to 30,000 instructions, as much as a hundred lines of such a module. What
 is of no use in a process of 10 ms is left out: docstrings, assertions, annotations, garbage collection.
-Usage: pack_plugin.py ROOT OUTPUT (the interpreter that runs this must be the bundle's).
+A second script, image.py, begins in cni/plugin/image.py and defers nothing: of it the image is made.
+Usage: pack_plugin.py ROOT FOLDER (the interpreter that runs this must be the bundle's).
 """
 
 import ast
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import CodeType
 
 ENTRY = "cni.plugin.__main__"
+IMAGE = "cni.plugin.image"  # where the process begins of which the image is made
 # The plugin's interpreter has a home folder of its own (see the spec), which the bootloader takes for the bundle. The
 # bundle, with the extension modules, is the folder around it. The first path is base_library.zip, which belongs to the
 # operator's program.
@@ -169,16 +171,22 @@ def deferred_files(root: Path, files: dict[str, Path]) -> dict[str, Path]:
     return deferred
 
 
-def main(root: Path, output: Path) -> None:
+def main(root: Path, output: Path, entry: str) -> None:
     """Write the script."""
-    files = in_import_order(root, ENTRY, {})
+    files = in_import_order(root, entry, {})
     rare = deferred_files(root, files)
     packed = [*files, *rare]
+    if entry == IMAGE:  # which is to hold everything, with nothing left to do
+        for name in rare:
+            in_import_order(root, name, files)
+        files[entry], rare = files.pop(entry), {}
     # In one piece, names that several modules use are read once.
-    modules = [("__main__" if name == ENTRY else name, compiled(path, name, packed)) for name, path in files.items()]
+    modules = [("__main__" if name == entry else name, compiled(path, name, packed)) for name, path in files.items()]
     deferred = [(name, marshal.dumps(compiled(path, name, packed))) for name, path in rare.items()]
     output.write_text(LOADER.format(modules=marshal.dumps(modules), deferred=tuple(deferred)))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    folder = Path(sys.argv[2])
+    main(Path(sys.argv[1]), folder / "spiderpool.py", ENTRY)
+    main(Path(sys.argv[1]), folder / "image.py", IMAGE)

@@ -19,11 +19,18 @@ _PACKAGES = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "busybox": "busybox-static",
     "chattr": "e2fsprogs",
+    "gcore": "gdb",
     "ip": "iproute2",
     "nsenter": "util-linux",
     "ping": "iputils-ping",
     "ps": "procps",
+    "objcopy": "binutils",
+    "objdump": "binutils",
     "qemu-aarch64-static": "qemu-user-static",
+    "qemu-x86_64-static": "qemu-user-static",
+    "readelf": "binutils",
+    "setarch": "util-linux",
+    "setpriv": "util-linux",
     "/lib/systemd/systemd": "systemd",
     "unshare": "util-linux",
 }
@@ -68,6 +75,14 @@ def need_lab_tool(name: str) -> Path:
     if not (LAB_TOOLS / name).exists():
         missing(f"{name} is not built: run `make lab-tools`")
     return LAB_TOOLS / name
+
+
+def need_image() -> Path:
+    """Return the image that the frozen plugin starts from. Only amd64 has one."""
+    path = need_frozen("spiderpool").parent / "_internal/spiderpool.image"
+    if not path.exists():
+        missing("the plugin has no image: run `make build` on amd64, where ptrace and chroot are allowed")
+    return path
 
 
 def need_frozen(name: str) -> Path:

@@ -53,6 +53,10 @@ class Duration(click.ParamType[float]):
     "--set", "texts", multiple=True, metavar="KEY=VALUE", help="A key of our ipam object. Can be given more than once."
 )
 @click.option("--force", is_flag=True, help="Replace an ipam of any type.")
+@click.option(
+    "--image/--no-image", default=None,
+    help="Whether the plugin may start from its image, which is five times as fast.  [default: where it works]",
+)  # fmt: skip
 @click.option("--reset", is_flag=True, help="Forget the options of the last installation; without it, they stay.")
 @click.option("--dry-run", is_flag=True, help="Only show what would change in the conflist.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object (spec/report/install.schema.json).")
@@ -64,6 +68,7 @@ def install(
     wait_agent: float,
     texts: tuple[str, ...],
     force: bool,
+    image: bool | None,
     reset: bool,
     dry_run: bool,
     as_json: bool,
@@ -72,11 +77,15 @@ def install(
 
     First the plugin, then (before the first swap) the agent must answer, then the conflist: only the ipam value of the
     one plugin object changes, atomically. What was there is kept for uninstall. A second run changes nothing. The
-    options --conf, --as, --plugin-type, --set and --force of an earlier installation stay unless they are given anew.
+    options --conf, --as, --plugin-type, --set, --force and --no-image of an earlier installation stay unless they are
+    given anew.
     """
     from cni.contracts.installation import Request
 
-    options = {"conf": conf, "as_name": as_name, "plugin_type": plugin_type, "force": force or None}
+    no_image = None if image is None else not image
+    options = {
+        "conf": conf, "as_name": as_name, "plugin_type": plugin_type, "force": force or None, "no_image": no_image
+    }  # fmt: skip
     given = {name: value for name, value in options.items() if value is not None}
     request = Request({**given, "settings": _settings(texts)}, reset)
     find_folders = functools.partial(_find_expected, find_folders, click.get_current_context().params)
@@ -151,7 +160,8 @@ def _show(report: "DryRunReport | InstallReport") -> None:
         "; another plugin of this name was there: it is kept, and returns at uninstall" if report.foreign_kept else ""
     )
     conflist = f"{report.conflist}: {f'swapped ({report.message})' if report.conflist_changed else 'unchanged'}"
-    print_rows({"plugin": plugin + kept, "conflist": conflist, "options": " ".join(report.options) or "none"})
+    options = " ".join(report.options) or "none"
+    print_rows({"plugin": plugin + kept, "starts": report.start, "conflist": conflist, "options": options})
     _show_kept(report.options_kept)
     if report.loaded_first:
         click.secho(f"warning: runtimes load {report.loaded_first} before it", fg="yellow", err=True)

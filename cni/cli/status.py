@@ -62,6 +62,7 @@ def _show(report: "StatusReport") -> None:
         {
             "plugin": f"{report.plugin}: {report.bundle or 'not ours'}",
             "bundles": ", ".join(report.bundles) or "none",
+            "starts": report.start,
             "conflist": conflist,
             "swapped": _swapped(report),
             "watch": _WATCH[report.watch_runs],

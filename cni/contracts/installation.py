@@ -24,6 +24,7 @@ class Desired:
     as_name: str = ""  # --as; "" is in place
     settings: dict[str, Any] = field(default_factory=dict)  # --set
     force: bool = False  # replace an ipam of any type
+    no_image: bool = False  # --no-image: the plugin starts without its image
 
     def options(self) -> list[str]:
         """Return the options that ask for this, one text each."""
@@ -32,7 +33,8 @@ class Desired:
         usual = {"--plugin-type": default.plugin_type, "--conf": "", "--as": ""}
         texts = [f"{option} {value}" for option, value in named.items() if value != usual[option]]
         texts += [f"--set {key}={json.dumps(value, ensure_ascii=False)}" for key, value in self.settings.items()]
-        return [*texts, *(["--force"] if self.force else [])]
+        flags = {"--force": self.force, "--no-image": self.no_image}
+        return [*texts, *[flag for flag, is_set in flags.items() if is_set]]
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ class _Report(BaseModel):
         return json.dumps(self.model_dump(by_alias=True))
 
 
+_START = "How the plugin starts: from its image, or why it does not."
+
+
 class InstallReport(_Report):
     """The result of install."""
 
@@ -30,6 +33,7 @@ class InstallReport(_Report):
     bundle: Annotated[str, Field(description="The bundle in force: its version and the start of its hash.")]
     bundle_changed: bool
     foreign_kept: Annotated[bool, Field(description="Another plugin of that name is kept for uninstall.")]
+    start: Annotated[str, Field(description=_START)]
     conflist: Annotated[str, Field(description="The file that names the plugin, as the node calls it.")]
     conflist_changed: bool
     message: Annotated[str, Field(description="Why the conflist was written; empty where it was as desired.")]
@@ -79,6 +83,7 @@ class StatusReport(_Report):
     plugin: NodePath
     bundle: Annotated[str | None, Field(description="The bundle that the plugin leads to; null where it is not ours.")]
     bundles: Annotated[list[str], Field(description="All bundles that are there.")]
+    start: Annotated[str, Field(description=_START)]
     conflist: Annotated[str, Field(description="The file that should name the plugin; empty where there is none.")]
     conflist_modified: Annotated[bool, Field(description="The file has changed since it was last written by us.")]
     plugin_type: Annotated[str, Field(description="The type of the main plugin that delegates IPAM.")]

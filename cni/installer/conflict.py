@@ -12,6 +12,11 @@ from typing import Literal
 Object = Literal["plugin", "conflist"]
 Reason = Literal["overwritten", "removed", "replaced"]
 
+PLUGIN_DRIFT: dict[Reason, str] = {
+    "overwritten": "its launcher was overwritten",
+    "replaced": "it was replaced by another plugin",
+    "removed": "it, or a file of its bundle, was removed",
+}
 CONFLICT_DRIFTS = 5  # more drifts of one object than these
 CONFLICT_WINDOW = 600.0  # within so many seconds are a conflict: something else keeps writing the same object
 BACK_OFF = 60.0  # seconds between two repairs during a conflict

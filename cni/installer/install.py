@@ -49,7 +49,7 @@ def install(
         planned = look(folders, request)
         kept = request.kept(planned.record)
         discovery.write_installed_folders(folders)
-        bundle = plugin_links.install(tree, folders.bin, version)
+        bundle = plugin_links.install(tree, folders.bin, version, image=not planned.desired.no_image)
         was_emptied = planned.record is not None and planned.record.emptied
         if (planned.is_first or was_emptied) and wait_agent:
             # The runtime tries a pod again that gets no address, so the first pods after a swap must find an agent.
@@ -119,6 +119,7 @@ def _install_report(planned: Plan, bundle: plugin_links.Installed, kept: list[st
         bundle=bundle.name,
         bundle_changed=bundle.changed,
         foreign_kept=bundle.kept_foreign,
+        start=plugin_links.start(folders.bin),
         conflist=planned.target.name,
         conflist_changed=bool(planned.message),
         message=planned.message,

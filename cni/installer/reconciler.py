@@ -20,7 +20,7 @@ from cni.installer import astray
 from cni.installer.absence import plan_with_stand_in
 from cni.installer.bundle import plugin_links
 from cni.installer.check_result import State
-from cni.installer.conflict import BACK_OFF, Drifts, Object
+from cni.installer.conflict import BACK_OFF, PLUGIN_DRIFT, Drifts, Object
 from cni.installer.conflist import record as records
 from cni.installer.conflist.apply import reconcile, settle
 from cni.installer.conflist.document import UnfinishedError
@@ -143,13 +143,17 @@ class Reconciler:
             leads_nowhere = reason == "removed" or not self.folders.root.find(name)
             if self._drifts.back_off("plugin") and not leads_nowhere:
                 return self._back_off("plugin")
-            plugin_links.reconcile(folder, self._tree, self._version)
-            self._drifts.add("plugin", reason, f"{name} is ours again: {plugin_links.DRIFT_WORDS[reason]}")
+            plugin_links.reconcile(folder, self._tree, self._version, image=self._wants_image)
+            self._drifts.add("plugin", reason, f"{name} is ours again: {PLUGIN_DRIFT[reason]}")
         elif flaw := (self.flaw and plugin_links.verify(folder)) or self._silence(folder):
-            plugin_links.reinstall(folder, flaw, self._tree, self._version)
+            plugin_links.reinstall(folder, flaw, self._tree, self._version, image=self._wants_image)
             self._drifts.add("plugin", "overwritten", f"{name} was installed again: {flaw}")
         self.flaw = ""
         return ""
+
+    @property
+    def _wants_image(self) -> bool:
+        return not (self._desired and self._desired.no_image)
 
     def _silence(self, folder: Path) -> str:
         """Run the plugin as runtimes do, once in a full check's time; return what is wrong with its answer."""

@@ -36,6 +36,7 @@ def gather(folders: Folders, releases: list[PendingOfAgent]) -> StatusReport:
         plugin=plugin,
         bundle=plugin_links.current_bundle(folders.bin),
         bundles=plugin_links.bundles(folders.bin),
+        start=plugin_links.start(folders.bin),
         plugin_type=desired.plugin_type,
         swapped_at=record.since if record else 0,
         written_at=record.applied if record else 0,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _NAME = "pydantic_core._pydantic_core"
+_built: "dict[int, Any]" = {}  # by the identity of its schema, each validator that the image holds
 
 
 class Invalid(Exception):  # noqa: N818  (the caller turns it into an error with a code)
@@ -42,11 +43,16 @@ def validate(schema: "dict[str, Any]", document: bytes) -> "Any":
     """
     core = _core()
     try:
-        return core.SchemaValidator(schema).validate_json(document)
+        return (_built.get(id(schema)) or core.SchemaValidator(schema)).validate_json(document)
     except core.ValidationError as error:
         # Input, URL and context are left out: to make them imports modules, and the input may hold secrets.
         found = error.errors(include_url=False, include_input=False, include_context=False)
         raise Invalid([(e["loc"], e["type"], e["msg"].removeprefix("Value error, ")) for e in found]) from None
+
+
+def build(schema: "dict[str, Any]") -> None:
+    """Build the validator of a schema, to be used from now on."""
+    _built[id(schema)] = _core().SchemaValidator(schema)
 
 
 def _dotted(location: "tuple[str | int, ...]") -> str:

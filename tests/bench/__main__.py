@@ -3,7 +3,9 @@
 With PEER the chart is dist/bench.svg, because the README shows tests/bench/bench.svg, which is about upstream's plugin.
 
 One call of each variant is made in turn, with the same embedded agent and the same network namespace, so that what else
-runs on the machine affects all variants alike. Result, exit status and log line of every call are checked.
+runs on the machine affects all variants alike. Result, exit status and log line of every call are checked. The folder
+of pending releases is the bench's own, because each DEL lists it. Ours is measured in both ways: from its image, and
+without.
 """
 
 import json
@@ -22,7 +24,8 @@ from typing import Any
 
 from pyroute2 import netns
 
-from tests.bench import promises, report
+from tests import own_state
+from tests.bench import memory, promises, report
 from tests.bench.calls import (
     CALLGRIND,
     Sample,
@@ -49,6 +52,8 @@ metadata: {name: bench}
 spec: {ipVersion: 4, subnet: 10.0.0.0/8, ips: [10.1.0.1-10.9.255.254], default: true}
 """
 
+_STATE = "SPIDERPOOL_BENCH_STATE"  # the folder of pending releases, once the bench has one of its own
+
 Figures = dict[str, dict[str, dict[str, float]]]
 
 
@@ -56,6 +61,10 @@ def main() -> None:
     """Run the phases in order; the exit status is 1 when a limit is exceeded."""
     if os.geteuid():
         sys.exit("make bench needs root: the Go plugin enters the pod's network namespace")
+    if _STATE not in os.environ:
+        with tempfile.TemporaryDirectory(prefix="spiderpool-bench.") as state:
+            command = own_state.with_own_state(Path(state), sys.executable, "-m", "tests.bench")
+            sys.exit(subprocess.run(command, env={**os.environ, _STATE: state}).returncode)
     peer = Path(os.environ.get("PEER") or ROOT / ".tools/bin/spiderpool-go")
     for program in (TREE / "spiderpool", peer, ROOT / ".tools/bin/host-local", "/usr/bin/time", *TOOLS):
         if not shutil.which(program):
@@ -63,15 +72,17 @@ def main() -> None:
     with (
         # In memory, because the agent waits for its disk at each change, and disks are not compared here.
         tempfile.TemporaryDirectory(dir="/dev/shm", prefix="spiderpool-bench.") as folder,
+        # On a disk, because what lies in memory is never cold.
+        tempfile.TemporaryDirectory(dir=ROOT / "dist", prefix=".bench.") as on_disk,
         pod() as path,
         agent(Path(folder)) as socket_path,
     ):
-        bench = Bench(Path(folder), socket_path, path, peer)
+        bench = Bench(Path(folder), Path(on_disk), socket_path, path, peer)
         bench.run()
         progress("promises")
-        promised = promises.measure(Path(folder))
+        others = [*bench.others_to_reach(), *promises.measure(Path(folder))]
     facts = bench.facts()
-    reached = report.show(bench.figures, facts, [*bench.others_to_reach(), *promised])
+    reached = report.show(bench.figures, facts, others)
     machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
     figures = {"machine": machine, "peer": str(peer), "phases": bench.figures, "facts": facts}
     (ROOT / "dist/bench.json").write_text(json.dumps(figures, indent=1))
@@ -119,14 +130,19 @@ def progress(text: str) -> None:
 class Bench:
     """The variants, and what was measured."""
 
-    def __init__(self, folder: Path, socket_path: str, netns_path: str, peer: Path) -> None:
+    def __init__(self, folder: Path, on_disk: Path, socket_path: str, netns_path: str, peer: Path) -> None:
         self.netns = netns_path
         self.figures: Figures = {}
         self._number = 0
         ipam = {"type": "spiderpool", "ipam_unix_socket_path": socket_path}
         local = {"type": "host-local", "dataDir": str(folder / "host-local.d"), "ranges": [[{"subnet": "10.0.0.0/8"}]]}
-        self.ours = Variant(report.OURS, [str(TREE / "spiderpool")], folder, ipam, [])
-        self.ours.files = self._hot_files()
+        # Copies, so that both ways' files come into the page cache alike.
+        self.ours, self.plain = [
+            Variant(name, [str(_copied(on_disk / name, *left_out) / "spiderpool")], folder, ipam, [])
+            for name, left_out in ((report.OURS, ()), (report.PLAIN, ("_internal/spiderpool.image",)))
+        ]
+        for variant in (self.ours, self.plain):
+            variant.files = self._hot_files(variant)
         self.go = Variant(report.PEER, [str(peer)], folder, ipam, [peer])
         host_local = ROOT / ".tools/bin/host-local"
         self.local = Variant("host-local", [str(host_local)], folder, local, [host_local])
@@ -135,43 +151,55 @@ class Bench:
 
     def run(self) -> None:
         """Measure everything."""
-        plugins = [self.ours, self.go, self.local]
+        plugins = [self.ours, self.plain, self.go, self.local]
+        # The time to map a file depends on how it came into the page cache: it was written just now, or read.
+        self._one_by_one("ADD, files just written", [self.ours, self.plain], [("ADD", has_address)])
         for variant in plugins:
-            # The time to map a file depends by some per cent on how it came into the page cache, so read it anew.
             variant.evict()
         self._one_by_one("VERSION", plugins, [("VERSION", lists_versions)])
         self._one_by_one("ADD", [*plugins, self.floor], [("ADD", has_address), ("DEL", is_silent)])
-        self._ours_alone()
+        for variant in (self.ours, self.plain):
+            self._ours_alone(variant)
         for at_a_time in (8, 32):
             self._burst(f"{BURST} ADDs, {at_a_time} at a time", plugins, at_a_time)
-        self._cold([self.ours, self.go])
+        self._cold(plugins)
         for variant in plugins:
             self.figures.setdefault("peak RSS of ADD", {})[variant.name] = {"mb": self._peak_rss(variant)}
+            self.figures.setdefault("private memory of ADD", {})[variant.name] = {
+                "mb": memory.private(self._command_and_environment(variant), variant.folder / "stdin") / 1e6
+            }
             self.figures.setdefault("on disk", {})[variant.name] = {
                 "files": len(variant.files),
                 "mb": variant.size() / 1e6,
             }
         progress("")
-        self.figures["instructions of ADD"] = {report.OURS: {"count": self._instructions()}}
+        self.figures["instructions of ADD"] = {
+            variant.name: {"count": self._instructions(variant)} for variant in (self.ours, self.plain)
+        }
 
     def facts(self) -> list[str]:
         """Return the figures that are not distributions of times, a line for each."""
-        count = int(self.figures["instructions of ADD"][report.OURS]["count"])
-        lines = [f"{phase}: " + ", ".join(_with_units(*item) for item in self.figures[phase].items())
-                 for phase in ("peak RSS of ADD", "on disk")]  # fmt: skip
-        return [*lines, f"instructions of ADD: {report.OURS} {count:,}"]
+        phases = ("peak RSS of ADD", "private memory of ADD", "on disk")
+        lines = [
+            f"{phase}: " + ", ".join(_with_units(*item) for item in self.figures[phase].items()) for phase in phases
+        ]
+        counts = [f"{name} {int(found['count']):,}" for name, found in self.figures["instructions of ADD"].items()]
+        return [*lines, f"instructions of ADD: {', '.join(counts)}"]
 
     def others_to_reach(self) -> list[tuple[str, float, float]]:
         """Return the limits that are not shares of the Go plugin's: title, limit, measured value."""
-        add = self.figures["ADD"]
+        medians = {name: found["median_ms"] for name, found in self.figures["ADD"].items()}
         (tarball,) = (ROOT / "dist").glob("spiderpool-ipam-*.tar.gz")
         return [
+            ("ADD, times host-local's", 0.95, medians[report.OURS] / medians[self.local.name]),
+            ("ADD, millions of instructions", 1.5, self.figures["instructions of ADD"][report.OURS]["count"] / 1e6),
             (
-                "ADD, times `python -I -S -c pass`",
+                "ADD without the image, times `python -I -S -c pass`",
                 1.5,
-                add[report.OURS]["median_ms"] / add[self.floor.name]["median_ms"],
+                medians[report.PLAIN] / medians[self.floor.name],
             ),
-            ("files that an ADD opens, MB", 18, self.ours.size() / 1e6),
+            ("files that an ADD opens, MB", 22, self.ours.size() / 1e6),
+            ("files that an ADD without the image opens, MB", 18, self.plain.size() / 1e6),
             ("release tarball, MB", 30, tarball.stat().st_size / 1e6),
         ]
 
@@ -190,7 +218,7 @@ class Bench:
                     if turn >= WARM_UP:
                         samples[command][variant.name].append(sample)
         for command, by_variant in samples.items():
-            self._keep(command, by_variant)
+            self._keep(phase if command == steps[0][0] else command, by_variant)
 
     def _checked_call(self, variant: Variant, command: str, number: str, right: Callable[[Any], bool]) -> Sample:
         if variant is self.floor:
@@ -201,19 +229,20 @@ class Bench:
             raise SystemExit(f"{variant.name}: {command} wrote no log line")
         return sample
 
-    def _ours_alone(self) -> None:
+    def _ours_alone(self, variant: Variant) -> None:
         """Measure CHECK and STATUS of our plugin alone, because the Go plugin's do nothing."""
-        self.ours.write_stdin({**self.ours.document, "cniVersion": "1.1.0"})
+        variant.write_stdin({**variant.document, "cniVersion": "1.1.0"})
         number = self._next()
-        added = start(self.ours, environment("ADD", self.netns, number))
+        added = start(variant, environment("ADD", self.netns, number))
         finish(added, has_address)
         prev_result = json.loads(added.output.read_text())
-        self.ours.write_stdin({**self.ours.document, "cniVersion": "1.1.0", "prevResult": prev_result})
+        variant.write_stdin({**variant.document, "cniVersion": "1.1.0", "prevResult": prev_result})
         for command in ("CHECK", "STATUS"):
             progress(command)
-            calls = [self._checked_call(self.ours, command, number, is_silent) for _ in range(WARM_UP + ONE_BY_ONE)]
-            self._keep(command, {report.OURS: calls[WARM_UP:]})
-        self.ours.write_stdin(self.ours.document)
+            calls = [self._checked_call(variant, command, number, is_silent) for _ in range(WARM_UP + ONE_BY_ONE)]
+            walls, cpus = [call.wall for call in calls[WARM_UP:]], [call.cpu for call in calls[WARM_UP:]]
+            self.figures.setdefault(command, {})[variant.name] = report.summary(walls, cpus)
+        variant.write_stdin(variant.document)
 
     def _burst(self, phase: str, variants: list[Variant], at_a_time: int) -> None:
         for turn in range(3):
@@ -253,7 +282,7 @@ class Bench:
             progress(f"page cache cold: {turn} of {COLD}")
             for variant in variants:
                 variant.evict()
-                if not turn and variant.resident():
+                if variant.resident():
                     raise SystemExit(f"{variant.name}: {variant.resident()} bytes are still in the page cache")
                 samples[variant.name].append(self._checked_call(variant, "ADD", self._next(), has_address))
         self._keep("ADD, page cache cold", samples)
@@ -265,18 +294,21 @@ class Bench:
             figures.append(int(self._add_under(["/usr/bin/time", "-f", "%M"], variant).split()[-1]))
         return sorted(figures)[2] * 1024 / 1e6
 
-    def _instructions(self) -> int:
-        folder = self.ours.folder / "callgrind"
+    def _instructions(self, variant: Variant) -> int:
+        folder = variant.folder / "callgrind"
         folder.mkdir()
-        self._add_under([*CALLGRIND, f"--callgrind-out-file={folder}/%p"], self.ours)
+        self._add_under([*CALLGRIND, f"--callgrind-out-file={folder}/%p"], variant)
         return counted_instructions(folder)
 
-    def _hot_files(self) -> list[Path]:
+    def _hot_files(self, variant: Variant) -> list[Path]:
         """Return the files of the bundle that an ADD opens."""
-        trace = self._add_under(["strace", "-f", "-e", "trace=openat,execve"], self.ours)
-        opened = re.findall(r'(?:AT_FDCWD, |execve\()"([^"]+)".* = \d+$', trace, re.MULTILINE)
-        files = {path.resolve() for path in map(Path, opened) if path.is_relative_to(TREE) and path.is_file()}
-        return sorted(files)
+        trace = self._add_under(["strace", "-f", "-e", "trace=open,openat,execve"], variant)
+        opened = re.findall(r'(?:AT_FDCWD, |execve\(|open\()"([^"]+)".* = \d+$', trace, re.MULTILINE)
+        tree = Path(variant.command[0]).parent
+        return sorted({path.resolve() for path in map(Path, opened) if path.is_relative_to(tree) and path.is_file()})
+
+    def _command_and_environment(self, variant: Variant) -> tuple[list[str], dict[str, str]]:
+        return variant.command, environment("ADD", self.netns, self._next())
 
     def _add_under(self, tool: list[str], variant: Variant) -> str:
         """Run an ADD under a tool that writes on stderr; return what it wrote."""
@@ -290,6 +322,14 @@ class Bench:
         self.figures[phase] = {
             name: report.summary([s.wall for s in found], [s.cpu for s in found]) for name, found in samples.items()
         }
+
+
+def _copied(folder: Path, *left_out: str) -> Path:
+    """Copy the bundle, without these files; return the copy."""
+    shutil.copytree(TREE, folder, symlinks=True)
+    for name in left_out:
+        (folder / name).unlink()
+    return folder
 
 
 def _length(variant: Variant) -> int:

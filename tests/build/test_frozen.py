@@ -17,7 +17,7 @@ from tests import requirements, vectors
 # The files of the bundle that an ADD may open.
 BUNDLE_MAY = re.compile(
     r"spiderpool|_internal/("
-    r"spiderpool\.bin|ld-[\w-]+\.so\.\d|lib[\w.-]+\.so[.\d]*|pydantic_core/_pydantic_core\.[\w-]+\.so"
+    r"spiderpool\.(bin|image)|ld-[\w-]+\.so\.\d|lib[\w.-]+\.so[.\d]*|pydantic_core/_pydantic_core\.[\w-]+\.so"
     r"|plugin/(encodings\.pyc|libpython[\d.]+\.so[.\d]*)"
     # absent where the distribution compiles these modules into Python, as Debian does
     r"|python3\.\d+/lib-dynload/_(socket|datetime)\.[\w-]+\.so)"
@@ -50,9 +50,19 @@ def test_the_tarball_holds_the_tree_under_its_checksum() -> None:
     assert not [name for name in names if not name.startswith("spiderpool-ipam")]
 
 
-def test_an_add_opens_its_bundle_and_its_log_and_nothing_of_the_host(tmp_path: Path) -> None:
+@pytest.fixture(params=["from its image", "without its image"])
+def bundle(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A copy of the bundle that starts in one way."""
+    requirements.need_frozen("_internal/spiderpool.image" if request.param == "from its image" else "spiderpool")
+    copy = Path(shutil.copytree(requirements.TREE, tmp_path / "bundle", symlinks=True))
+    if request.param == "without its image":
+        (copy / "_internal/spiderpool.image").unlink(missing_ok=True)
+    return copy
+
+
+def test_an_add_opens_its_bundle_and_its_log_and_nothing_of_the_host(bundle: Path, tmp_path: Path) -> None:
     strace = requirements.need_program("strace")
-    plugin = requirements.need_frozen("spiderpool")
+    plugin = bundle / "spiderpool"
     trace = tmp_path / "trace"
 
     def main(environment: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> int:
@@ -61,10 +71,11 @@ def test_an_add_opens_its_bundle_and_its_log_and_nothing_of_the_host(tmp_path: P
 
     (vector,) = [v for v in vectors.load() if v.name == "1.1.0/add-chunked-answer-with-60-routes"]
     assert not vectors.fault(vector, vectors.run(vector, main))
-    opened = re.findall(r'(?:openat\([^,]+, |execve\()"([^"]+)".*= \d+$', trace.read_text(), re.MULTILINE)
+    opened = re.findall(r'(?:openat\([^,]+, |open\(|execve\()"([^"]+)".*= \d+$', trace.read_text(), re.MULTILINE)
     files = {path for path in opened if not Path(path).is_dir()}
     of_bundle = {path.removeprefix(f"{plugin.parent}/") for path in files if path.startswith(str(plugin.parent))}
-    assert [path for path in of_bundle if "_pydantic_core" in path]
+    is_image = (bundle / "_internal/spiderpool.image").exists()
+    assert [path for path in of_bundle if ("spiderpool.image" if is_image else "_pydantic_core") in path]
     assert not [path for path in of_bundle if not BUNDLE_MAY.fullmatch(path)]
     of_host = {path for path in files if not path.startswith(str(plugin.parent))} - HOST_MAY
     # The plugin opens the log by its name, relative to the folder's descriptor.
@@ -110,6 +121,7 @@ def test_the_operator_program_has_kept_its_help(command: list[str], words: str) 
 def test_a_bundle_without_the_extension_answers_code_999_and_no_traceback(tmp_path: Path) -> None:
     tree = shutil.copytree(requirements.need_frozen("spiderpool").parent, tmp_path / "tree")
     shutil.rmtree(tree / "_internal/pydantic_core")
+    (tree / "_internal/spiderpool.image").unlink(missing_ok=True)  # which has the extension in it
     environ = {"CNI_COMMAND": "STATUS", "CNI_PATH": "/"}
     done = subprocess.run([tree / "spiderpool"], env=environ, input=b"{}", capture_output=True)
     assert (done.returncode, done.stderr, json.loads(done.stdout)["code"]) == (1, b"", 999)

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests import requirements
 from tests.installer.sample_node import COPY, Node
 
 SWAP = ("install", "--wait-agent", "0")
@@ -38,9 +39,24 @@ def test_the_report_says_what_was_done_and_then_that_nothing_was(node: Node) -> 
     first = node.run(*SWAP).stdout.splitlines()
     assert "/opt/cni/bin/spiderpool: 0.1.0-" in first[0]
     assert first[0].endswith("installed; another plugin of this name was there: it is kept, and returns at uninstall")
-    assert first[1] == "conflist  /etc/cni/net.d/10-calico.conflist: swapped (ipam.type is calico-ipam)"
+    assert first[1].startswith("starts    ")
+    assert first[2] == "conflist  /etc/cni/net.d/10-calico.conflist: swapped (ipam.type is calico-ipam)"
     again = node.run(*SWAP).stdout.splitlines()
-    assert [line.rpartition(" ")[2] for line in again] == ["unchanged", "unchanged", "none"]
+    assert [line.rpartition(" ")[2] for line in [again[0], *again[2:]]] == ["unchanged", "unchanged", "none"]
+
+
+def test_who_wants_no_image_has_none_until_it_is_wanted_again(node: Node) -> None:
+    requirements.need_frozen("_internal/spiderpool.image")
+
+    def starts() -> list[str]:
+        return [line for line in node.run("status").stdout.splitlines() if line.startswith("starts")]
+
+    without = "starts    without its image: it was asked for with --no-image"
+    assert without in node.run(*SWAP, "--no-image").stdout
+    assert without in node.run(*SWAP).stdout  # what was asked for stays
+    assert starts() == [without]
+    assert "starts    from its image" in node.run(*SWAP, "--image").stdout
+    assert starts() == ["starts    from its image"]
 
 
 def test_the_json_reports_hold_what_the_texts_do(node: Node) -> None:
@@ -51,6 +67,7 @@ def test_the_json_reports_hold_what_the_texts_do(node: Node) -> None:
         "confDir": "/etc/cni/net.d",
         "bundleChanged": True,
         "foreignKept": False,
+        "start": report["start"],
         "conflist": "/etc/cni/net.d/10-calico.conflist",
         "conflistChanged": True,
         "message": "ipam.type is calico-ipam",

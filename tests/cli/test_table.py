@@ -47,7 +47,7 @@ def run(line: str, command: list[str]) -> "subprocess.CompletedProcess[str]":
 def test_the_table_stands_before_the_problems_in_one_pipe(node: Node, frozen: bool) -> None:
     lines = run('"$@" 2>&1 | cat', node.command("status", frozen=frozen)).stdout.splitlines()
     assert [line.split()[0] for line in lines[:2]] == ["plugin", "bundles"]
-    assert {line.split()[0] for line in lines[7:]} == {"problem:"}
+    assert {line.split()[0] for line in lines[8:]} == {"problem:"}
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["table", "json"])

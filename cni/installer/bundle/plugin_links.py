@@ -3,6 +3,7 @@
     <bin>/spiderpool -> .spiderpool/current/spiderpool
     <bin>/.spiderpool/current -> <version>-<hash8>
     <bin>/.spiderpool/<version>-<hash8>/        the bundle; the one before stays, a process may still start from it
+    <bin>/.spiderpool/<version>-<hash8>.no-image  why that bundle starts without its image (trial.py)
     <bin>/.spiderpool/foreign                   the plugin of others that <bin>/spiderpool was before
 
 All links are relative, because the folder may be mounted elsewhere. Each step is a rename, so that a runtime finds the
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from cni.installer.bundle import launchers, links, sums
+from cni.installer.bundle import launchers, links, sums, trial
 from cni.installer.bundle import tree as trees
 from cni.installer.bundle.self_test import ask
 from cni.installer.bundle.sums import Stop, StoppedError, SumsError, never
@@ -32,11 +33,6 @@ PLUGIN = launchers.PLUGIN
 _LINK = f"{HOME}/{CURRENT}/{PLUGIN}"
 _COLD_START = 30.0  # seconds for the first run of a bundle that was just copied, from a slow disk
 _START = 5.0  # seconds for a run of one that is in use
-DRIFT_WORDS: dict[Reason, str] = {
-    "overwritten": "its launcher was overwritten",
-    "replaced": "it was replaced by another plugin",
-    "removed": "it, or a file of its bundle, was removed",
-}
 _NOT_OURS = "is missing or another program: run install, then keep watch running"
 _AGAIN = "install the release again, from its tarball, unpacked into an empty folder, or from its image"
 
@@ -61,7 +57,7 @@ def require_whole(tree: Path) -> dict[str, str]:
         raise BundleError(f"{tree} is damaged: {error}: {_AGAIN}") from None
 
 
-def install(tree: Path, bin_folder: Path, version: str) -> Installed:
+def install(tree: Path, bin_folder: Path, version: str, *, image: bool = True) -> Installed:
     """Copy a bundle into the folder of plugins and switch to it. BundleError, OSError: what was there stays."""
     home = bin_folder / HOME
     name = name_of(tree, version, require_whole(tree))
@@ -77,6 +73,7 @@ def install(tree: Path, bin_folder: Path, version: str) -> Installed:
     require_whole(home / name)
     if answer := ask(home / name / PLUGIN, _COLD_START, never):
         raise BundleError(f"{home / name} does not answer VERSION on this node, nothing was switched: {answer}")
+    trial.settle(home / name, wanted=image, is_in_force=_name_in_force(bin_folder) == name)
     before = _name_in_force(bin_folder) or name
     was_ours = _is_ours(bin_folder)
     flipped = links.flip(home / CURRENT, name)
@@ -147,6 +144,12 @@ def answers(bin_folder: Path, stop: Stop = never) -> str:
     return f"does not answer VERSION: {answer}" if answer else ""
 
 
+def start(bin_folder: Path) -> str:
+    """Say how the plugin starts: "from its image", or why it does not. OSError."""
+    name = current_bundle(bin_folder)
+    return trial.start(bin_folder / HOME / name) if name else _NOT_OURS
+
+
 def drift(bin_folder: Path) -> Reason | None:
     """Return what somebody else has done to <bin>/spiderpool or its bundle, if anybody has. OSError.
 
@@ -172,25 +175,25 @@ def is_being_replaced(bin_folder: Path) -> bool:
     return not os.path.lexists(plugin) and os.path.lexists(plugin.with_name(f"{PLUGIN}.old"))
 
 
-def reconcile(bin_folder: Path, tree: Path | None = None, version: str = "") -> None:
+def reconcile(bin_folder: Path, tree: Path | None = None, version: str = "", *, image: bool = True) -> None:
     """Mend what `drift` has found, and see that the plugin answers. A bundle that is damaged is installed again.
 
     BundleError, OSError: it cannot be mended; see `reinstall`.
     """
     bundle = bin_folder / HOME / (_name_in_force(bin_folder) or CURRENT)
     if flaw := launchers.missing(bundle) or launchers.mend(bundle):
-        reinstall(bin_folder, f"is damaged: {flaw}: {_AGAIN}", tree, version)
+        reinstall(bin_folder, f"is damaged: {flaw}: {_AGAIN}", tree, version, image=image)
         return
     _take_name(bin_folder)
     if flaw := answers(bin_folder):
-        reinstall(bin_folder, flaw, tree, version)
+        reinstall(bin_folder, flaw, tree, version, image=image)
 
 
-def reinstall(bin_folder: Path, flaw: str, tree: Path | None, version: str) -> None:
+def reinstall(bin_folder: Path, flaw: str, tree: Path | None, version: str, *, image: bool = True) -> None:
     """Install a bundle that has this flaw again. BundleError: `tree` is damaged itself, or is None. OSError."""
     if tree is None:
         raise BundleError(f"{bin_folder / PLUGIN} {flaw}")
-    install(tree, bin_folder, version)
+    install(tree, bin_folder, version, image=image)
 
 
 def successor(bin_folder: Path, root: HostRoot) -> Path | None:

@@ -67,10 +67,12 @@ def replace(source: Path, target: Path) -> None:
 
 
 def remove_folders(home: Path, keep: set[str]) -> None:
-    """Remove the folders in `home`, but for these names, as far as that is possible."""
+    """Remove the folders in `home`, and the files that are about one, but for these names, as far as possible."""
     for path in home.iterdir():
         if _is_real(path) and path.name not in keep:
             shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):
+                path.with_name(f"{path.name}.no-image").unlink()
 
 
 def remove(folder: Path, first: str) -> list[str]:

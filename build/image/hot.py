@@ -1,0 +1,102 @@
+"""Write down in the image which parts of it calls read. Usage: hot.py PLUGIN
+
+The launcher asks the kernel for these at once where the file is not in memory yet (`warm_up` in build/image.c). They
+are found by making a call, the installer's trial of an ADD, and by looking at what is mapped when the process ends. The
+kernel maps file pages in blocks of 64 KiB, so the result does not depend on the machine.
+"""
+
+import ctypes
+import functools
+import os
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import assemble
+import elf
+from elftools.elf.elffile import ELFFile
+
+from cni.installer.bundle import trial
+
+BLOCK = 65536  # bytes
+_PAGE = 4096
+_TRACEME, _CONT, _SETOPTIONS, _TRACE_EXIT, _EVENT_EXIT = 0, 7, 0x4200, 0x40, 6
+_PRESENT = 1 << 63
+_WORDS_BEFORE = 2 + len(assemble.REGISTERS) + 4  # of the note, before the ranges; the build ID is before them
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def touched(plugin: Path, ranges: list[tuple[int, int]], environ: Mapping[str, str], stdin: bytes) -> set[int]:
+    """Run a call; return the addresses of the blocks of these ranges that it has used."""
+    process = subprocess.Popen(
+        [plugin], env=environ, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: _libc.ptrace(_TRACEME, 0, 0, 0),  # noqa: PLW1509
+    )  # fmt: skip
+    os.waitpid(process.pid, 0)
+    _libc.ptrace(_SETOPTIONS, process.pid, 0, _TRACE_EXIT)
+    assert process.stdin
+    process.stdin.write(stdin)
+    process.stdin.close()
+    number = 0
+    while True:
+        _libc.ptrace(_CONT, process.pid, 0, number)
+        _, status = os.waitpid(process.pid, 0)
+        if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+            sys.exit("the plugin has ended, and nobody saw it")
+        if status >> 8 == signal.SIGTRAP | _EVENT_EXIT << 8:
+            break
+        number = os.WSTOPSIG(status)
+    found = set(_present(process.pid, ranges))
+    _libc.ptrace(_CONT, process.pid, 0, 0)
+    process.returncode = os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
+    return found
+
+
+def _present(pid: int, ranges: list[tuple[int, int]]) -> Iterator[int]:
+    with Path(f"/proc/{pid}/pagemap").open("rb") as file:
+        for start, end in ranges:
+            file.seek(start // _PAGE * 8)
+            entries = struct.unpack(f"<{(end - start) // _PAGE}Q", file.read((end - start) // _PAGE * 8))
+            for page, entry in enumerate(entries):
+                if entry & _PRESENT:
+                    yield (start + page * _PAGE) // BLOCK * BLOCK
+
+
+def main(plugin: Path) -> None:
+    """Make an ADD, and write the ranges into the image's header."""
+    path = plugin.parent / trial.IMAGE
+    with path.open("rb") as file:
+        loads = [one for one in ELFFile(file).iter_segments() if one["p_type"] == "PT_LOAD" and one["p_filesz"]]
+        segments = [(one["p_vaddr"], one["p_vaddr"] + one["p_filesz"], one["p_offset"]) for one in loads]
+        note = next(ELFFile(file).iter_segments())["p_offset"] + 24
+    run = functools.partial(touched, plugin, [(start, end) for start, end, _ in segments])
+    blocks = trial.under(plugin, run, 0)
+    ranges: list[list[int]] = []
+    for start, end, offset in segments:
+        for block in range(start // BLOCK * BLOCK, end, BLOCK):
+            first, last = max(block, start), min(block + BLOCK, end)
+            if block not in blocks:
+                continue
+            if ranges and sum(ranges[-1]) == offset + first - start:
+                ranges[-1][1] += last - first
+            else:
+                ranges.append([offset + first - start, last - first])
+    if len(ranges) > assemble.HOT:
+        sys.exit(f"an ADD reads {len(ranges)} parts of the image, which are more than {assemble.HOT}")
+    words = [number for one in ranges for number in one]
+    with path.open("r+b") as file:
+        head = bytearray(file.read(elf.HEADER))
+        sums_at, at = note + 32, note + 32 + 8 * _WORDS_BEFORE
+        head[at : at + 8 * len(words)] = struct.pack(f"<{len(words)}Q", *words)
+        head[sums_at : sums_at + 8] = bytes(8)
+        head[sums_at : sums_at + 8] = struct.pack("<Q", assemble.checksum(bytes(head)))
+        file.seek(0)
+        file.write(head)
+    print(f"an ADD reads {sum(size for _, size in ranges) // 1024} KiB of the image, in {len(ranges)} parts")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
