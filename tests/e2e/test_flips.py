@@ -76,7 +76,7 @@ def test_no_run_fails_while_releases_are_switched(tmp_path: Path, show: Callable
         outcomes = Counter(threads.map(outcome, [node.plugin] * RUNS))
     show(f"{RUNS} runs, {AT_A_TIME} at a time, during {switches} switches: {dict(outcomes)}")
     assert outcomes == {"ours": RUNS}
-    assert switches > 50
+    assert switches > 10
 
 
 def test_no_run_of_ours_fails_while_the_agents_post_start_conflicts_with_watch(

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_a_record_of_a_later_version_is_read(node: Node) -> None:
 
 
 # What release 0.1.0 wrote, in its own form.
-RELEASE_0_1_0 = {
+RELEASE_0_1_0: dict[str, Any] = {
     "asked": {"plugin_type": "calico", "conf": "", "as_name": "", "settings": {"log_level": "info"}, "force": False},
     "file": "/etc/cni/net.d/10-calico.conflist",
     "original": '{ "type": "calico-ipam" }',
@@ -135,6 +136,7 @@ def test_what_release_0_1_0_wrote_is_read_and_written_with_the_same_keys(node: N
     record.write(node.folders, node.record)
     assert json.loads((node.conf / record.NAME).read_text()) == {
         **RELEASE_0_1_0,
+        "asked": {**RELEASE_0_1_0["asked"], "no_image": False},
         **{"source": "", "also": {}, "chained": {}, "taken_out": [], "seen": [], "emptied": False},
     }
 
