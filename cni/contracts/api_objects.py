@@ -1,0 +1,208 @@
+"""Objects of the Kubernetes API, as far as doctor reads them. Calico's are in calico_objects.py.
+
+These two modules are the only list of what gets into a bundle: what is not named here is dropped while an answer is
+parsed. So Secrets are not read, nor values of environment variables, nor annotations that are not listed. Whoever
+adds a field has to know that no secret can be in it.
+"""
+
+from typing import Annotated, Generic, NotRequired, TypeVar
+
+from pydantic import BeforeValidator
+from typing_extensions import TypedDict
+
+T = TypeVar("T")
+
+Labels = dict[str, str]
+
+
+def _list_or_null(value: object) -> object:
+    return [] if value is None else value
+
+
+# Go writes null for a list that was never made.
+List = Annotated[list[T], BeforeValidator(_list_or_null)]
+
+
+# `continue` is a word of Python's.
+PageMetadata = TypedDict("PageMetadata", {"continue": NotRequired[str]})
+
+
+class Page(TypedDict, Generic[T]):
+    """One page of a list."""
+
+    metadata: NotRequired[PageMetadata]
+    items: List[T]
+
+
+class Metadata(TypedDict):
+    """Of any object."""
+
+    name: str
+    namespace: NotRequired[str]
+    uid: NotRequired[str]
+    deletionTimestamp: NotRequired[str]
+
+
+class Named(TypedDict):
+    """An object of which no more than the metadata is read."""
+
+    metadata: Metadata
+
+
+NodeAnnotations = TypedDict(
+    "NodeAnnotations",
+    {
+        "projectcalico.org/IPv4Address": str,
+        "projectcalico.org/IPv6Address": str,
+        "projectcalico.org/ASNumber": str,
+        "projectcalico.org/RouteReflectorClusterID": str,
+    },
+    total=False,
+)
+
+
+class NodeMetadata(Metadata):
+    """Of a Node; selectors of Calico's look at its labels."""
+
+    labels: NotRequired[Labels]
+    annotations: NotRequired[NodeAnnotations]
+
+
+class Condition(TypedDict):
+    """Of a Node or a Pod."""
+
+    type: str
+    status: str
+
+
+class NodeAddress(TypedDict):
+    """An address of a Node."""
+
+    type: str
+    address: str
+
+
+class NodeStatus(TypedDict, total=False):
+    """Of a Node."""
+
+    conditions: List[Condition]
+    addresses: List[NodeAddress]
+
+
+class Node(TypedDict):
+    """A node."""
+
+    metadata: NodeMetadata
+    status: NotRequired[NodeStatus]
+
+
+PodAnnotations = TypedDict(
+    "PodAnnotations",
+    {
+        "ipam.spidernet.io/ippool": str,
+        "ipam.spidernet.io/ippools": str,
+        "ipam.spidernet.io/subnet": str,
+        "ipam.spidernet.io/subnets": str,
+        "cni.projectcalico.org/podIPs": str,
+        "cni.projectcalico.org/ipAddrs": str,
+        "cni.projectcalico.org/ipAddrsNoIpam": str,
+        "cni.projectcalico.org/ipv4pools": str,
+        "cni.projectcalico.org/ipv6pools": str,
+    },
+    total=False,
+)
+
+
+class PodMetadata(Metadata):
+    """Of a Pod."""
+
+    labels: NotRequired[Labels]
+    annotations: NotRequired[PodAnnotations]
+
+
+class PodSpec(TypedDict, total=False):
+    """Of a Pod."""
+
+    nodeName: str
+    hostNetwork: bool
+
+
+class PodIP(TypedDict):
+    """An address of a Pod."""
+
+    ip: str
+
+
+class PodStatus(TypedDict, total=False):
+    """Of a Pod."""
+
+    phase: str
+    podIPs: List[PodIP]
+
+
+class Pod(TypedDict):
+    """A pod."""
+
+    metadata: PodMetadata
+    spec: NotRequired[PodSpec]
+    status: NotRequired[PodStatus]
+
+
+class SpiderIPPoolSpec(TypedDict):
+    """Of a SpiderIPPool."""
+
+    subnet: str
+    ipVersion: NotRequired[int]
+    ips: NotRequired[List[str]]
+    excludeIPs: NotRequired[List[str]]
+    gateway: NotRequired[str]
+    disable: NotRequired[bool]
+    default: NotRequired[bool]
+    nodeName: NotRequired[List[str]]
+    namespaceName: NotRequired[List[str]]
+
+
+class SpiderIPPoolStatus(TypedDict, total=False):
+    """Of a SpiderIPPool."""
+
+    totalIPCount: int
+    allocatedIPCount: int
+
+
+class SpiderIPPool(TypedDict):
+    """A pool of SpiderPool's."""
+
+    metadata: Metadata
+    spec: SpiderIPPoolSpec
+    status: NotRequired[SpiderIPPoolStatus]
+
+
+class SpiderAllocation(TypedDict, total=False):
+    """What an interface of a pod has."""
+
+    interface: str
+    ipv4: str
+    ipv6: str
+    ipv4Pool: str
+    ipv6Pool: str
+
+
+class SpiderCurrent(TypedDict, total=False):
+    """What a pod has at present."""
+
+    uid: str
+    node: str
+    ips: List[SpiderAllocation]
+
+
+class SpiderEndpointStatus(TypedDict, total=False):
+    """Of a SpiderEndpoint."""
+
+    current: SpiderCurrent
+
+
+class SpiderEndpoint(TypedDict):
+    """What SpiderPool has given to a pod of the same name."""
+
+    metadata: Metadata
+    status: NotRequired[SpiderEndpointStatus]

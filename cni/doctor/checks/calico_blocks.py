@@ -1,0 +1,5 @@
+"""Placeholder."""
+
+from cni.doctor.check import Check
+
+CHECKS: tuple[Check, ...] = ()

@@ -1,0 +1,79 @@
+"""Documents of facts for tests: the guide's node and cluster, on which all is well, and changes of them."""
+
+import copy
+from typing import Any
+
+from cni.contracts.doctor import CheckReport
+from cni.contracts.facts import FACTS, Facts
+from cni.doctor import run
+from cni.doctor.checks import CHECKS
+
+VERSION = "1.0.0"
+NODE: dict[str, Any] = {
+    "name": "node1",
+    "installation": {
+        "state": "in force",
+        "conflist": "/etc/cni/net.d/10-calico.conflist",
+        "plugin_type": "calico",
+        "as_name": "",
+    },
+    "plugin": {
+        "path": "/opt/cni/bin/spiderpool",
+        "bundle": "1.0.0-0123abcd",
+        "bundle_fault": "",
+        "answer_fault": "",
+        "drift": None,
+        "sha256": "0" * 64,
+        "watch_runs": True,
+    },
+    "conflist": {
+        "folder": "/etc/cni/net.d",
+        "files": [
+            {
+                "name": "10-calico.conflist",
+                "network": "k8s-pod-network",
+                "plugin_types": ["calico", "portmap"],
+                "ipam_types": ["spiderpool"],
+                "fault": "",
+            }
+        ],
+        "target": "/etc/cni/net.d/10-calico.conflist",
+        "ipam_type": "spiderpool",
+        "drift": "",
+        "loaded_before": "",
+        "fault": "",
+        "nodename_is_optional": False,
+    },
+    "chain": [{"type": "calico", "path": "/opt/cni/bin/calico", "state": "executable"}],
+    "agent": {"socket": "/var/run/spidernet/spiderpool.sock", "fault": "", "seconds": 0.003},
+    "calico_nodename": "node1",
+    "route_to_gateway": True,
+    "forwarding": {"ipv4": True, "ipv6": True},
+    "local_addresses": [{"address": "10.244.100.0", "pod": "default/a", "interface": "eth0"}],
+}
+
+
+def guide(cluster: dict[str, Any] | None = None) -> Facts:
+    """Return a document of the guide's node, with these facts of the cluster."""
+    return FACTS.validate_python(
+        {"version": VERSION, "collected_at": 1.0, "node": copy.deepcopy(NODE), "cluster": copy.deepcopy(cluster or {})}
+    )
+
+
+def changed(facts: Facts, name: str, value: Any) -> Facts:
+    """Return the document with another value at a dotted name, as "node.agent.fault"; numbers are places of a list."""
+    document: Any = copy.deepcopy(facts)
+    *way, last = name.split(".")
+    here = document
+    for step in way:
+        here = here[int(step) if step.isdigit() else step]
+    here[int(last) if last.isdigit() else last] = value
+    return FACTS.validate_python(document)
+
+
+def made(facts: Facts, check_id: str) -> CheckReport:
+    """Make one check on a document, and return its report."""
+    report = run.report(CHECKS, facts, run.chosen(CHECKS, [check_id], [], pre=False), VERSION)
+    (found,) = [check for check in report["checks"] if check["id"] == check_id]
+    assert "the check itself failed" not in found.get("because", "")
+    return found
