@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _PAUSE = 2.0  # seconds between two tries of --wait
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Options:
 @takes_folders
 @click.option("--node-only", is_flag=True, help="Check this node, and do not ask the cluster's API.")
 @click.option("--cluster-only", is_flag=True, help="Check the cluster by its API, and not this node.")
-@click.option("--kubeconfig", type=_FILE, help="The kubeconfig; default: as kubectl finds it.")
+@click.option("--kubeconfig", type=_EXISTING, help="The kubeconfig; default: as kubectl finds it.")
 @click.option("--context", default="", help="The context of the kubeconfig; default: its current one.")
 @click.option("--pre", is_flag=True, help="Check only what has to hold before install.")
 @click.option("--wait", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Try again what time may mend.")
@@ -64,7 +65,7 @@ class Options:
 @click.option("--pod", default="", metavar="NS/NAME", help="Show the way of this pod's addresses, link by link.")
 @click.option("--router", default="", metavar="FILE", help="What FRR says, as JSON; - is stdin. See --explain.")
 @click.option("--bundle", type=_FILE, help="Write all that was read into this file (.tar.gz), for others to look at.")
-@click.option("--from", "origin", type=_FILE, help="Check what a bundle holds, and nothing of this node or cluster.")
+@click.option("--from", "origin", type=_EXISTING, help="Check what a bundle holds, and nothing else.")
 @click.option("--list", "list_checks", is_flag=True, help="List the checks.")
 @click.option("--explain", default="", metavar="ID", help="Say what a check looks at, why, and what to do.")
 def doctor(find_folders: "Callable[[], Folders]", **options: Any) -> None:
@@ -119,12 +120,12 @@ def _check(given: Options, find_folders: "Callable[[], Folders]") -> None:
 
 def _facts(given: Options, find_folders: "Callable[[], Folders]", wanted: set[str], version: str) -> "Facts":
     """Read what the checks look at."""
-    from cni.doctor.collect import document
-    from cni.doctor.collect.node import collect
+    from cni.doctor import render
+    from cni.doctor.collect import cluster, document, node
 
     collectors: Mapping[str, document.Collector] = {
-        "node": lambda names: collect(find_folders, names, before_install=given.pre),
-        "cluster": document.not_asked("the API is not read yet"),
+        "node": lambda names: node.collect(find_folders, names, before_install=given.pre),
+        "cluster": lambda names: cluster.collect(given.kubeconfig, given.context, names, render.progress),
     }
     if given.cluster_only:
         collectors = {**collectors, "node": document.not_asked("the node was not looked at: --cluster-only")}

@@ -1,13 +1,15 @@
-"""Objects of the Kubernetes API, as far as doctor reads them. Calico's are in calico_objects.py.
+"""Objects of the Kubernetes API, as far as doctor reads them. Those of SpiderPool and Calico have
+their own modules.
 
-These two modules are the only list of what gets into a bundle: what is not named here is dropped while an answer is
+These three modules are the only list of what gets into a bundle: what is not named here is dropped while an answer is
 parsed. So Secrets are not read, nor values of environment variables, nor annotations that are not listed. Whoever
 adds a field has to know that no secret can be in it.
 """
 
+import ipaddress
 from typing import Annotated, Generic, NotRequired, TypeVar
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, TypeAdapter
 from typing_extensions import TypedDict
 
 T = TypeVar("T")
@@ -19,6 +21,12 @@ def _list_or_null(value: object) -> object:
     return [] if value is None else value
 
 
+def _cidr(text: str) -> str:
+    ipaddress.ip_network(text, strict=False)
+    return text
+
+
+Cidr = Annotated[str, AfterValidator(_cidr)]
 # Go writes null for a list that was never made.
 List = Annotated[list[T], BeforeValidator(_list_or_null)]
 
@@ -148,61 +156,29 @@ class Pod(TypedDict):
     status: NotRequired[PodStatus]
 
 
-class SpiderIPPoolSpec(TypedDict):
-    """Of a SpiderIPPool."""
+class GroupVersion(TypedDict):
+    """A version of a group that the API serves."""
 
-    subnet: str
-    ipVersion: NotRequired[int]
-    ips: NotRequired[List[str]]
-    excludeIPs: NotRequired[List[str]]
-    gateway: NotRequired[str]
-    disable: NotRequired[bool]
-    default: NotRequired[bool]
-    nodeName: NotRequired[List[str]]
-    namespaceName: NotRequired[List[str]]
+    groupVersion: str
 
 
-class SpiderIPPoolStatus(TypedDict, total=False):
-    """Of a SpiderIPPool."""
+class Group(TypedDict):
+    """A group that the API serves."""
 
-    totalIPCount: int
-    allocatedIPCount: int
-
-
-class SpiderIPPool(TypedDict):
-    """A pool of SpiderPool's."""
-
-    metadata: Metadata
-    spec: SpiderIPPoolSpec
-    status: NotRequired[SpiderIPPoolStatus]
+    versions: List[GroupVersion]
 
 
-class SpiderAllocation(TypedDict, total=False):
-    """What an interface of a pod has."""
+class Groups(TypedDict):
+    """What /apis says."""
 
-    interface: str
-    ipv4: str
-    ipv6: str
-    ipv4Pool: str
-    ipv6Pool: str
+    groups: List[Group]
 
 
-class SpiderCurrent(TypedDict, total=False):
-    """What a pod has at present."""
+class Failure(TypedDict, total=False):
+    """What the API says in the place of an answer: a Status."""
 
-    uid: str
-    node: str
-    ips: List[SpiderAllocation]
+    message: str
 
 
-class SpiderEndpointStatus(TypedDict, total=False):
-    """Of a SpiderEndpoint."""
-
-    current: SpiderCurrent
-
-
-class SpiderEndpoint(TypedDict):
-    """What SpiderPool has given to a pod of the same name."""
-
-    metadata: Metadata
-    status: NotRequired[SpiderEndpointStatus]
+GROUPS = TypeAdapter(Groups)
+FAILURE = TypeAdapter(Failure)

@@ -3,17 +3,21 @@
 What is not named here is dropped while an answer is parsed, as in api_objects.py.
 """
 
-from typing import NotRequired
+from typing import Annotated, NotRequired
 
+from pydantic import BeforeValidator
 from typing_extensions import TypedDict
 
-from cni.contracts.api_objects import List, Metadata
+from cni.contracts.api_objects import Cidr, List, Metadata
+
+# Whether something is said, but not what: it does not match a pod's own route, whatever it is.
+Said = Annotated[bool, BeforeValidator(bool)]
 
 
 class IPPoolSpec(TypedDict):
     """Of an IPPool."""
 
-    cidr: str
+    cidr: Cidr
     disabled: NotRequired[bool]
     disableBGPExport: NotRequired[bool]
     ipipMode: NotRequired[str]
@@ -34,7 +38,7 @@ class IPPool(TypedDict):
 class ServiceCIDR(TypedDict):
     """A range of services' addresses."""
 
-    cidr: str
+    cidr: Cidr
 
 
 class BGPConfigurationSpec(TypedDict, total=False):
@@ -89,12 +93,14 @@ class BGPFilterRule(TypedDict):
     """One rule: the first that matches decides."""
 
     action: str
-    cidr: NotRequired[str]
+    cidr: NotRequired[Cidr]
     matchOperator: NotRequired[str]
     prefixLength: NotRequired[PrefixLength]
     source: NotRequired[str]
     interface: NotRequired[str]
     peerType: NotRequired[str]
+    communities: NotRequired[Said]
+    asPathPrefix: NotRequired[Said]
 
 
 class BGPFilterSpec(TypedDict, total=False):
@@ -114,10 +120,11 @@ class BGPFilter(TypedDict):
 class BlockAffinitySpec(TypedDict):
     """Of a BlockAffinity."""
 
-    cidr: str
+    cidr: Cidr
     node: NotRequired[str]
     state: NotRequired[str]
     deleted: NotRequired[str | bool]
+    type: NotRequired[str]
 
 
 class BlockAffinity(TypedDict):
@@ -137,7 +144,7 @@ class BlockAttribute(TypedDict):
 class IPAMBlockSpec(TypedDict):
     """Of an IPAMBlock."""
 
-    cidr: str
+    cidr: Cidr
     affinity: NotRequired[str | None]
     allocations: NotRequired[List[int | None]]
     attributes: NotRequired[List[BlockAttribute]]

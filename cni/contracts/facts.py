@@ -1,7 +1,7 @@
 """What doctor has read of a node and of a cluster: one JSON document. Checks see nothing else, and a bundle holds it.
 
 Each fact is its value, or says why it is not known: {"unknown": "HTTP status 403: ..."}. Objects of the API have the
-shape that the API gives them (api_objects.py, calico_objects.py), without the fields that no check needs.
+shape that the API gives them (api_objects.py and those beside it), without the fields that no check needs.
 """
 
 from typing import Annotated, Literal, NotRequired, TypeAlias, TypeVar
@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 
 from cni.contracts import api_objects as api
 from cni.contracts import calico_objects as calico
+from cni.contracts import spiderpool_objects as spiderpool
 
 T = TypeVar("T")
 
@@ -159,8 +160,8 @@ class ClusterFacts(TypedDict, total=False):
     api: Fact[Api]
     nodes: Fact[list[api.Node]]
     pods: Fact[list[api.Pod]]
-    spider_ip_pools: Fact[list[api.SpiderIPPool]]
-    spider_endpoints: Fact[list[api.SpiderEndpoint]]
+    spider_ip_pools: Fact[list[spiderpool.SpiderIPPool]]
+    spider_endpoints: Fact[list[spiderpool.SpiderEndpoint]]
     ip_pools: Fact[list[calico.IPPool]]
     bgp_configurations: Fact[list[calico.BGPConfiguration]]
     bgp_peers: Fact[list[calico.BGPPeer]]

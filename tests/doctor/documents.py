@@ -77,3 +77,60 @@ def made(facts: Facts, check_id: str) -> CheckReport:
     (found,) = [check for check in report["checks"] if check["id"] == check_id]
     assert "the check itself failed" not in found.get("because", "")
     return found
+
+
+def calico_node(name: str, number: int) -> dict[str, Any]:
+    """Return a Node that Calico has given its addresses to."""
+    annotations = {
+        "projectcalico.org/IPv4Address": f"172.16.13.{number}/24",
+        "projectcalico.org/IPv6Address": f"fd00:16::{number}/64",
+    }
+    return {"metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}, "annotations": annotations}}
+
+
+def ip_pool(name: str, cidr: str, **spec: Any) -> dict[str, Any]:
+    """Return an IPPool of Calico's."""
+    return {"metadata": {"name": name}, "spec": {"cidr": cidr, **spec}}
+
+
+def spider_pool(name: str, subnet: str, *ips: str, **spec: Any) -> dict[str, Any]:
+    """Return a SpiderIPPool."""
+    return {"metadata": {"name": name}, "spec": {"subnet": subnet, "ips": list(ips), **spec}}
+
+
+def bgp_peer(name: str, peer_ip: str, **spec: Any) -> dict[str, Any]:
+    """Return a BGPPeer: the guide's router."""
+    return {"metadata": {"name": name}, "spec": {"peerIP": peer_ip, "asNumber": 23000, **spec}}
+
+
+CLUSTER: dict[str, Any] = {
+    "api": {
+        "groups": ["apps/v1", "crd.projectcalico.org/v1", "spiderpool.spidernet.io/v2beta1"],
+        "calico": "crd.projectcalico.org/v1",
+    },
+    "nodes": [calico_node("node1", 11), calico_node("node2", 21)],
+    "pods": [],
+    "spider_ip_pools": [
+        spider_pool("v4", "10.244.0.0/16", "10.244.100.0-10.244.200.1"),
+        spider_pool("v6", "fd00:244::/64", "fd00:244::100-fd00:244::200"),
+    ],
+    "spider_endpoints": [],
+    "ip_pools": [
+        ip_pool("default-ipv4-ippool", "172.25.0.0/16", vxlanMode="Always"),
+        ip_pool("spiderpool-ippool", "10.244.0.0/16", disabled=True),
+        ip_pool("spiderpool-ippool-v6", "fd00:244::/64", disabled=True),
+    ],
+    "bgp_configurations": [
+        {"metadata": {"name": "default"}, "spec": {"nodeToNodeMeshEnabled": False, "asNumber": 64512}}
+    ],
+    "bgp_peers": [bgp_peer("my-global-peer", "172.16.13.1"), bgp_peer("my-global-peer-v6", "fd00:16::1")],
+    "bgp_filters": [],
+    "block_affinities": [
+        {
+            "metadata": {"name": "node1-172-25-166-128-26"},
+            "spec": {"state": "confirmed", "node": "node1", "cidr": "172.25.166.128/26", "deleted": "false"},
+        }
+    ],
+    "ip_blocks": [],
+    "cluster_informations": [{"metadata": {"name": "default"}, "spec": {"calicoVersion": "v3.29.1"}}],
+}

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from cni.contracts.api_objects import Node, SpiderIPPool
+from cni.contracts.api_objects import Node
 from cni.contracts.facts import Conflist, Families
+from cni.contracts.spiderpool_objects import SpiderIPPool
 from cni.doctor.check import Check, Finding, command
 from cni.doctor.facts import FactReader
 
