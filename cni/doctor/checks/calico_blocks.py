@@ -65,7 +65,7 @@ CHECKS = (
         looks_at="blocks of Calico's own IPAM among the addresses of SpiderIPPools, and who holds addresses in them",
         why=(
             "A node that has a block tells the router of the block as a whole, and drops what comes for those of its"
-            " addresses that are on other nodes. And Calico's own IPAM may give an address of it that SpiderPool gives, too."
+            " addresses that are on other nodes. And Calico's own IPAM gives addresses of it to others."
         ),
         to_do=(
             "Set `disabled: true` in the IPPool, so that no new block is taken. Then restart the pods that hold"

@@ -120,6 +120,7 @@ class Kube:
                 self._access.server + path,
                 params=parameters,
                 headers=self._headers(),
+                timeout=min(_TIMEOUT, self._deadline.left()),
                 extensions={"sni_hostname": name} if name else {},
             ) as response:
                 for chunk in response.iter_bytes():
@@ -131,7 +132,7 @@ class Kube:
                 return response.status_code, response.headers, bytes(body)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             text = f"{self._access.server}: {str(error) or type(error).__name__}"
-            if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError | httpx.InvalidURL):
+            if isinstance(error, httpx.ConnectError | httpx.TimeoutException | httpx.ProxyError | httpx.InvalidURL):
                 self._is_dead = text
             raise KubeError(self._without_secrets(text)) from None
 
@@ -171,7 +172,7 @@ class Kube:
         auth = (access.username, access.password) if access.username else None
         try:
             self._client = httpx.Client(
-                verify=_context(access, self._credential), proxy=access.proxy or None, auth=auth, timeout=_TIMEOUT
+                verify=_context(access, self._credential), proxy=access.proxy or None, auth=auth
             )
         except (ImportError, ValueError) as error:  # of a kind of proxy that httpx does not have
             raise AccessError(f"the kubeconfig's proxy-url cannot be used: {type(error).__name__}") from None
