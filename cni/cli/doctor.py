@@ -1,6 +1,6 @@
 """`spiderpool-ipam doctor`: find what is wrong between an annotation and the router, and how to mend it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,13 +9,15 @@ import click
 
 from cni.cli.node_options import takes_folders
 from cni.deadline import Deadline
+from cni.installer.errors import InstallerError
 
 if TYPE_CHECKING:
     from cni.contracts.doctor import DoctorReport
-    from cni.contracts.facts import Facts
+    from cni.contracts.facts import Facts, Unknown
     from cni.installer.node.folders import Folders
 
 _PAUSE = 2.0  # seconds between two tries of --wait
+_NO_ROUTER: "Unknown" = {"unknown": "what the router says was not given: --router"}
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 
@@ -108,37 +110,96 @@ def _check(given: Options, find_folders: "Callable[[], Folders]") -> None:
     skipped = run.chosen(CHECKS, given.only, given.skip, pre=given.pre)
     deadline = Deadline(given.wait)
     while True:
-        facts = _facts(given, find_folders, run.wanted_facts(CHECKS, skipped), version)
+        facts = _facts(given, find_folders, _wanted(given, run.wanted_facts(CHECKS, skipped)), version)
         report = run.report(CHECKS, facts, skipped, version)
         if given.origin or not deadline.left() or not run.may_change(CHECKS, report):
             break
-        render.progress("something may be well in a moment")
+        render.progress("time may mend what was found, so it is tried again")
         deadline.sleep(_PAUSE)
-    _show(given, report)
+    if given.bundle:
+        _write_bundle(given.bundle, facts, report)
+    if given.pod:
+        raise SystemExit(_show_way(given, facts))
+    _show(given, facts, report)
     raise SystemExit(run.exit_status(report, given.fail_on))
 
 
-def _facts(given: Options, find_folders: "Callable[[], Folders]", wanted: set[str], version: str) -> "Facts":
-    """Read what the checks look at."""
-    from cni.doctor import render
-    from cni.doctor.collect import cluster, document, node
+def _wanted(given: Options, wanted: set[str]) -> set[str]:
+    """Return the facts to be read: beside those of the checks what else is asked for."""
+    from cni.doctor.collect.document import ALL
 
-    collectors: Mapping[str, document.Collector] = {
+    if given.bundle:
+        return set(ALL)
+    if given.pod:
+        from cni.doctor.pod_way import USES
+
+        return USES
+    return wanted | {"cluster.api"} if given.suggest else wanted
+
+
+def _facts(given: Options, find_folders: "Callable[[], Folders]", wanted: set[str], version: str) -> "Facts":
+    """Read what is wanted: of a bundle, or of the node and the API."""
+    from cni.doctor import render
+    from cni.doctor.collect import cluster, document, node, router
+
+    if given.origin:
+        return _read_bundle(given.origin)
+    collectors: dict[str, document.Collector] = {
         "node": lambda names: node.collect(find_folders, names, before_install=given.pre),
         "cluster": lambda names: cluster.collect(given.kubeconfig, given.context, names, render.progress),
     }
     if given.cluster_only:
-        collectors = {**collectors, "node": document.not_asked("the node was not looked at: --cluster-only")}
+        collectors["node"] = document.not_asked("the node was not looked at: --cluster-only")
     if given.node_only:
-        collectors = {**collectors, "cluster": document.not_asked("the API was not asked: --node-only")}
-    return document.gather(collectors, wanted, version)
+        collectors["cluster"] = document.not_asked("the API was not asked: --node-only")
+    facts = document.gather(collectors, wanted, version)
+    facts["cluster"]["router"] = router.read(given.router) if given.router else _NO_ROUTER
+    return facts
 
 
-def _show(given: Options, report: "DoctorReport") -> None:
-    from cni.doctor import render
+def _read_bundle(path: Path) -> "Facts":
+    from cni.doctor import bundle
+
+    try:
+        return bundle.read(path)
+    except InstallerError as error:
+        raise click.UsageError(f"--from: {error}") from None
+
+
+def _write_bundle(path: Path, facts: "Facts", report: "DoctorReport") -> None:
+    from cni.doctor import bundle
+
+    bundle.write(path, facts, report)
+    click.echo(f"{path} holds what was read: its README.txt says what that is", err=True)
+
+
+def _show_way(given: Options, facts: "Facts") -> int:
+    """Show the way of a pod's addresses; return 0 where no link is broken, 1 where one is, 3 where none is known."""
+    from cni.doctor import pod_way, render
+    from cni.doctor.facts import FactReader, NotKnown
+
+    reader = FactReader(facts)
+    try:
+        pod = pod_way.find_pod(reader, given.pod)
+    except NotKnown as reason:
+        click.echo(f"{given.pod}: not known: {reason}", err=True)
+        return 3
+    if pod is None:
+        raise click.UsageError(f"--pod: there is no pod {given.pod}")
+    links = list(pod_way.way(reader, pod))
+    render.show_way(links)
+    return int(any(link.state == "broken" for link in links))
+
+
+def _show(given: Options, facts: "Facts", report: "DoctorReport") -> None:
+    from cni.doctor import render, suggest
     from cni.doctor.checks import CHECKS
+    from cni.doctor.facts import FactReader
 
-    if given.as_json or given.output == "json":
+    if given.suggest:
+        for document in suggest.stream(report, suggest.tool(FactReader(facts))):
+            click.echo(document)
+    elif given.as_json or given.output == "json":
         render.show_json(report)
     else:
         render.show(report, CHECKS, short=given.output == "short")

@@ -104,6 +104,26 @@ class Node(TypedDict):
     status: NotRequired[NodeStatus]
 
 
+NamespaceAnnotations = TypedDict(
+    "NamespaceAnnotations",
+    {"ipam.spidernet.io/default-ipv4-ippool": str, "ipam.spidernet.io/default-ipv6-ippool": str},
+    total=False,
+)
+
+
+class NamespaceMetadata(Metadata):
+    """Of a Namespace."""
+
+    labels: NotRequired[Labels]
+    annotations: NotRequired[NamespaceAnnotations]
+
+
+class Namespace(TypedDict):
+    """A namespace."""
+
+    metadata: NamespaceMetadata
+
+
 PodAnnotations = TypedDict(
     "PodAnnotations",
     {

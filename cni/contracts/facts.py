@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 from cni.contracts import api_objects as api
 from cni.contracts import calico_objects as calico
 from cni.contracts import spiderpool_objects as spiderpool
+from cni.contracts.log import LogLine
 
 T = TypeVar("T")
 
@@ -118,7 +119,10 @@ class BirdProtocol(TypedDict):
     state: Annotated[str, Field(description="BIRD's word: Established, Active, Idle ...")]
     since: str
     last_error: str
-    counters: Annotated[dict[str, list[int]], Field(description="Import updates, export withdraws and so on.")]
+    counters: Annotated[
+        dict[str, list[int]],
+        Field(description="import_updates, export_withdraws ...: received, rejected, filtered, ignored, accepted."),
+    ]
     exported: list[BirdRoute]
 
 
@@ -145,6 +149,7 @@ class NodeFacts(TypedDict, total=False):
     local_addresses: Fact[list[LocalAddress]]
     bird: Fact[Bird]
     bird6: Fact[Bird]
+    log: Fact[list[LogLine]]
 
 
 class Api(TypedDict):
@@ -154,11 +159,27 @@ class Api(TypedDict):
     calico: Annotated[str, Field(description="The group that Calico reads; empty where its datastore is etcd.")]
 
 
+class RouterNeighbor(TypedDict):
+    """A BGP session, as the router sees it."""
+
+    state: str
+    peer_state: Annotated[str, Field(description='FRR: "Policy" where it takes and sends nothing.')]
+    prefixes_received: int
+
+
+class Router(TypedDict):
+    """What an FRR router says, by --router."""
+
+    neighbors: dict[str, RouterNeighbor]
+    routes: Annotated[dict[str, list[str]], Field(description="Prefix -> next hops.")]
+
+
 class ClusterFacts(TypedDict, total=False):
     """What was read of the API."""
 
     api: Fact[Api]
     nodes: Fact[list[api.Node]]
+    namespaces: Fact[list[api.Namespace]]
     pods: Fact[list[api.Pod]]
     spider_ip_pools: Fact[list[spiderpool.SpiderIPPool]]
     spider_endpoints: Fact[list[spiderpool.SpiderEndpoint]]
@@ -169,6 +190,7 @@ class ClusterFacts(TypedDict, total=False):
     block_affinities: Fact[list[calico.BlockAffinity]]
     ip_blocks: Fact[list[calico.IPAMBlock]]
     cluster_informations: Fact[list[calico.ClusterInformation]]
+    router: Fact[Router]
 
 
 class Facts(TypedDict):

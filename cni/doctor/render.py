@@ -2,12 +2,16 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from cni.contracts.doctor import PARTS, CheckReport, DoctorReport, FindingReport, Result
 from cni.doctor.check import Check
+
+if TYPE_CHECKING:
+    from cni.doctor.pod_way import Link
 
 _SIGNS: dict[Result, tuple[str, str]] = {
     "ok": ("ok", "green"),
@@ -16,6 +20,7 @@ _SIGNS: dict[Result, tuple[str, str]] = {
     "not-checked": ("not checked", "cyan"),
     "skipped": ("skipped", "bright_black"),
 }
+_STATES = {"ok": ("ok", "green"), "broken": ("BROKEN", "red"), "not known": ("not known", "cyan")}
 _WIDTH = max(len(sign) for sign, _ in _SIGNS.values())
 
 
@@ -78,6 +83,16 @@ def _lines(finding: FindingReport) -> Iterator[str]:
         first, *others = mend["text"].strip().splitlines()
         yield f"  mend: {_printable(first)}"
         yield from (f"        {_printable(line)}" for line in others)
+
+
+def show_way(links: "Sequence[Link]") -> None:
+    """Print the links of a pod's way, and mark the first that is broken."""
+    broken = next((link for link in links if link.state == "broken"), None)
+    for link in links:
+        sign, colour = _STATES[link.state]
+        mark = "   <-- the first broken link" if link is broken else ""
+        text = f"{_printable(link.name)}: {_printable(link.text)}"
+        click.echo(f"{click.style(sign.ljust(_WIDTH), fg=colour)}  {text}{click.style(mark, bold=True)}")
 
 
 def _summary(report: DoctorReport) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from cni.contracts.facts import ChainPlugin, Conflist, Installation, Plugin
-from cni.defaults import IPAM_TYPE
 from cni.doctor.check import Check, Finding, command
 from cni.doctor.facts import FactReader
 
@@ -57,8 +56,7 @@ def _find_conflist(facts: FactReader) -> Iterator[Finding]:
     if conflist["fault"]:
         yield Finding(conflist["folder"], conflist["fault"], command("spiderpool-ipam install --conf FILE"))
     elif conflist["drift"]:
-        ipam = f"; its ipam.type is {conflist['ipam_type']}" if conflist["ipam_type"] != IPAM_TYPE else ""
-        yield Finding(conflist["target"], f"{conflist['drift']}{ipam}", _INSTALL)
+        yield Finding(conflist["target"], conflist["drift"], _INSTALL)
     if conflist["loaded_before"]:
         mend = command("spiderpool-ipam install --as 05-spiderpool-calico.conflist")
         yield Finding(conflist["target"], f"runtimes load another file: {conflist['loaded_before']}", mend)

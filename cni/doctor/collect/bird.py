@@ -123,7 +123,7 @@ def _take_detail(protocol: BirdProtocol, line: str) -> None:
     elif match := _ERROR.match(line):
         protocol["last_error"] = match[1].strip()
     elif match := _COUNTER.match(line):
-        numbers = [int(word) for word in match[2].split() if word.isdigit()]
+        numbers = [int(word) if word.isdigit() else 0 for word in match[2].split()]
         protocol["counters"][match[1].lower().replace(" ", "_")] = numbers
 
 

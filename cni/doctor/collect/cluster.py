@@ -39,6 +39,7 @@ class Listing(NamedTuple):
 
 LISTS = {
     "nodes": Listing("/api/v1/nodes", api.Node),
+    "namespaces": Listing("/api/v1/namespaces", api.Namespace),
     "pods": Listing("/api/v1/pods", api.Pod),
     "spider_ip_pools": Listing(f"{_SPIDERPOOL}/spiderippools", spiderpool.SpiderIPPool),
     "spider_endpoints": Listing(f"{_SPIDERPOOL}/spiderendpoints", spiderpool.SpiderEndpoint),

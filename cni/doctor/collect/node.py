@@ -15,8 +15,9 @@ from typing import Any
 from cni import input_file
 from cni.contracts.facts import Agent, Installation, LocalAddress, Plugin
 from cni.contracts.installation import Desired, Record
-from cni.defaults import IPAM_TYPE
-from cni.doctor.collect import bird, conflist, network
+from cni.contracts.log import LogLine
+from cni.defaults import IPAM_TYPE, LOG_PATH
+from cni.doctor.collect import bird, conflist, log_tail, network
 from cni.doctor.facts import unknown
 from cni.installer import presence
 from cni.installer.bundle import plugin_links, self_test, sums
@@ -136,6 +137,11 @@ def _agent(node: Node) -> Agent:
     }
 
 
+def _log(node: Node) -> list[LogLine]:
+    name = node.conf_folder.settings.get("log_file_path")
+    return log_tail.read(node.folders.root.resolve(name if name and isinstance(name, str) else LOG_PATH))
+
+
 def _local_addresses(node: Node) -> list[LocalAddress]:
     found: list[LocalAddress] = []
     for attachment in result_cache.read(node.folders.results):
@@ -158,4 +164,5 @@ _READERS: Mapping[str, Callable[[Node], Any]] = {
     "local_addresses": _local_addresses,
     "bird": lambda node: bird.read(node.folders.root, "bird.ctl"),
     "bird6": lambda node: bird.read(node.folders.root, "bird6.ctl"),
+    "log": _log,
 }
