@@ -153,6 +153,7 @@ def test_the_checks_are_listed_and_explained() -> None:
 
 
 def test_before_install_what_install_needs_is_checked(node: Node) -> None:
+    (node.root / "var/run/spidernet").mkdir(parents=True)
     done = doctor("--pre", "--node-only", "--json", *on(node))
     found = results(report(done))
     assert found["node-installed"] == "skipped"
@@ -162,6 +163,7 @@ def test_before_install_what_install_needs_is_checked(node: Node) -> None:
 
 
 def test_it_waits_until_what_was_found_is_mended(node: Node) -> None:
+    (node.root / "var/run/spidernet").mkdir(parents=True)
     node.install()
     started = time.monotonic()
     done = doctor("--node-only", "--only", "node-agent", "--wait", "3", *on(node))

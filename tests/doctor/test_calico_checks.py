@@ -209,3 +209,22 @@ def test_the_stream_has_each_manifest_once_with_its_id_and_the_program() -> None
     text = "\n".join(suggest.stream(report, suggest.tool(FactReader(facts))))
     assert text.count("# calico-pool-covers: calicoctl apply -f -") == 2
     assert [one["spec"]["cidr"] for one in yaml.safe_load_all(text)] == ["10.244.0.0/16", "fd00:244::/64"]
+
+
+def test_objects_with_nothing_but_what_they_must_have_break_no_check() -> None:
+    name = {"metadata": {"name": "x"}}
+    cidr = {**name, "spec": {"cidr": "10.244.0.0/26"}}
+    bare: dict[str, Any] = {
+        "nodes": [name],
+        "pods": [name],
+        "spider_ip_pools": [{**name, "spec": {"subnet": "10.244.0.0/16"}}, {**name, "spec": {"subnet": "fd00::/64"}}],
+        "ip_pools": [cidr],
+        "bgp_configurations": [name],
+        "bgp_peers": [name, {**name, "spec": {"filters": ["x"]}}],
+        "bgp_filters": [name, {**name, "spec": {"exportV4": [{"action": "Reject"}]}}],
+        "block_affinities": [cidr],
+        "ip_blocks": [cidr, {**name, "spec": {"cidr": "10.244.0.0/26", "allocations": [3], "attributes": []}}],
+        "cluster_informations": [name],
+    }
+    for facts in (cluster(**bare), cluster(**{name: [] for name in bare})):
+        assert all(made(facts, check.id)["result"] != "not-checked" for check in CHECKS)

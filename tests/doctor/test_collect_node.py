@@ -44,6 +44,8 @@ def installed(node: Node) -> Node:
     for name in ("calico", "portmap", "bandwidth"):
         (node.bin / name).write_text("")
         (node.bin / name).chmod(0o755)
+    for name in ("var/lib/calico", "var/run/spidernet", "var/log/spidernet"):
+        (node.root / name).mkdir(parents=True)
     node.install()
     return node
 
@@ -55,6 +57,7 @@ def test_on_a_bare_node_nothing_else_is_read(node: Node) -> None:
 
 
 def test_before_an_install_it_is(node: Node) -> None:
+    (node.root / "var/run/spidernet").mkdir(parents=True)
     read = facts(node, before_install=True)["node"]
     assert read["conflist"]["target"] == "/etc/cni/net.d/10-calico.conflist"
     assert read["agent"]["fault"].startswith("there is no such socket")
@@ -71,6 +74,16 @@ def test_on_an_installed_node_all_is_read_and_keeps_its_contract(installed: Node
     for check in ("node-installed", "node-bundle", "node-plugin-answers", "node-plugin-ours", "node-conflist"):
         assert found(installed, check) == []
     assert found(installed, "node-chain-binaries") == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "check_id"), [("var/lib/calico", "node-calico-nodename"), ("var/run/spidernet", "node-agent")]
+)
+def test_what_a_container_has_not_mounted_is_not_taken_for_missing(installed: Node, folder: str, check_id: str) -> None:
+    (installed.root / folder).rmdir()
+    report = made(facts(installed), check_id)
+    assert report["result"] == "not-checked"
+    assert f"/{folder} is not there below {installed.root}" in report.get("because", "")
 
 
 def test_a_damaged_bundle_is_found(installed: Node) -> None:
@@ -130,6 +143,7 @@ def test_a_plugin_of_the_chain_that_is_missing_is_found(installed: Node) -> None
 def test_the_agents_health_is_told(installed: Node) -> None:
     path = installed.root / "var/run/spidernet/spiderpool.sock"
     assert "there is no such socket" in found(installed, "node-agent")[0]
+    path.parent.rmdir()
     agent = HealthAgent(path)
     try:
         while not path.exists():
@@ -142,7 +156,6 @@ def test_the_agents_health_is_told(installed: Node) -> None:
 
 def test_an_agent_that_hangs_is_not_waited_for(installed: Node) -> None:
     path = installed.root / "var/run/spidernet/spiderpool.sock"
-    path.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
@@ -153,7 +166,6 @@ def test_an_agent_that_hangs_is_not_waited_for(installed: Node) -> None:
 
 def test_the_nodes_name_is_read_where_calico_keeps_it(installed: Node) -> None:
     assert found(installed, "node-calico-nodename") == ["it is missing"]
-    (installed.root / "var/lib/calico").mkdir(parents=True)
     (installed.root / "var/lib/calico/nodename").write_text("node9\n")
     assert facts(installed)["node"]["name"] == "node9"
     assert found(installed, "node-calico-nodename") == []
@@ -174,7 +186,6 @@ def test_what_libcni_knows_of_our_pods_is_told(installed: Node) -> None:
 
 def test_of_the_log_only_our_own_lines_are_read(installed: Node) -> None:
     log = installed.root / "var/log/spidernet/spiderpool.log"
-    log.parent.mkdir(parents=True)
     ours = {"time": "2026-01-01T00:00:00.000Z", "level": "info", "command": "ADD", "outcome": "ok"}
     ours |= {"code": 0, "ms": 3, "agent_ms": 2}  # type: ignore[dict-item]
     log.write_text(f'{json.dumps(ours)}\n{{"level":"debug","stdin":"s3cr3t"}}\nnoise s3cr3t\n{json.dumps(ours)[:-9]}')

@@ -6,7 +6,7 @@ import pytest
 
 from cni.doctor.checks import CHECKS
 from cni.doctor.facts import unknown
-from tests.doctor.documents import NODE, changed, guide, made
+from tests.doctor.documents import changed, guide, made, spider_pool
 
 NODE_CHECKS = [check for check in CHECKS if check.part == "node"]
 
@@ -73,9 +73,17 @@ def test_a_node_that_the_cluster_does_not_have_is_found_where_the_cluster_is_kno
     assert made(guide({"nodes": [{"metadata": {"name": "node1"}}]}), "node-calico-nodename")["result"] == "ok"
 
 
-def test_forwarding_of_ipv6_is_needed_by_ipv6_pools_only() -> None:
-    bare = {**NODE["forwarding"], "ipv6": False}
-    for subnet, result in (("10.244.0.0/16", "ok"), ("fd00:244::/64", "failure")):
-        pools = [{"metadata": {"name": "p"}, "spec": {"subnet": subnet}}]
-        facts = changed(guide({"spider_ip_pools": pools}), "node.forwarding", bare)
-        assert made(facts, "node-forwarding")["result"] == result
+@pytest.mark.parametrize(
+    ("check_id", "subnet", "value", "result"),
+    [
+        ("node-forwarding", "10.244.0.0/16", {"ipv4": True, "ipv6": False}, "ok"),
+        ("node-forwarding", "fd00:244::/64", {"ipv4": True, "ipv6": False}, "failure"),
+        ("node-forwarding", "fd00:244::/64", {"ipv4": False, "ipv6": True}, "ok"),
+        ("node-default-route", "fd00:244::/64", False, "ok"),
+        ("node-default-route", "10.244.0.0/16", False, "failure"),
+    ],
+)
+def test_a_family_is_looked_at_where_there_are_pools_of_it(check_id: str, subnet: str, value: Any, result: str) -> None:
+    name = {"node-forwarding": "node.forwarding", "node-default-route": "node.route_to_gateway"}[check_id]
+    facts = changed(guide({"spider_ip_pools": [spider_pool("p", subnet)]}), name, value)
+    assert made(facts, check_id)["result"] == result

@@ -7,6 +7,7 @@ from cni.contracts.facts import Conflist, Families
 from cni.contracts.spiderpool_objects import SpiderIPPool
 from cni.doctor.check import Check, Finding, command
 from cni.doctor.facts import FactReader
+from cni.doctor.ranges import network
 
 _NODENAME = "/var/lib/calico/nodename"
 _HAS_CALICO = command("kubectl -n kube-system get pods -o wide -l k8s-app=calico-node")
@@ -24,20 +25,27 @@ def _find_nodename(facts: FactReader) -> Iterator[Finding]:
 
 
 def _find_default_route(facts: FactReader) -> Iterator[Finding]:
-    if not facts.value("node.route_to_gateway"):
+    if not facts.value("node.route_to_gateway") and _has_pools(facts, 4):
         mend = command("ip route add 169.254.1.1 dev UPLINK")
         yield Finding("169.254.1.1", "this node has no route to it, as it has no IPv4 default route", mend)
 
 
 def _find_forwarding(facts: FactReader) -> Iterator[Finding]:
     families: Families = facts.value("node.forwarding")
-    pools: list[SpiderIPPool] = facts.value_or("cluster.spider_ip_pools", [])
-    if not families["ipv4"]:
+    if not families["ipv4"] and _has_pools(facts, 4):
         mend = command("sysctl -w net.ipv4.ip_forward=1")
         yield Finding("net.ipv4.ip_forward", "it is 0", mend)
-    if not families["ipv6"] and any(":" in pool["spec"]["subnet"] for pool in pools):
+    if not families["ipv6"] and _has_pools(facts, 6):
         mend = command("sysctl -w net.ipv6.conf.all.forwarding=1")
         yield Finding("net.ipv6.conf.all.forwarding", "it is 0, and there are IPv6 pools", mend)
+
+
+def _has_pools(facts: FactReader, family: int) -> bool:
+    """Tell whether SpiderPool has pools of a family; where that is not known, it has IPv4 ones."""
+    pools: list[SpiderIPPool] | None = facts.value_or("cluster.spider_ip_pools", None)
+    if pools is None:
+        return family == 4
+    return any(network(pool["spec"]["subnet"]).version == family for pool in pools)
 
 
 CHECKS = (
@@ -65,6 +73,7 @@ CHECKS = (
         ),
         to_do="Give the node a default route, or a route to 169.254.1.1 by its uplink.",
         needs=("node.route_to_gateway",),
+        uses=("cluster.spider_ip_pools",),
         find=_find_default_route,
         before_install=True,
         waits=True,
@@ -73,7 +82,7 @@ CHECKS = (
         id="node-forwarding",
         part="node",
         severity="failure",
-        looks_at="net.ipv4.ip_forward and, where there are IPv6 pools, net.ipv6.conf.all.forwarding",
+        looks_at="net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, where there are pools of the family",
         why="A node that does not forward drops all that comes from or goes to its pods.",
         to_do="Set the variables to 1, now and in /etc/sysctl.d.",
         needs=("node.forwarding",),

@@ -80,11 +80,22 @@ def _words(error: Exception) -> str:
 
 
 def _name(node: Node) -> str:
+    with suppress(InstallerError):
+        if name := _nodename(node):
+            return name
     path = node.folders.root.resolve("/etc/hostname")
-    return _nodename(node) or input_file.read(path).decode(errors="backslashreplace").strip().lower()
+    return input_file.read(path).decode(errors="backslashreplace").strip().lower()
+
+
+def _require_mounted(node: Node, name: str) -> None:
+    """Raise InstallerError where this container has not mounted the folder of a file: it may be there all the same."""
+    root, folder = node.folders.root, str(Path(name).parent)
+    if root.is_partial and not root.resolve(folder).exists():
+        raise InstallerError(f"{folder} is not there below {root.path}: the node may have it, and it is not mounted")
 
 
 def _nodename(node: Node) -> str | None:
+    _require_mounted(node, NODENAME)
     try:
         data = input_file.read(node.folders.root.resolve(NODENAME))
     except FileNotFoundError:
@@ -128,6 +139,7 @@ def _digest(path: Path) -> str | None:
 
 def _agent(node: Node) -> Agent:
     socket = agent_health.socket_path(node.folders, node.conf_folder.settings)
+    _require_mounted(node, node.folders.name_of(socket))
     started = time.monotonic()
     fault = agent_health.fault(socket)
     return {
@@ -138,8 +150,10 @@ def _agent(node: Node) -> Agent:
 
 
 def _log(node: Node) -> list[LogLine]:
-    name = node.conf_folder.settings.get("log_file_path")
-    return log_tail.read(node.folders.root.resolve(name if name and isinstance(name, str) else LOG_PATH))
+    told = node.conf_folder.settings.get("log_file_path")
+    name = told if told and isinstance(told, str) else LOG_PATH
+    _require_mounted(node, name)
+    return log_tail.read(node.folders.root.resolve(name))
 
 
 def _local_addresses(node: Node) -> list[LocalAddress]:
