@@ -48,6 +48,7 @@ class Metadata(TypedDict):
     name: str
     namespace: NotRequired[str]
     uid: NotRequired[str]
+    creationTimestamp: NotRequired[str]
     deletionTimestamp: NotRequired[str]
 
 
@@ -81,6 +82,7 @@ class Condition(TypedDict):
 
     type: str
     status: str
+    lastTransitionTime: NotRequired[str | None]
 
 
 class NodeAddress(TypedDict):
@@ -136,15 +138,24 @@ PodAnnotations = TypedDict(
         "cni.projectcalico.org/ipAddrsNoIpam": str,
         "cni.projectcalico.org/ipv4pools": str,
         "cni.projectcalico.org/ipv6pools": str,
+        "v1.multus-cni.io/default-network": str,
     },
     total=False,
 )
+
+
+class Owner(TypedDict):
+    """What has made an object."""
+
+    kind: str
+    name: str
 
 
 class PodMetadata(Metadata):
     """Of a Pod."""
 
     labels: NotRequired[Labels]
+    ownerReferences: NotRequired[List[Owner]]
     annotations: NotRequired[PodAnnotations]
 
 
@@ -174,6 +185,19 @@ class Pod(TypedDict):
     metadata: PodMetadata
     spec: NotRequired[PodSpec]
     status: NotRequired[PodStatus]
+
+
+class ServiceCIDRSpec(TypedDict, total=False):
+    """Of a ServiceCIDR."""
+
+    cidrs: List[Cidr]
+
+
+class ServiceCIDR(TypedDict):
+    """Where the addresses of services come from."""
+
+    metadata: Metadata
+    spec: NotRequired[ServiceCIDRSpec]
 
 
 class GroupVersion(TypedDict):

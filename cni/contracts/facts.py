@@ -13,6 +13,7 @@ from cni.contracts import api_objects as api
 from cni.contracts import calico_objects as calico
 from cni.contracts import spiderpool_objects as spiderpool
 from cni.contracts.log import LogLine
+from cni.contracts import workload_objects as workload
 
 T = TypeVar("T")
 
@@ -34,6 +35,8 @@ class Installation(TypedDict):
     conflist: str
     plugin_type: str
     as_name: Annotated[str, Field(description="--as; empty where the conflist was swapped in place.")]
+    swapped_at: Annotated[float, Field(description="Unix time of the first swap; 0: never.")]
+    drift_count: Annotated[int, Field(description="How often others changed the conflist, and it was swapped again.")]
 
 
 class Plugin(TypedDict):
@@ -87,6 +90,23 @@ class Agent(TypedDict):
     socket: str
     fault: Annotated[str, Field(description="Empty where it is healthy.")]
     seconds: Annotated[float, Field(description="How long its answer took.")]
+
+
+class AgentOperations(TypedDict):
+    """The HTTP status of operations that not all releases of the agent have."""
+
+    socket: str
+    workload_endpoint: Annotated[int, Field(description="GET /v1/workloadendpoint, of a pod that there is not.")]
+    coordinator_config: Annotated[int, Field(description="GET /v1/coordinator/config")]
+
+
+class PendingReleases(TypedDict):
+    """The releases that one agent has not taken yet."""
+
+    socket: str
+    agent: Literal["embedded", "real", "absent", "silent"]
+    releases: int
+    oldest: Annotated[float, Field(description="Unix time.")]
 
 
 class Families(TypedDict):
@@ -143,6 +163,9 @@ class NodeFacts(TypedDict, total=False):
     conflist: Fact[Conflist]
     chain: Fact[list[ChainPlugin]]
     agent: Fact[Agent]
+    agent_operations: Fact[AgentOperations]
+    pending: Fact[list[PendingReleases]]
+    multus_network: Fact[Annotated[str, Field(description="clusterNetwork of Multus; empty where there is none.")]]
     calico_nodename: Fact[str | None]
     route_to_gateway: Fact[bool]
     forwarding: Fact[Families]
@@ -183,6 +206,18 @@ class ClusterFacts(TypedDict, total=False):
     pods: Fact[list[api.Pod]]
     spider_ip_pools: Fact[list[spiderpool.SpiderIPPool]]
     spider_endpoints: Fact[list[spiderpool.SpiderEndpoint]]
+    spider_reserved_ips: Fact[list[spiderpool.SpiderReservedIP]]
+    spider_subnets: Fact[list[api.Named]]
+    spider_coordinators: Fact[list[spiderpool.SpiderCoordinator]]
+    spider_configs: Fact[list[spiderpool.SpiderConfig]]
+    service_cidrs: Fact[list[api.ServiceCIDR]]
+    networks: Fact[list[api.Named]]
+    deployments: Fact[list[workload.Workload]]
+    stateful_sets: Fact[list[workload.Workload]]
+    daemon_sets: Fact[list[workload.Workload]]
+    agent_pods: Fact[list[workload.NodePod]]
+    own_pods: Fact[list[workload.NodePod]]
+    controller_endpoints: Fact[list[workload.EndpointSlice]]
     ip_pools: Fact[list[calico.IPPool]]
     bgp_configurations: Fact[list[calico.BGPConfiguration]]
     bgp_peers: Fact[list[calico.BGPPeer]]

@@ -30,6 +30,11 @@ class FactReader:
             raise NotKnown(value["unknown"])
         return value
 
+    @property
+    def collected_at(self) -> float:
+        """When they were read, as Unix time."""
+        return self._facts["collected_at"]
+
     def value_or(self, name: str, otherwise: Any) -> Any:
         """Return a fact's value, or something else where it is not known."""
         try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cni.contracts import api_objects as api
 from cni.contracts import calico_objects as calico
 from cni.contracts import spiderpool_objects as spiderpool
+from cni.contracts import workload_objects as workload
 from cni.contracts.facts import Api
 from cni.deadline import Deadline
 from cni.doctor.collect import kubeconfig
@@ -35,6 +36,7 @@ class Listing(NamedTuple):
 
     path: str  # {calico} is the group that Calico reads
     contract: Any
+    selector: Mapping[str, str] = {}  # which of its objects: a labelSelector or fieldSelector
 
 
 LISTS = {
@@ -43,6 +45,26 @@ LISTS = {
     "pods": Listing("/api/v1/pods", api.Pod),
     "spider_ip_pools": Listing(f"{_SPIDERPOOL}/spiderippools", spiderpool.SpiderIPPool),
     "spider_endpoints": Listing(f"{_SPIDERPOOL}/spiderendpoints", spiderpool.SpiderEndpoint),
+    "spider_reserved_ips": Listing(f"{_SPIDERPOOL}/spiderreservedips", spiderpool.SpiderReservedIP),
+    "spider_subnets": Listing(f"{_SPIDERPOOL}/spidersubnets", api.Named),
+    "spider_coordinators": Listing(f"{_SPIDERPOOL}/spidercoordinators", spiderpool.SpiderCoordinator),
+    "spider_configs": Listing(
+        "/api/v1/configmaps", spiderpool.SpiderConfig, {"fieldSelector": "metadata.name=spiderpool-conf"}
+    ),
+    "service_cidrs": Listing("/apis/networking.k8s.io/v1/servicecidrs", api.ServiceCIDR),
+    "networks": Listing("/apis/k8s.cni.cncf.io/v1/network-attachment-definitions", api.Named),
+    "deployments": Listing("/apis/apps/v1/deployments", workload.Workload),
+    "stateful_sets": Listing("/apis/apps/v1/statefulsets", workload.Workload),
+    "daemon_sets": Listing("/apis/apps/v1/daemonsets", workload.Workload),
+    "agent_pods": Listing(
+        "/api/v1/pods", workload.NodePod, {"labelSelector": "app.kubernetes.io/component=spiderpool-agent"}
+    ),
+    "own_pods": Listing("/api/v1/pods", workload.NodePod, {"labelSelector": "app.kubernetes.io/name=spiderpool-ipam"}),
+    "controller_endpoints": Listing(
+        "/apis/discovery.k8s.io/v1/endpointslices",
+        workload.EndpointSlice,
+        {"labelSelector": "kubernetes.io/service-name=spiderpool-controller"},
+    ),
     "ip_pools": Listing("/apis/{calico}/ippools", calico.IPPool),
     "bgp_configurations": Listing("/apis/{calico}/bgpconfigurations", calico.BGPConfiguration),
     "bgp_peers": Listing("/apis/{calico}/bgppeers", calico.BGPPeer),
@@ -91,7 +113,7 @@ def _listed(kube: "Kube", listing: Listing, served: Api | None, said: Any) -> An
             return unknown(_NO_CALICO)
     path = listing.path.format(calico=served["calico"] if served else "")
     try:
-        return kube.list(path, page_of(listing.contract))
+        return kube.list(path, page_of(listing.contract), listing.selector)
     except InstallerError as error:
         return unknown(f"{path}: {error}")
 

@@ -1,5 +1,6 @@
 """Reads the folder of network configurations as runtimes do. Side effect: reads its files."""
 
+import json
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -45,6 +46,15 @@ class ConfFolder:
         if self.planned:
             found.update(_planned(self.planned))
         return found
+
+    def multus_network(self) -> str:
+        """Return the network that Multus gives to every pod; "" if Multus is not there, or does not name it."""
+        for file in self.files:
+            with suppress(ValueError):
+                found = json.loads(file.document.text) if file.document else {}
+                if found.get("type") == "multus":
+                    return str(found.get("clusterNetwork") or "")
+        return ""
 
     def chain(self) -> list[facts.ChainPlugin]:
         """Return the plugins that the runtime runs for a pod: those of the file that it loads."""

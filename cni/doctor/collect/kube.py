@@ -5,7 +5,8 @@ Everything waits for one deadline at most, also an answer that comes byte by byt
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import httpx
@@ -52,22 +53,24 @@ class Kube:
         """Close the connections."""
         self._client.close()
 
-    def read(self, path: str, contract: "TypeAdapter[T]") -> T:
+    def read(self, path: str, contract: "TypeAdapter[T]", selector: Mapping[str, str] = MappingProxyType({})) -> T:
         """Return one object. KubeError."""
-        return self._parse(self._get(path, {}), contract)
+        return self._parse(self._get(path, dict(selector)), contract)
 
-    def list(self, path: str, contract: "TypeAdapter[Page[T]]") -> list[T]:
-        """Return all objects of a list, read page by page. KubeError."""
+    def list(
+        self, path: str, contract: "TypeAdapter[Page[T]]", selector: Mapping[str, str] = MappingProxyType({})
+    ) -> list[T]:
+        """Return all objects of a list that are selected, read page by page. KubeError."""
         try:
-            return [item for page in self._pages(path, contract) for item in page["items"]]
+            return [item for page in self._pages(path, contract, selector) for item in page["items"]]
         except KubeError as error:
             if error.status != _GONE:
                 raise
             # The list has become too old while it was read: read it as a whole, as client-go's pager does.
-            return self.read(path, contract)["items"]
+            return self.read(path, contract, selector)["items"]
 
-    def _pages(self, path: str, contract: "TypeAdapter[Page[T]]") -> "Iterator[Page[T]]":
-        parameters = {"limit": str(_LIMIT)}
+    def _pages(self, path: str, contract: "TypeAdapter[Page[T]]", selector: Mapping[str, str]) -> "Iterator[Page[T]]":
+        parameters = {**selector, "limit": str(_LIMIT)}
         for _ in range(_MOST_PAGES):
             page = self._parse(self._get(path, parameters), contract)
             yield page

@@ -17,7 +17,7 @@ from cni.contracts.facts import Agent, Installation, LocalAddress, Plugin
 from cni.contracts.installation import Desired, Record
 from cni.contracts.log import LogLine
 from cni.defaults import IPAM_TYPE, LOG_PATH
-from cni.doctor.collect import bird, conflist, log_tail, network
+from cni.doctor.collect import agent, bird, conflist, log_tail, network
 from cni.doctor.facts import unknown
 from cni.installer import presence
 from cni.installer.bundle import plugin_links, self_test, sums
@@ -112,6 +112,8 @@ def _installation(node: Node) -> Installation | None:
         "conflist": record.file,
         "plugin_type": record.desired.plugin_type,
         "as_name": record.desired.as_name,
+        "swapped_at": record.since,
+        "drift_count": record.drift_count,
     }
 
 
@@ -172,6 +174,11 @@ _READERS: Mapping[str, Callable[[Node], Any]] = {
     "conflist": lambda node: node.conf_folder.fact(),
     "chain": lambda node: node.conf_folder.chain(),
     "agent": _agent,
+    "agent_operations": lambda node: agent.operations(
+        node.folders, agent_health.socket_path(node.folders, node.conf_folder.settings)
+    ),
+    "pending": lambda node: agent.pending_releases(node.folders),
+    "multus_network": lambda node: node.conf_folder.multus_network(),
     "calico_nodename": _nodename,
     "route_to_gateway": lambda _: network.has_route(network.GATEWAY),
     "forwarding": lambda _: network.forwarding(),
