@@ -20,6 +20,15 @@ class Range(NamedTuple):
         """Return it as SpiderPool writes it."""
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
+    @property
+    def size(self) -> int:
+        """The number of its addresses."""
+        return int(self.last) - int(self.first) + 1
+
+    def has(self, address: Address) -> bool:
+        """Tell whether an address is in it."""
+        return address.version == self.first.version and int(self.first) <= int(address) <= int(self.last)
+
     def overlaps(self, network: Network) -> bool:
         """Tell whether an address is in both."""
         return network.version == self.first.version and not (
@@ -41,8 +50,20 @@ def is_subnet(prefix: Network, cidr: Network) -> bool:
 
 def pool_ranges(pool: SpiderIPPool) -> list[Range]:
     """Return the ranges of a SpiderIPPool; its whole subnet if it names none. What is no address is left out."""
-    texts = pool["spec"].get("ips") or [pool["spec"]["subnet"]]
+    return ranges_of(pool["spec"].get("ips") or [pool["spec"]["subnet"]])
+
+
+def ranges_of(texts: Iterable[str]) -> list[Range]:
+    """Return what SpiderPool's ranges say: an address, FIRST-LAST or a CIDR. What is none of them is left out."""
     return [found for text in texts if (found := _range(text))]
+
+
+def address_of(text: str) -> Address | None:
+    """Return an address, also of one with a prefix length; None where it is none."""
+    try:
+        return ipaddress.ip_address(text.partition("/")[0])
+    except ValueError:
+        return None
 
 
 def _range(text: str) -> Range | None:
@@ -67,3 +88,23 @@ def uncovered(wanted: Range, networks: Iterable[Network]) -> Iterator[Range]:
         at = max(at, int(one.broadcast_address) + 1)
     if at <= int(wanted.last):
         yield Range(kind(at), wanted.last)
+
+
+def without(wanted: Iterable[Range], holes: Iterable[Range]) -> list[Range]:
+    """Return what is left of ranges without others."""
+    left = list(wanted)
+    for hole in holes:
+        left = [part for one in left for part in _split(one, hole)]
+    return left
+
+
+def _split(one: Range, hole: Range) -> Iterator[Range]:
+    kind = type(one.first)
+    first, last = int(hole.first), int(hole.last)
+    if hole.first.version != one.first.version or last < int(one.first) or first > int(one.last):
+        yield one
+        return
+    if first > int(one.first):
+        yield Range(one.first, kind(first - 1))
+    if last < int(one.last):
+        yield Range(kind(last + 1), one.last)
