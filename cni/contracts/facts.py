@@ -12,8 +12,8 @@ from typing_extensions import TypedDict
 from cni.contracts import api_objects as api
 from cni.contracts import calico_objects as calico
 from cni.contracts import spiderpool_objects as spiderpool
-from cni.contracts.log import LogLine
 from cni.contracts import workload_objects as workload
+from cni.contracts.log import LogLine
 
 T = TypeVar("T")
 

@@ -16,6 +16,8 @@ NODE: dict[str, Any] = {
         "conflist": "/etc/cni/net.d/10-calico.conflist",
         "plugin_type": "calico",
         "as_name": "",
+        "swapped_at": 1.0,
+        "drift_count": 0,
     },
     "plugin": {
         "path": "/opt/cni/bin/spiderpool",
@@ -46,6 +48,13 @@ NODE: dict[str, Any] = {
     },
     "chain": [{"type": "calico", "path": "/opt/cni/bin/calico", "state": "executable"}],
     "agent": {"socket": "/var/run/spidernet/spiderpool.sock", "fault": "", "seconds": 0.003},
+    "agent_operations": {
+        "socket": "/var/run/spidernet/spiderpool.sock",
+        "workload_endpoint": 404,
+        "coordinator_config": 200,
+    },
+    "pending": [],
+    "multus_network": "",
     "calico_nodename": "node1",
     "route_to_gateway": True,
     "forwarding": {"ipv4": True, "ipv6": True},
@@ -98,6 +107,45 @@ def spider_pool(name: str, subnet: str, *ips: str, **spec: Any) -> dict[str, Any
     return {"metadata": {"name": name}, "spec": {"subnet": subnet, "ips": list(ips), **spec}}
 
 
+def workload(name: str, image: str = "", *, ready: int = 1, **annotations: str) -> dict[str, Any]:
+    """Return a Deployment, StatefulSet or DaemonSet, as SpiderPool's chart 1.2.1 makes it."""
+    labels = {"app.kubernetes.io/component": name, "app.kubernetes.io/instance": "spiderpool"}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "kube-system",
+            "labels": {**labels, "helm.sh/chart": "spiderpool-1.2.1", "app.kubernetes.io/version": "1.2.1"},
+        },
+        "spec": {
+            "replicas": 1,
+            "template": {
+                "metadata": {"labels": labels, "annotations": annotations},
+                "spec": {"containers": [{"name": name, "image": image, "env": []}]},
+            },
+        },
+        "status": {"readyReplicas": ready},
+    }
+
+
+def agent(*env: dict[str, Any], image: str = "ghcr.io/spidernet-io/spiderpool/spiderpool-agent:v1.2.1") -> Any:
+    """Return the DaemonSet of spiderpool-agent, with Multus' container beside it."""
+    found = workload("spiderpool-agent", image)
+    own = found["spec"]["template"]["spec"]["containers"]
+    own[0]["env"] = list(env)
+    own.insert(0, {"name": "multus-cni", "env": [{"name": "MULTUS_CLUSTER_NETWORK", "valueFrom": {}}]})
+    return found
+
+
+def node_pod(name: str, node: str, *, ready: bool = True, **status: Any) -> dict[str, Any]:
+    """Return a pod of a DaemonSet, that became Ready at 1000 s of Unix time."""
+    condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": "1970-01-01T00:16:40Z"}
+    return {
+        "metadata": {"name": name, "namespace": "kube-system"},
+        "spec": {"nodeName": node},
+        "status": {"phase": "Running", "conditions": [condition], **status},
+    }
+
+
 def bgp_peer(name: str, peer_ip: str, **spec: Any) -> dict[str, Any]:
     """Return a BGPPeer: the guide's router."""
     return {"metadata": {"name": name}, "spec": {"peerIP": peer_ip, "asNumber": 23000, **spec}}
@@ -109,12 +157,36 @@ CLUSTER: dict[str, Any] = {
         "calico": "crd.projectcalico.org/v1",
     },
     "nodes": [calico_node("node1", 11), calico_node("node2", 21)],
+    "namespaces": [{"metadata": {"name": "default"}}, {"metadata": {"name": "kube-system"}}],
     "pods": [],
     "spider_ip_pools": [
         spider_pool("v4", "10.244.0.0/16", "10.244.100.0-10.244.200.1"),
         spider_pool("v6", "fd00:244::/64", "fd00:244::100-fd00:244::200"),
     ],
     "spider_endpoints": [],
+    "spider_reserved_ips": [],
+    "spider_subnets": [],
+    "spider_coordinators": [
+        {
+            "metadata": {"name": "default"},
+            "spec": {"podCIDRType": "auto"},
+            "status": {"phase": "Synced", "overlayPodCIDR": ["172.25.0.0/16"], "serviceCIDR": ["10.96.0.0/12"]},
+        }
+    ],
+    "spider_configs": [{"metadata": {"name": "spiderpool-conf"}, "data": {"conf.yml": "enableIPv4: true\n"}}],
+    "service_cidrs": [{"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/12"]}}],
+    "networks": [{"metadata": {"name": "k8s-pod-network", "namespace": "kube-system"}}],
+    "deployments": [workload("spiderpool-controller"), workload("calico-kube-controllers")],
+    "stateful_sets": [],
+    "daemon_sets": [
+        agent({"name": "MULTUS_CLUSTER_NETWORK", "value": "kube-system/k8s-pod-network"}),
+        workload("spiderpool-ipam"),
+    ],
+    "agent_pods": [node_pod("spiderpool-agent-1", "node1"), node_pod("spiderpool-agent-2", "node2")],
+    "own_pods": [node_pod("spiderpool-ipam-1", "node1"), node_pod("spiderpool-ipam-2", "node2")],
+    "controller_endpoints": [
+        {"metadata": {"name": "spiderpool-controller-x"}, "endpoints": [{"conditions": {"ready": None}}]}
+    ],
     "ip_pools": [
         ip_pool("default-ipv4-ippool", "172.25.0.0/16", vxlanMode="Always"),
         ip_pool("spiderpool-ippool", "10.244.0.0/16", disabled=True),
