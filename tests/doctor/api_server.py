@@ -63,7 +63,7 @@ def _certificate(path: Path, name: str, ca: list[Any], extension: str) -> None:
 
 @dataclass
 class ApiServer:
-    """The server. What is asked of a path that is not in `answers` is 404."""
+    """The server. What is asked of a path that is not in `answers` is 404; a selector belongs to the path."""
 
     port: int
     answers: dict[str, Handler] = field(default_factory=dict)
@@ -110,7 +110,8 @@ def serving(certificates: Certificates) -> Iterator[ApiServer]:
             query = {key: values[0] for key, values in parse_qs(url.query).items()}
             one = Seen(url.path, query, dict(self.headers.items()), "".join(names))
             api.seen.append(one)
-            status, headers, body = api.answers.get(url.path, _not_found)(one)
+            selectors = [f"?{key}={value}" for key, value in query.items() if key.endswith("Selector")]
+            status, headers, body = api.answers.get("".join([url.path, *selectors]), _not_found)(one)
             self._answer(status, headers, body)
 
         def _answer(self, status: int, headers: dict[str, str], body: Any) -> None:

@@ -107,7 +107,9 @@ def spider_pool(name: str, subnet: str, *ips: str, **spec: Any) -> dict[str, Any
     return {"metadata": {"name": name}, "spec": {"subnet": subnet, "ips": list(ips), **spec}}
 
 
-def workload(name: str, image: str = "", *, ready: int = 1, **annotations: str) -> dict[str, Any]:
+def workload(
+    name: str, image: str = "", *, ready: int = 1, annotations: dict[str, str] | None = None
+) -> dict[str, Any]:
     """Return a Deployment, StatefulSet or DaemonSet, as SpiderPool's chart 1.2.1 makes it."""
     labels = {"app.kubernetes.io/component": name, "app.kubernetes.io/instance": "spiderpool"}
     return {
@@ -119,7 +121,7 @@ def workload(name: str, image: str = "", *, ready: int = 1, **annotations: str) 
         "spec": {
             "replicas": 1,
             "template": {
-                "metadata": {"labels": labels, "annotations": annotations},
+                "metadata": {"labels": labels, "annotations": annotations or {}},
                 "spec": {"containers": [{"name": name, "image": image, "env": []}]},
             },
         },
@@ -132,7 +134,7 @@ def agent(*env: dict[str, Any], image: str = "ghcr.io/spidernet-io/spiderpool/sp
     found = workload("spiderpool-agent", image)
     own = found["spec"]["template"]["spec"]["containers"]
     own[0]["env"] = list(env)
-    own.insert(0, {"name": "multus-cni", "env": [{"name": "MULTUS_CLUSTER_NETWORK", "valueFrom": {}}]})
+    own.insert(0, {"name": "multus-cni", "env": [{"name": "MULTUS_CLUSTER_NETWORK"}]})
     return found
 
 
@@ -173,7 +175,7 @@ CLUSTER: dict[str, Any] = {
             "status": {"phase": "Synced", "overlayPodCIDR": ["172.25.0.0/16"], "serviceCIDR": ["10.96.0.0/12"]},
         }
     ],
-    "spider_configs": [{"metadata": {"name": "spiderpool-conf"}, "data": {"conf.yml": "enableIPv4: true\n"}}],
+    "spider_configs": [{"metadata": {"name": "spiderpool-conf"}, "data": {"conf.yml": {"enableIPv4": True}}}],
     "service_cidrs": [{"metadata": {"name": "kubernetes"}, "spec": {"cidrs": ["10.96.0.0/12"]}}],
     "networks": [{"metadata": {"name": "k8s-pod-network", "namespace": "kube-system"}}],
     "deployments": [workload("spiderpool-controller"), workload("calico-kube-controllers")],

@@ -119,7 +119,7 @@ def test_an_address_that_calico_ipam_has_given_too_comes_of_its_block() -> None:
     assert "calico-ipam has it taken in IPAMBlock/10-244-100-0-26" in finding["seen"]
 
 
-ANNOTATED = {"annotations": {"ipam.spidernet.io/ippool": '{"ipv4": ["v4"]}'}}
+ANNOTATED: Any = {"annotations": {"ipam.spidernet.io/ippool": '{"ipv4": ["v4"]}'}}
 
 
 def test_an_annotated_pod_with_another_address_is_found() -> None:

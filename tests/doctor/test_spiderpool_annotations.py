@@ -90,7 +90,7 @@ def test_of_a_pool_that_there_is_not_the_nearest_name_mends_it() -> None:
 
 def test_a_template_is_mended_and_its_pods_are_not_told_again() -> None:
     value = '{"ipv4": ["v44"]}'
-    deployment = workload("web", **{IPPOOL: value})
+    deployment = workload("web", annotations={IPPOOL: value})
     deployment["metadata"]["namespace"] = "default"
     (finding,) = found({IPPOOL: value}, deployments=[deployment])
     assert finding["object"] == "Deployment/default/web"

@@ -72,7 +72,7 @@ def test_annotations_for_calicos_own_ipam_are_found_and_removed(key: str, result
 
 def test_of_a_template_the_annotation_is_removed_by_a_patch() -> None:
     key = "cni.projectcalico.org/ipAddrs"
-    template = workload("web", **{key: '["10.0.0.1"]'})
+    template = workload("web", annotations={key: '["10.0.0.1"]'})
     template["metadata"]["namespace"] = "default"
     (finding,) = found(guide({**CLUSTER, "pods": [annotated(key)], "stateful_sets": [template]}), "calico-annotations")
     assert finding["object"] == "StatefulSet/default/web"

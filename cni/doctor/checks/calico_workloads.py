@@ -13,6 +13,7 @@ _FAILING = (f"{_PREFIX}ipAddrs", f"{_PREFIX}ipAddrsNoIpam")
 _IGNORED = (f"{_PREFIX}ipv4pools", f"{_PREFIX}ipv6pools")
 _CONTROLLERS = "calico-kube-controllers"
 _OURS = "spiderpool-ipam"
+_LONGEST = 100  # characters of an annotation in a finding
 _TOLERATE_ALL = '{"spec":{"template":{"spec":{"tolerations":[{"operator":"Exists"}]}}}}'
 
 
@@ -25,10 +26,11 @@ def _find_annotations(facts: FactReader) -> Iterator[Finding]:
                 continue
             seen.add((subject.namespace, key, value))
             mend = subjects.annotate(subject, key, None)
+            told = f"{key} is {value[:_LONGEST]}"
             if key in _FAILING:
-                yield Finding(subject.object, f"{key} is {value}: Calico's plugin fails the ADD", mend)
+                yield Finding(subject.object, f"{told}: Calico's plugin fails the ADD", mend)
             else:
-                yield Finding(subject.object, f"{key} is {value}, which nobody follows", mend, severity="warning")
+                yield Finding(subject.object, f"{told}, which nobody follows", mend, severity="warning")
 
 
 def _find_controllers(facts: FactReader) -> Iterator[Finding]:

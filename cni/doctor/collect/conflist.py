@@ -50,9 +50,9 @@ class ConfFolder:
     def multus_network(self) -> str:
         """Return the network that Multus gives to every pod; "" if Multus is not there, or does not name it."""
         for file in self.files:
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 found = json.loads(file.document.text) if file.document else {}
-                if found.get("type") == "multus":
+                if isinstance(found, dict) and found.get("type") == "multus":
                     return str(found.get("clusterNetwork") or "")
         return ""
 
