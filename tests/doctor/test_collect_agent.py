@@ -79,7 +79,7 @@ def test_what_is_pending_is_read_by_the_agents_that_it_is_for(node: Node) -> Non
 
 def release() -> dict[str, str]:
     names = {"podNamespace": "default", "podName": "a", "podUID": "u", "containerID": "c", "ifName": "eth0"}
-    return {**names, "netNamespace": ""}
+    return {**names, "network": "k8s-pod-network"}
 
 
 @pytest.mark.parametrize(
