@@ -18,7 +18,8 @@ ARROWS = {
     "agent": {"contracts", "plugin", "input_file"},
     "delegate": {"input_file"},
     "installer": {"contracts", "plugin", "input_file"},
-    "cli": {"contracts", "detection", "agent", "installer", "delegate", "input_file"},
+    "doctor": {"contracts", "installer", "input_file"},
+    "cli": {"doctor", "contracts", "detection", "agent", "installer", "delegate", "input_file"},
 }
 # What the plugin may import of others: built-in modules. Anything else costs milliseconds at each start.
 PLUGIN_MAY = {

@@ -20,6 +20,7 @@ COMMANDS = {
     "uninstall": ("cni.cli.uninstall", "Restore Calico's conflist and remove the plugin."),
     "status": ("cni.cli.status", "Show the state of this node's installation."),
     "watch": ("cni.cli.watch", "Keep this node as install has set it up."),
+    "doctor": ("cni.cli.doctor", "Find what is wrong between an annotation and the router."),
     "pending": ("cni.cli.pending", "Show, or drop, the releases that no agent has taken yet."),
     "attach": ("cni.cli.attach", "Run a conflist's IPAM plugin by hand, as Calico does."),
     "agent": ("cni.cli.agent", "Serve the embedded agent where there is no Kubernetes."),

@@ -1,0 +1,121 @@
+"""Checks of Calico's BGP: whether each node has a session, and what the peers' filters take away. Pure."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from cni.contracts.calico_objects import BGPFilter, BGPFilterRule, BGPPeer
+from cni.contracts.spiderpool_objects import SpiderIPPool
+from cni.doctor import sessions, suggest
+from cni.doctor.check import Check, Finding, Mend
+from cni.doctor.facts import FactReader
+from cni.doctor.ranges import Address, Range, network, pool_ranges
+from cni.doctor.sessions import Session
+from cni.doctor.verdict import Route, first_match
+
+Key = Literal["exportV4", "exportV6"]
+_KEYS: dict[int, Key] = {4: "exportV4", 6: "exportV6"}
+
+
+def _find_filter(facts: FactReader) -> Iterator[Finding]:
+    peers: list[BGPPeer] = facts.value("cluster.bgp_peers")
+    spider_pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    named = {name for peer in peers for name in peer.get("spec", {}).get("filters") or []}
+    filters: list[BGPFilter] = facts.value("cluster.bgp_filters") if named else []
+    for one in filters:
+        name = one["metadata"]["name"]
+        by = [_name(peer) for peer in peers if name in (peer.get("spec", {}).get("filters") or [])]
+        for pool in spider_pools if by else []:
+            for wanted in pool_ranges(pool):
+                yield from _rejected(facts, one, pool, wanted, ", ".join(by))
+
+
+def _rejected(facts: FactReader, one: BGPFilter, pool: SpiderIPPool, wanted: Range, by: str) -> Iterator[Finding]:
+    key = _KEYS[wanted.first.version]
+    rules = one.get("spec", {}).get(key) or []
+    session = Session(by, "", is_internal=False)
+    for address in _samples(wanted, rules):
+        found = first_match(rules, session, Route(network(str(address))))
+        if found and found[1]["action"] != "Accept":
+            spider_pool = f"SpiderIPPool/{pool['metadata']['name']}"
+            seen = f"rule {found[0] + 1} of its {key} rejects {address} of {spider_pool}, for {by}"
+            subnet = pool["spec"]["subnet"]
+            yield Finding(f"BGPFilter/{one['metadata']['name']}", seen, _accepting(facts, one, key, rules, subnet))
+            return
+
+
+def _samples(wanted: Range, rules: Sequence[BGPFilterRule]) -> Iterator[Address]:
+    """Yield addresses of a range such that each rule that takes any of the range takes one of these."""
+    yield from (wanted.first, wanted.last)
+    kind = type(wanted.first)
+    for rule in rules:
+        if "cidr" in rule and wanted.overlaps(cidr := network(rule["cidr"])):
+            ends = (int(cidr.network_address), int(cidr.broadcast_address))
+            edges = (ends[0] - 1, *ends, ends[1] + 1)
+            yield from (kind(edge) for edge in edges if int(wanted.first) <= edge <= int(wanted.last))
+
+
+def _accepting(facts: FactReader, one: BGPFilter, key: Key, rules: Sequence[BGPFilterRule], subnet: str) -> Mend | None:
+    """Return the command that has the filter accept a subnet first; None where a rule of it was not read as a whole."""
+    if any("communities" in rule or "asPathPrefix" in rule for rule in rules):
+        return None
+    accept: dict[str, Any] = {"action": "Accept", "matchOperator": "In", "cidr": subnet}
+    return suggest.patch(facts, "bgpfilter", one["metadata"]["name"], {key: [accept, *rules]})
+
+
+def _find_peers(facts: FactReader) -> Iterator[Finding]:
+    calico = sessions.calico(facts)
+    spider_pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    families = sorted({network(pool["spec"]["subnet"]).version for pool in spider_pools})
+    for node in calico.nodes:
+        name = node["metadata"]["name"]
+        for family in families:
+            if sessions.address(node, family) and not sessions.sessions(calico, name, family):
+                seen = f"no BGPPeer selects it for IPv{family}, and the mesh is off"
+                yield Finding(f"Node/{name}", seen, _peer(facts, calico.peers, name, family))
+
+
+def _peer(facts: FactReader, peers: Sequence[BGPPeer], node: str, family: int) -> Mend | None:
+    """Return how to give a node the peer that others have; None where none has one."""
+    for peer in peers:
+        spec = peer.get("spec", {})
+        host = sessions.host_of(spec.get("peerIP", ""))
+        if not host or network(host).version != family:
+            continue
+        if spec.get("nodeSelector"):
+            return suggest.patch(facts, "bgppeer", peer["metadata"]["name"], {"nodeSelector": "all()"})
+        return Mend("manifest", suggest.bgp_peer(node, family, peer))
+    return None
+
+
+def _name(peer: BGPPeer) -> str:
+    return f"BGPPeer/{peer['metadata']['name']}"
+
+
+CHECKS = (
+    Check(
+        id="bgp-peer-per-node",
+        part="calico",
+        severity="failure",
+        looks_at="whether each node has a BGP session for each family in use: a BGPPeer, or the mesh",
+        why="A node without a session tells nobody of its pods, and hears of no others.",
+        to_do="Have a BGPPeer select the node: by nodeSelector, by node, or without either, which selects all nodes.",
+        needs=("cluster.spider_ip_pools", *sessions.NEEDS),
+        uses=("cluster.api", *sessions.USES),
+        find=_find_peers,
+        before_install=True,
+        waits=True,
+    ),
+    Check(
+        id="bgp-filter",
+        part="calico",
+        severity="failure",
+        looks_at="what the BGPFilters that BGPPeers name reject of the ranges of SpiderIPPools",
+        why="What a peer's filter rejects is not exported to it, whatever the IPPools say.",
+        to_do="Have the filter accept the subnet before the rule that rejects it, or take the filter from the peer.",
+        needs=("cluster.spider_ip_pools", "cluster.bgp_peers"),
+        uses=("cluster.bgp_filters", "cluster.api"),
+        find=_find_filter,
+        before_install=True,
+        waits=True,
+    ),
+)

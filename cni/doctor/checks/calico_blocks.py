@@ -1,0 +1,80 @@
+"""Checks of calico-ipam's blocks among SpiderPool's addresses. Pure."""
+
+from collections.abc import Iterator, Mapping
+
+from cni.contracts.calico_objects import BlockAffinity, IPAMBlock
+from cni.contracts.spiderpool_objects import SpiderIPPool
+from cni.doctor.check import Check, Finding, Mend
+from cni.doctor.facts import FactReader
+from cni.doctor.ranges import network, pool_ranges
+
+_CRD = "crd.projectcalico.org"
+
+
+def _find_blocks(facts: FactReader) -> Iterator[Finding]:
+    affinities: list[BlockAffinity] = facts.value("cluster.block_affinities")
+    blocks: list[IPAMBlock] | None = facts.value_or("cluster.ip_blocks", None)
+    spider_pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    for affinity in affinities:
+        cidr = network(affinity["spec"]["cidr"])
+        inside = [one for one in spider_pools if any(wanted.overlaps(cidr) for wanted in pool_ranges(one))]
+        if not inside or str(affinity["spec"].get("deleted", "false")).lower() == "true":
+            continue
+        names = ", ".join(f"SpiderIPPool/{one['metadata']['name']}" for one in inside)
+        block = next((one for one in blocks or [] if network(one["spec"]["cidr"]) == cidr), None)
+        seen = f"{affinity['spec'].get('node', 'a node')} has the block {cidr}, which overlaps {names}"
+        holders = _holders(block) if block else {}
+        if holders:
+            seen += f"; its addresses are held by {', '.join(holders)}"
+        known = blocks is not None
+        yield Finding(f"BlockAffinity/{affinity['metadata']['name']}", seen, _mend(affinity, block, holders, known))
+
+
+def _holders(block: IPAMBlock) -> Mapping[str, str]:
+    """Return who holds addresses of a block, in words, and the command that has each let go of them."""
+    attributes = block["spec"].get("attributes", [])
+    held = {index for index in block["spec"].get("allocations", []) if index is not None}
+    found: dict[str, str] = {}
+    for index in sorted(held):
+        told = (attributes[index].get("secondary") or {}) if index < len(attributes) else {}
+        namespace, pod = told.get("namespace", ""), told.get("pod", "")
+        if namespace and pod:
+            found[f"{namespace}/{pod}"] = f"kubectl -n {namespace} delete pod {pod}"
+        else:
+            found[told.get("type", "somebody else")] = ""
+    return found
+
+
+def _mend(affinity: BlockAffinity, block: IPAMBlock | None, holders: Mapping[str, str], known: bool) -> Mend | None:
+    """Return the next step: the pods have to go before the block can."""
+    if commands := [command for command in holders.values() if command]:
+        return Mend("command", " && ".join(commands))
+    if holders or not known:
+        return None
+    deletes = [f"kubectl delete blockaffinities.{_CRD} {affinity['metadata']['name']}"]
+    if block:
+        deletes.append(f"kubectl delete ipamblocks.{_CRD} {block['metadata']['name']}")
+    return Mend("command", " && ".join(deletes))
+
+
+CHECKS = (
+    Check(
+        id="calico-blocks",
+        part="calico",
+        severity="failure",
+        looks_at="blocks of Calico's own IPAM among the addresses of SpiderIPPools, and who holds addresses in them",
+        why=(
+            "A node that has a block tells the router of the block as a whole, and drops what comes for those of its"
+            " addresses that are on other nodes. And Calico's own IPAM gives addresses of it to others."
+        ),
+        to_do=(
+            "Set `disabled: true` in the IPPool, so that no new block is taken. Then restart the pods that hold"
+            " addresses of it. kube-controllers frees a block that is empty; otherwise delete it, and its affinity."
+        ),
+        needs=("cluster.spider_ip_pools", "cluster.block_affinities"),
+        uses=("cluster.ip_blocks",),
+        find=_find_blocks,
+        before_install=True,
+        waits=True,
+    ),
+)

@@ -1,0 +1,104 @@
+"""Checks of Calico's workloads, of ours beside them, and of what pods ask of Calico's IPAM. Pure."""
+
+from collections.abc import Iterator
+
+from cni.contracts.api_objects import Pod
+from cni.contracts.workload_objects import NodePod, Workload
+from cni.doctor import node_pods, subjects
+from cni.doctor.check import Check, Finding, command
+from cni.doctor.facts import FactReader
+
+_PREFIX = "cni.projectcalico.org/"
+_FAILING = (f"{_PREFIX}ipAddrs", f"{_PREFIX}ipAddrsNoIpam")
+_IGNORED = (f"{_PREFIX}ipv4pools", f"{_PREFIX}ipv6pools")
+_CONTROLLERS = "calico-kube-controllers"
+_OURS = "spiderpool-ipam"
+_LONGEST = 100  # characters of an annotation in a finding
+_TOLERATE_ALL = '{"spec":{"template":{"spec":{"tolerations":[{"operator":"Exists"}]}}}}'
+
+
+def _find_annotations(facts: FactReader) -> Iterator[Finding]:
+    seen = set()
+    for subject in subjects.all_subjects(facts):
+        for key in (*_FAILING, *_IGNORED):
+            value = subject.annotations.get(key)
+            if value is None or (subject.namespace, key, value) in seen:  # a template comes before its pods
+                continue
+            seen.add((subject.namespace, key, value))
+            mend = subjects.annotate(subject, key, None)
+            told = f"{key} is {value[:_LONGEST]}"
+            if key in _FAILING:
+                yield Finding(subject.object, f"{told}: Calico's plugin fails the ADD", mend)
+            else:
+                yield Finding(subject.object, f"{told}, which nobody follows", mend, severity="warning")
+
+
+def _find_controllers(facts: FactReader) -> Iterator[Finding]:
+    deployments: list[Workload] = facts.value("cluster.deployments")
+    for deployment in deployments:
+        metadata = deployment["metadata"]
+        if metadata["name"] == _CONTROLLERS and not deployment.get("status", {}).get("readyReplicas", 0):
+            mend = command(f"kubectl -n {metadata.get('namespace', '')} describe deployment {_CONTROLLERS}")
+            yield Finding(
+                f"Deployment/{metadata.get('namespace', '')}/{_CONTROLLERS}", "none of its pods is Ready", mend
+            )
+
+
+def _find_daemon_set(facts: FactReader) -> Iterator[Finding]:
+    daemon_sets: list[Workload] = facts.value("cluster.daemon_sets")
+    ours = [one for one in daemon_sets if one["metadata"]["name"] == _OURS]
+    if not ours:
+        return  # the nodes are installed in another way
+    own_pods: list[NodePod] = facts.value("cluster.own_pods")
+    pods: list[Pod] = facts.value("cluster.pods")
+    namespace = ours[0]["metadata"].get("namespace", "")
+    found = node_pods.by_node(own_pods)
+    for node in sorted(node_pods.calico_nodes(pods) - found.keys()):
+        tolerate = command(f"kubectl -n {namespace} patch daemonset {_OURS} --type=merge -p '{_TOLERATE_ALL}'")
+        yield Finding(f"Node/{node}", f"calico-node runs on it, and no pod of DaemonSet/{_OURS}", tolerate)
+    for node, pod in sorted(found.items()):
+        if state := node_pods.state(pod):
+            name = pod["metadata"]["name"]
+            mend = command(f"kubectl -n {namespace} logs {name} --all-containers")
+            yield Finding(f"Node/{node}", f"{name} is not Ready: {state}", mend)
+
+
+CHECKS = (
+    Check(
+        id="calico-annotations",
+        part="calico",
+        severity="failure",
+        looks_at="the annotations of pods and templates by which Calico's own IPAM is asked for addresses",
+        why=(
+            "With another IPAM, Calico's plugin refuses a pod that has ipAddrs or ipAddrsNoIpam: it does not start. It"
+            " does not look at ipv4pools and ipv6pools, so the pod has an address of another pool than was meant."
+        ),
+        to_do="Remove them, and name a pool of SpiderPool's in the annotation `ipam.spidernet.io/ippool`.",
+        needs=subjects.NEEDS,
+        uses=subjects.USES,
+        find=_find_annotations,
+        waits=True,
+    ),
+    Check(
+        id="calico-kube-controllers",
+        part="calico",
+        severity="warning",
+        looks_at="the Deployment calico-kube-controllers",
+        why="Without it, nobody frees the addresses and blocks that calico-ipam gave before the nodes were swapped.",
+        to_do="See why its pods do not run.",
+        needs=("cluster.deployments",),
+        find=_find_controllers,
+        waits=True,
+    ),
+    Check(
+        id="ipam-daemonset",
+        part="calico",
+        severity="failure",
+        looks_at="a Ready pod of our DaemonSet on every node that has calico-node, if the DaemonSet is there",
+        why="On a node without it, nobody installs the plugin, or keeps it and the conflist as they were installed.",
+        to_do="Give the DaemonSet the tolerations that calico-node has, and see what its pods say.",
+        needs=("cluster.daemon_sets", "cluster.own_pods", "cluster.pods"),
+        find=_find_daemon_set,
+        waits=True,
+    ),
+)

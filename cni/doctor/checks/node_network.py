@@ -1,0 +1,94 @@
+"""Checks of this node's network, as far as Calico's pods need it. Pure."""
+
+from collections.abc import Iterator
+
+from cni.contracts.api_objects import Node
+from cni.contracts.facts import Conflist, Families
+from cni.contracts.spiderpool_objects import SpiderIPPool
+from cni.doctor.check import Check, Finding, command
+from cni.doctor.facts import FactReader
+from cni.doctor.ranges import network
+
+_NODENAME = "/var/lib/calico/nodename"
+_HAS_CALICO = command("kubectl -n kube-system get pods -o wide -l k8s-app=calico-node")
+
+
+def _find_nodename(facts: FactReader) -> Iterator[Finding]:
+    name: str | None = facts.value("node.calico_nodename")
+    conflist: Conflist | None = facts.value_or("node.conflist", None)
+    nodes: list[Node] | None = facts.value_or("cluster.nodes", None)
+    if not name:
+        if not (conflist and conflist["nodename_is_optional"]):
+            yield Finding(_NODENAME, "it is missing" if name is None else "it is empty", _HAS_CALICO)
+    elif nodes is not None and name not in {node["metadata"]["name"] for node in nodes}:
+        yield Finding(_NODENAME, f"it says {name}, and the cluster has no node of that name", _HAS_CALICO)
+
+
+def _find_default_route(facts: FactReader) -> Iterator[Finding]:
+    if not facts.value("node.route_to_gateway") and _has_pools(facts, 4):
+        mend = command("ip route add 169.254.1.1 dev UPLINK")
+        yield Finding("169.254.1.1", "this node has no route to it, as it has no IPv4 default route", mend)
+
+
+def _find_forwarding(facts: FactReader) -> Iterator[Finding]:
+    families: Families = facts.value("node.forwarding")
+    if not families["ipv4"] and _has_pools(facts, 4):
+        mend = command("sysctl -w net.ipv4.ip_forward=1")
+        yield Finding("net.ipv4.ip_forward", "it is 0", mend)
+    if not families["ipv6"] and _has_pools(facts, 6):
+        mend = command("sysctl -w net.ipv6.conf.all.forwarding=1")
+        yield Finding("net.ipv6.conf.all.forwarding", "it is 0, and there are IPv6 pools", mend)
+
+
+def _has_pools(facts: FactReader, family: int) -> bool:
+    """Tell whether SpiderPool has pools of a family; where that is not known, it has IPv4 ones."""
+    pools: list[SpiderIPPool] | None = facts.value_or("cluster.spider_ip_pools", None)
+    if pools is None:
+        return family == 4
+    return any(network(pool["spec"]["subnet"]).version == family for pool in pools)
+
+
+CHECKS = (
+    Check(
+        id="node-calico-nodename",
+        part="node",
+        severity="failure",
+        looks_at="/var/lib/calico/nodename, and the Node of that name",
+        why="Calico's plugin needs that file, and fails before it calls ours.",
+        to_do="See why calico-node does not run on this node: it writes the file when it starts.",
+        needs=("node.calico_nodename",),
+        uses=("node.conflist", "cluster.nodes"),
+        find=_find_nodename,
+        before_install=True,
+        waits=True,
+    ),
+    Check(
+        id="node-default-route",
+        part="node",
+        severity="failure",
+        looks_at="whether the node has a route to 169.254.1.1, the gateway of Calico's pods",
+        why=(
+            "The kernel answers a pod's ARP request for its gateway only if it has a route to it. Without one, IPv4 is"
+            " dead in every pod of this node, though the router has the pods' routes, and IPv6 works."
+        ),
+        to_do="Give the node a default route, or a route to 169.254.1.1 by its uplink.",
+        needs=("node.route_to_gateway",),
+        uses=("cluster.spider_ip_pools",),
+        find=_find_default_route,
+        before_install=True,
+        waits=True,
+    ),
+    Check(
+        id="node-forwarding",
+        part="node",
+        severity="failure",
+        looks_at="net.ipv4.ip_forward and net.ipv6.conf.all.forwarding, where there are pools of the family",
+        why="A node that does not forward drops all that comes from or goes to its pods.",
+        to_do="Set the variables to 1, now and in /etc/sysctl.d.",
+        needs=("node.forwarding",),
+        uses=("cluster.spider_ip_pools",),
+        find=_find_forwarding,
+        before_install=True,
+        waits=True,
+    ),
+)

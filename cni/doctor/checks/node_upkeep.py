@@ -1,0 +1,104 @@
+"""Checks of what goes on a node while it runs: the agent's release, what is pending, who fights watch. Pure."""
+
+from collections.abc import Iterator
+
+from cni.contracts.facts import AgentOperations, Installation, PendingReleases
+from cni.doctor.check import Check, Finding, Mend, command
+from cni.doctor.facts import FactReader
+
+_NOT_IMPLEMENTED, _NOT_FOUND = 501, 404
+_LONG_PENDING = 600.0  # seconds
+_OFTEN = 3  # drifts in an hour
+_HOUR = 3600.0
+_WATCH = "keep `spiderpool-ipam watch` running"
+# What holds a release, by what is behind the socket that it is for.
+_HOLDS = {
+    "embedded": f"the agent answers, and is not sent them: {_WATCH}",
+    "real": f"the agent answers; spiderpool-controller has freed what they are about, and watch drops them: {_WATCH}",
+    "absent": "nobody listens there",
+    "silent": "the agent there does not answer",
+}
+
+
+def _find_generation(facts: FactReader) -> Iterator[Finding]:
+    operations: AgentOperations = facts.value("node.agent_operations")
+    if operations["workload_endpoint"] == _NOT_IMPLEMENTED:
+        old = " It is of 0.5.1 or before." if operations["coordinator_config"] == _NOT_FOUND else ""
+        seen = f"it does not implement GET /v1/workloadendpoint, which 1.2.0 and newer do.{old}"
+        yield Finding(operations["socket"], seen.removesuffix("."))
+
+
+def _find_pending(facts: FactReader) -> Iterator[Finding]:
+    pending: list[PendingReleases] = facts.value("node.pending")
+    for one in pending:
+        age = facts.collected_at - one["oldest"]
+        if age > _LONG_PENDING:
+            number = "1 release waits" if one["releases"] == 1 else f"{one['releases']} releases wait"
+            seen = f"{number}, the oldest for {age / 60:.0f} minutes: {_HOLDS[one['agent']]}"
+            yield Finding(one["socket"], seen, _drop(one), cause="node-agent" if one["agent"] == "silent" else "")
+
+
+def _drop(one: PendingReleases) -> Mend | None:
+    if one["agent"] != "absent":
+        return None
+    return command(f"spiderpool-ipam pending --drop {one['socket']}")
+
+
+def _find_fighting(facts: FactReader) -> Iterator[Finding]:
+    installation: Installation | None = facts.value("node.installation")
+    if installation is None or installation["state"] != "in force":
+        return
+    hours = max((facts.collected_at - installation["swapped_at"]) / _HOUR, 1.0)
+    count = installation["drift_count"]
+    if count > _OFTEN * hours:
+        seen = f"others have changed it {count} times in {hours:.0f} hours, and it was swapped again"
+        mend = (
+            None if installation["as_name"] else command("spiderpool-ipam install --as 05-spiderpool-calico.conflist")
+        )
+        yield Finding(installation["conflist"], seen, mend)
+
+
+CHECKS = (
+    Check(
+        id="node-agent-generation",
+        part="node",
+        severity="information",
+        looks_at="which operations the agent has, that came with its releases",
+        why=(
+            "An agent before 1.2.0 does not tell what a pod holds, so CHECK of this node's pods has nothing to compare."
+        ),
+        to_do="Nothing, if CHECK is not used. Otherwise take SpiderPool 1.2.0 or newer.",
+        needs=("node.agent_operations",),
+        find=_find_generation,
+    ),
+    Check(
+        id="node-pending",
+        part="node",
+        severity="warning",
+        looks_at="releases of addresses that no agent has taken for ten minutes",
+        why="The addresses of pods that have ended stay taken until their release arrives.",
+        to_do=(
+            "Have the agent run again, and keep `spiderpool-ipam watch` running, which sends them. For an agent that"
+            " will never come back, drop them with `spiderpool-ipam pending --drop`."
+        ),
+        needs=("node.pending",),
+        find=_find_pending,
+        waits=True,
+    ),
+    Check(
+        id="node-conflist-fighting",
+        part="node",
+        severity="warning",
+        looks_at="how often others have changed the conflist since it was swapped",
+        why=(
+            "While the conflist is not ours, pods get their addresses from another IPAM. More than three times an hour"
+            " is no upgrade: Calico's installer, a node agent or a deployment tool writes it again and again."
+        ),
+        to_do=(
+            "Change Calico's own template, the ConfigMap's cni_network_config, to `spiderpool`, or install with `--as`"
+            " a copy that sorts first: then the file is Calico's to write."
+        ),
+        needs=("node.installation",),
+        find=_find_fighting,
+    ),
+)

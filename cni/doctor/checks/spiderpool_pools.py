@@ -1,0 +1,191 @@
+"""Checks of SpiderPool's pools: that there is one for a pod that names none, and that none is full. Pure."""
+
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from cni.contracts.api_objects import Namespace, Pod
+from cni.contracts.doctor import Severity
+from cni.contracts.pool_annotations import IPPOOL, IPPOOLS, OF_NAMESPACE, SUBNET, SUBNETS
+from cni.contracts.spiderpool_objects import SpiderIPPool
+from cni.doctor import node_pods, subjects
+from cni.doctor.allocations import allocations, reserved_ranges, usable_ranges
+from cni.doctor.check import Check, Finding, Mend, command
+from cni.doctor.facts import FactReader
+from cni.doctor.pool_selection import Surroundings, family_of, refusal, surroundings
+from cni.doctor.ranges import Range, address_of, network, pool_ranges, without
+
+_ANY_NETWORK = "v1.multus-cni.io/default-network"
+_MOST_RECORDS = 5000  # of a pool; an agent's SPIDERPOOL_IPPOOL_MAX_ALLOCATED_IPS may say otherwise
+_NEARLY = 0.9
+_LARGEST_ADDITION = 256
+
+
+def patch(name: str, spec: Mapping[str, object]) -> Mend:
+    """Return the command that changes members of a SpiderIPPool's spec."""
+    text = shlex.quote(json.dumps({"spec": spec}))
+    return command(f"kubectl patch spiderippools.spiderpool.spidernet.io {name} --type=merge -p {text}")
+
+
+def _find_default_pool(facts: FactReader) -> Iterator[Finding]:
+    around = surroundings(facts)
+    pods = list(_without_pools(facts))
+    if not pods:
+        return
+    defaults = [pool for pool in around.pools if pool["spec"].get("default")]
+    if not any(family_of(pool) in around.families for pool in defaults):
+        seen = f"no pool is the default, and {_told(pods)} no pool"
+        yield Finding("SpiderIPPools", seen, _make_default(around, around.families), severity=_severity(pods))
+        return
+    for family in around.families:
+        of_family = [pool for pool in defaults if family_of(pool) == family]
+        if of_family:
+            yield from _refused(of_family, family, pods, around)
+        elif mend := _make_default(around, (family,)):
+            seen = f"no IPv{family} pool is the default, and {_told(pods)} no pool: they get no IPv{family} address"
+            yield Finding("SpiderIPPools", seen, mend, severity="warning")
+
+
+def _without_pools(facts: FactReader) -> Iterator[Pod]:
+    """Yield the pods on our nodes that name no pool, and whose namespace names none."""
+    pods: list[Pod] = facts.value("cluster.pods")
+    namespaces: list[Namespace] = facts.value("cluster.namespaces")
+    named = {one["metadata"]["name"] for one in namespaces if set(OF_NAMESPACE.values()) & _annotations(one).keys()}
+    ours = node_pods.our_nodes(facts)
+    for pod in pods:
+        metadata = pod["metadata"]
+        names_pool = {IPPOOL, IPPOOLS, SUBNET, SUBNETS, _ANY_NETWORK} & _annotations(pod).keys()
+        if names_pool or metadata.get("namespace", "") in named or not subjects.has_network(pod):
+            continue
+        node = pod.get("spec", {}).get("nodeName", "")
+        if node and (not ours or node in ours):
+            yield pod
+
+
+def _annotations(one: Pod | Namespace) -> Mapping[str, object]:
+    return dict(one["metadata"].get("annotations", {}))
+
+
+def _told(pods: Sequence[Pod]) -> str:
+    example = subjects.of_pod(pods[0]).object
+    return f"{len(pods)} pods, as {example}, name" if len(pods) > 1 else f"{example} names"
+
+
+def _severity(pods: Iterable[Pod]) -> Severity:
+    """Return how much it matters: pods that have an address could only not be started again."""
+    return "failure" if any(not pod.get("status", {}).get("podIPs") for pod in pods) else "warning"
+
+
+def _refused(
+    pools: Sequence[SpiderIPPool], family: int, pods: Sequence[Pod], around: Surroundings
+) -> Iterator[Finding]:
+    """Find the pods whom all default pools of a family refuse: SpiderPool then refuses the other family, too."""
+    refused: dict[tuple[str, ...], list[Pod]] = {}
+    for pod in pods:
+        reasons = tuple(refusal(pool, family, subjects.of_pod(pod), around) for pool in pools)
+        if all(reasons):
+            refused.setdefault(reasons, []).append(pod)
+    for reasons, whom in refused.items():
+        names = [f"SpiderIPPool/{pool['metadata']['name']}" for pool in pools]
+        words = "; ".join(f"{name}: {reason}" for name, reason in zip(names, reasons, strict=True))
+        seen = f"{_told(whom)} no pool, and the default takes none of them: {words}"
+        yield Finding(names[0], seen, _enabled(pools, reasons), severity=_severity(whom))
+
+
+def _enabled(pools: Sequence[SpiderIPPool], reasons: Sequence[str]) -> Mend | None:
+    for pool, reason in zip(pools, reasons, strict=True):
+        if reason == "it is disabled":
+            return patch(pool["metadata"]["name"], {"disable": False})
+    return None
+
+
+def _make_default(around: Surroundings, families: Iterable[int]) -> Mend | None:
+    """Return how a pool that is for everybody becomes the default; None if there is no such pool."""
+    for pool in around.pools:
+        spec = pool["spec"]
+        is_usable = not spec.get("disable") and not pool["metadata"].get("deletionTimestamp")
+        affinities = {"podAffinity", "nodeAffinity", "namespaceAffinity", "nodeName", "namespaceName"} & spec.keys()
+        if is_usable and not affinities and family_of(pool) in families:
+            return patch(pool["metadata"]["name"], {"default": True})
+    return None
+
+
+def _find_full(facts: FactReader) -> Iterator[Finding]:
+    pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    reserved = reserved_ranges(facts.value_or("cluster.spider_reserved_ips", []))
+    for pool in pools:
+        usable = usable_ranges(pool, reserved)
+        taken = _taken(pool, usable)
+        size = sum(one.size for one in usable)
+        most = min(size, _MOST_RECORDS) if taken <= _MOST_RECORDS else size
+        limit = f"; SpiderPool keeps at most {_MOST_RECORDS} records in a pool" if most < size else ""
+        name = f"SpiderIPPool/{pool['metadata']['name']}"
+        if taken >= most:
+            seen = f"all of its {most} addresses are taken{limit}" if most else "it has no address to give"
+            yield Finding(name, seen, _more(pool, pools, reserved))
+        elif taken >= most * _NEARLY:
+            seen = f"{taken} of its {most} addresses are taken{limit}"
+            yield Finding(name, seen, _more(pool, pools, reserved), severity="warning")
+
+
+def _taken(pool: SpiderIPPool, usable: Sequence[Range]) -> int:
+    """Return how many of the usable addresses are taken."""
+    status = pool.get("status", {})
+    if "allocatedIPs" not in status:
+        return status.get("allocatedIPCount", 0)
+    return sum(any(part.has(one.address) for part in usable) for one in allocations([pool]))
+
+
+def _more(pool: SpiderIPPool, pools: Iterable[SpiderIPPool], reserved: Sequence[Range]) -> Mend | None:
+    """Return how to give a pool the addresses of its subnet that come next; None if that is not for us to say."""
+    if any(key.startswith("ipam.spidernet.io/owner-") for key in pool["metadata"].get("labels", {})):
+        return None  # its addresses come out of a SpiderSubnet
+    own = pool_ranges(pool)
+    subnet = network(pool["spec"]["subnet"])
+    whole = Range(subnet.network_address + 1, subnet.broadcast_address - 1) if subnet.num_addresses > 2 else None
+    gateway = address_of(pool["spec"].get("gateway", ""))
+    holes = [*(one for other in pools for one in pool_ranges(other)), *reserved]
+    holes += [Range(gateway, gateway)] if gateway else []
+    free = without([whole], holes) if whole else []
+    last = max((int(one.last) for one in own), default=0)
+    after = [one for one in free if int(one.first) > last] or free
+    if not after:
+        return None
+    first = after[0].first
+    count = min(after[0].size, _LARGEST_ADDITION, max(1, sum(one.size for one in own)))
+    added = Range(first, first + (count - 1))
+    return patch(pool["metadata"]["name"], {"ips": [*pool["spec"].get("ips", []), str(added)]})
+
+
+CHECKS = (
+    Check(
+        id="sp-default-pool",
+        part="spiderpool",
+        severity="failure",
+        looks_at="a usable pool for pods that name none, if there are such pods on nodes with our plugin",
+        why="A pod that names no pool does not start without one: “no pool selection rules of any type are specified”.",
+        to_do=(
+            "Have one pool of each family be the default, name pools in the namespace's annotations, or in the pods'."
+            " Our `default_ipv4_ippool` and `default_ipv6_ippool` in the conflist do as well; they are not looked at."
+        ),
+        needs=("cluster.spider_ip_pools", "cluster.pods", "cluster.namespaces"),
+        uses=("cluster.nodes", "cluster.spider_configs", *node_pods.USES),
+        find=_find_default_pool,
+        waits=True,
+    ),
+    Check(
+        id="sp-pool-full",
+        part="spiderpool",
+        severity="failure",
+        looks_at="how many addresses of each pool are taken, without excludeIPs and SpiderReservedIPs",
+        why="A pool that has no address left gives none: new pods do not start. From nine of ten on it is a warning.",
+        to_do=(
+            "First see `sp-leaked`: addresses of pods that are gone may be among them. Then add ranges to the pool's"
+            " `ips`, inside its subnet, of its SpiderSubnet if it has one, and of Calico's IPPool that covers it."
+        ),
+        needs=("cluster.spider_ip_pools",),
+        uses=("cluster.spider_reserved_ips",),
+        find=_find_full,
+        waits=True,
+    ),
+)

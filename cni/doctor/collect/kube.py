@@ -1,0 +1,212 @@
+"""Reads the API of Kubernetes: GET and nothing else. Side effects: connects to it, runs an exec plugin.
+
+Everything waits for one deadline at most, also an answer that comes byte by byte. What is refused is KubeError.
+"""
+
+import os
+import ssl
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from cni.contracts.api_objects import FAILURE, Page
+from cni.contracts.kubeconfig import ExecStatus
+from cni.deadline import Deadline
+from cni.doctor.collect.exec_plugin import credential
+from cni.doctor.collect.kubeconfig import Access, AccessError
+from cni.installer.errors import InstallerError, first_fault
+from cni.installer.node.os_errors import one_line
+
+T = TypeVar("T")
+
+_LIMIT = 500  # objects in a page
+_MOST_PAGES = 2000
+_MOST_BYTES = 64 << 20  # of an answer
+_TIMEOUT = 10.0  # seconds without a byte
+_RETRY_AFTER = 1.0  # seconds before the second try, if the server does not say
+_LONGEST_RETRY = 10.0
+_UNAUTHORIZED, _GONE, _TOO_MANY = 401, 410, 429
+
+
+class KubeError(InstallerError):
+    """Why an answer cannot be had; `status` is the HTTP status, 0 for none."""
+
+    def __init__(self, text: str, status: int = 0) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Kube:
+    """A reader of one API server."""
+
+    def __init__(self, access: Access, deadline: Deadline) -> None:
+        """Prepare it. AccessError."""
+        self._access, self._deadline = access, deadline
+        self._is_dead = ""  # why the server cannot be reached: it is not tried again for each list
+        self._credential: ExecStatus | None = None
+        self._open()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def read(self, path: str, contract: "TypeAdapter[T]", selector: Mapping[str, str] = MappingProxyType({})) -> T:
+        """Return one object. KubeError."""
+        return self._parse(self._get(path, dict(selector)), contract)
+
+    def list(
+        self, path: str, contract: "TypeAdapter[Page[T]]", selector: Mapping[str, str] = MappingProxyType({})
+    ) -> list[T]:
+        """Return all objects of a list that are selected, read page by page. KubeError."""
+        try:
+            return [item for page in self._pages(path, contract, selector) for item in page["items"]]
+        except KubeError as error:
+            if error.status != _GONE:
+                raise
+            # The list has become too old while it was read: read it as a whole, as client-go's pager does.
+            return self.read(path, contract, selector)["items"]
+
+    def _pages(self, path: str, contract: "TypeAdapter[Page[T]]", selector: Mapping[str, str]) -> "Iterator[Page[T]]":
+        parameters = {**selector, "limit": str(_LIMIT)}
+        for _ in range(_MOST_PAGES):
+            page = self._parse(self._get(path, parameters), contract)
+            yield page
+            following = page.get("metadata", {}).get("continue", "")
+            if not following:
+                return
+            parameters["continue"] = following
+        raise KubeError(f"the list does not end: more than {_MOST_PAGES} pages")
+
+    def _parse(self, body: bytes, contract: "TypeAdapter[T]") -> T:
+        try:
+            return contract.validate_json(body)
+        except ValidationError as error:
+            raise KubeError(f"what the server has sent is no such object: {first_fault(error)}") from None
+
+    def _get(self, path: str, parameters: dict[str, str]) -> bytes:
+        """Return an answer; try once more where the server says so, or does not know the user any more. KubeError."""
+        for is_last in (False, True):
+            status, headers, body = self._ask(path, parameters)
+            if status == 200:
+                return body
+            if is_last or not self._may_retry(status, headers):
+                break
+        raise KubeError(self._words(status, body), status)
+
+    def _may_retry(self, status: int, headers: httpx.Headers) -> bool:
+        if status == _UNAUTHORIZED and self._access.exec:
+            self.close()
+            self._open()
+            return True
+        if status != _TOO_MANY and status < 500:
+            return False
+        after = headers.get("Retry-After", "")
+        seconds = float(after) if after.isascii() and after.isdigit() and len(after) < 6 else _RETRY_AFTER
+        if seconds > min(_LONGEST_RETRY, self._deadline.left()):
+            return False
+        self._deadline.sleep(seconds)
+        return True
+
+    def _ask(self, path: str, parameters: dict[str, str]) -> tuple[int, httpx.Headers, bytes]:
+        if self._is_dead:
+            raise KubeError(self._is_dead)
+        if not self._deadline.left():
+            raise KubeError("there was no time left to ask the API")
+        name = self._access.tls_server_name
+        body = bytearray()
+        try:
+            with self._client.stream(
+                "GET",
+                self._access.server + path,
+                params=parameters,
+                headers=self._headers(),
+                timeout=min(_TIMEOUT, self._deadline.left()),
+                extensions={"sni_hostname": name} if name else {},
+            ) as response:
+                for chunk in response.iter_bytes():
+                    body += chunk
+                    if len(body) > _MOST_BYTES:
+                        raise KubeError(f"the answer has more than {_MOST_BYTES >> 20} MiB")
+                    if not self._deadline.left():
+                        raise KubeError("the answer has not come to its end in time")
+                return response.status_code, response.headers, bytes(body)
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            text = f"{self._access.server}: {str(error) or type(error).__name__}"
+            if isinstance(error, httpx.ConnectError | httpx.TimeoutException | httpx.ProxyError | httpx.InvalidURL):
+                self._is_dead = text
+            raise KubeError(self._without_secrets(text)) from None
+
+    def _headers(self) -> dict[str, str]:
+        token = self._token()
+        return {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+
+    def _token(self) -> str:
+        if self._credential:
+            return self._credential.get("token", "")
+        if self._access.token_file:
+            try:
+                return self._access.token_file.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                text = one_line(error) if isinstance(error, OSError) else "not UTF-8"
+                raise KubeError(f"{self._access.token_file}: {text}") from None
+        return self._access.token
+
+    def _words(self, status: int, body: bytes) -> str:
+        try:
+            message = FAILURE.validate_json(body).get("message", "")
+        except ValidationError:
+            message = ""
+        text = " ".join(message.split())[:300]
+        return self._without_secrets(f"HTTP status {status}{': ' if text else ''}{text}")
+
+    def _without_secrets(self, text: str) -> str:
+        """Return a text without what a server may have sent back of ours."""
+        for secret in (self._access.token, self._access.password, (self._credential or {}).get("token", "")):
+            text = text.replace(secret, "...") if secret else text
+        return text
+
+    def _open(self) -> None:
+        access = self._access
+        if access.exec:
+            self._credential = credential(access, access.exec, self._deadline)
+        auth = (access.username, access.password) if access.username else None
+        try:
+            self._client = httpx.Client(
+                verify=_context(access, self._credential), proxy=access.proxy or None, auth=auth
+            )
+        except (ImportError, ValueError) as error:  # of a kind of proxy that httpx does not have
+            raise AccessError(f"the kubeconfig's proxy-url cannot be used: {type(error).__name__}") from None
+
+
+def _context(access: Access, said: ExecStatus | None) -> ssl.SSLContext:
+    """Return what TLS is to check and to show. AccessError."""
+    certificate = (said or {}).get("clientCertificateData") or access.certificate
+    key = (said or {}).get("clientKeyData") or access.key
+    try:
+        context = ssl.create_default_context(cadata=access.ca or None)
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # clusters' own authorities lack what it demands
+        if access.is_insecure:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if certificate and key:
+            _load(context, f"{certificate}\n{key}\n".encode())
+    except (ssl.SSLError, ValueError) as error:
+        raise AccessError(f"a certificate or key of the kubeconfig: {error}") from None
+    return context
+
+
+def _load(context: ssl.SSLContext, pem: bytes) -> None:
+    """Load a certificate and its key out of memory: ssl takes files only, and a key has no business on a disk."""
+    descriptor = os.memfd_create("client")
+    try:
+        os.write(descriptor, pem)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def page_of(contract: Any) -> "TypeAdapter[Page[Any]]":
+    """Return the type of a page of these objects."""
+    return TypeAdapter(Page[contract])

@@ -1,0 +1,111 @@
+"""Shows a report to people, or as JSON. Side effect: writes to stdout. Colours are for terminals only."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from cni.contracts.doctor import PARTS, CheckReport, DoctorReport, FindingReport, Result
+from cni.doctor.check import Check
+
+if TYPE_CHECKING:
+    from cni.doctor.pod_way import Link
+
+_SIGNS: dict[Result, tuple[str, str]] = {
+    "ok": ("ok", "green"),
+    "warning": ("warning", "yellow"),
+    "failure": ("FAILURE", "red"),
+    "not-checked": ("not checked", "cyan"),
+    "skipped": ("skipped", "bright_black"),
+}
+_STATES = {"ok": ("ok", "green"), "broken": ("BROKEN", "red"), "not known": ("not known", "cyan")}
+_WIDTH = max(len(sign) for sign, _ in _SIGNS.values())
+
+
+def show_json(report: DoctorReport) -> None:
+    """Print the report as one JSON object."""
+    click.echo(json.dumps(report, ensure_ascii=False))
+
+
+def show(report: DoctorReport, checks: tuple[Check, ...], *, short: bool) -> None:
+    """Print a line for each check, below its part, and its findings; `short`: only of what is not ok."""
+    looks_at = {check.id: check.looks_at for check in checks}
+    caused = _by_cause(report)
+    for part in PARTS:
+        shown = [one for one in report["checks"] if one["part"] == part and _is_shown(one, short=short)]
+        if shown:
+            click.secho(part, bold=True)
+        for check in shown:
+            _show_check(check, looks_at.get(check["id"], ""), caused.get(check["id"], []))
+    click.echo(_summary(report))
+
+
+def _is_shown(check: CheckReport, *, short: bool) -> bool:
+    if not short:
+        return True
+    return check["result"] not in ("ok", "skipped")
+
+
+def _by_cause(report: DoctorReport) -> dict[str, list[tuple[str, FindingReport]]]:
+    """Return the findings that are symptoms, with their checks' ids, by the id of the check that names their cause."""
+    failed = {check["id"] for check in report["checks"] if check["result"] in ("warning", "failure")}
+    found: dict[str, list[tuple[str, FindingReport]]] = {}
+    for check in report["checks"]:
+        for finding in check["findings"]:
+            if finding.get("cause") in failed:
+                found.setdefault(finding["cause"], []).append((check["id"], finding))
+    return found
+
+
+def _show_check(check: CheckReport, looks_at: str, symptoms: list[tuple[str, FindingReport]]) -> None:
+    sign, colour = _SIGNS[check["result"]]
+    because = f": {check['because']}" if "because" in check else ""
+    click.echo(
+        f"  {click.style(sign.ljust(_WIDTH), fg=colour)}  {check['id']}{_printable(because) or f'  ({looks_at})'}"
+    )
+    for finding in check["findings"]:
+        for line in _lines(finding):
+            click.echo(f"  {' ' * _WIDTH}    {line}")
+    for name, finding in symptoms:
+        click.echo(f"  {' ' * _WIDTH}    and so {name}: {_printable(finding['object'])}: {_printable(finding['seen'])}")
+    if check["result"] in ("warning", "failure"):
+        click.echo(f"  {' ' * _WIDTH}    see {check['doc']}")
+
+
+def _lines(finding: FindingReport) -> Iterator[str]:
+    yield f"{_printable(finding['object'])}: {_printable(finding['seen'])}"
+    if cause := finding.get("cause"):
+        yield f"  cause: {cause}"
+    yield f"  why: {_printable(finding['why'])}"
+    if mend := finding.get("mend"):
+        first, *others = mend["text"].strip().splitlines()
+        yield f"  mend: {_printable(first)}"
+        yield from (f"        {_printable(line)}" for line in others)
+
+
+def show_way(links: "Sequence[Link]") -> None:
+    """Print the links of a pod's way, and mark the first that is broken."""
+    broken = next((link for link in links if link.state == "broken"), None)
+    for link in links:
+        sign, colour = _STATES[link.state]
+        mark = "   <-- the first broken link" if link is broken else ""
+        text = f"{_printable(link.name)}: {_printable(link.text)}"
+        click.echo(f"{click.style(sign.ljust(_WIDTH), fg=colour)}  {text}{click.style(mark, bold=True)}")
+
+
+def _summary(report: DoctorReport) -> str:
+    numbers = [f"{number} {_SIGNS[result][0].lower()}" for result, number in report["summary"].items() if number]
+    return ", ".join(numbers) or "nothing was checked"
+
+
+def _printable(text: str) -> str:
+    """Return a text with the characters escaped that a terminal would obey: much of it was written by others."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def progress(text: str) -> None:
+    """Say on stderr what is being done, if somebody looks: it is a terminal."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        click.echo(f"{text} ...", err=True)

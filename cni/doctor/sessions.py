@@ -1,0 +1,202 @@
+"""Which BGP sessions a node has, by Calico's objects. Pure.
+
+confd/pkg/backends/calico/client.go, updatePeersV1, and bird.cfg.template: global peers, peers of nodes, their reverse,
+and the mesh of all nodes.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from cni.contracts.api_objects import Node
+from cni.contracts.calico_objects import (
+    BGPConfiguration,
+    BGPConfigurationSpec,
+    BGPFilter,
+    BGPPeer,
+    BlockAffinity,
+    IPPool,
+)
+from cni.doctor.facts import FactReader
+from cni.doctor.selector import SelectorError, matches
+
+AS_NUMBER = 64512  # where nobody says another
+_ADDRESSES = {4: "projectcalico.org/IPv4Address", 6: "projectcalico.org/IPv6Address"}
+# The facts that `calico` reads. Filters are needed only if a peer names one.
+NEEDS = ("cluster.nodes", "cluster.ip_pools", "cluster.bgp_configurations", "cluster.bgp_peers")
+USES = ("cluster.bgp_filters", "cluster.block_affinities")
+
+
+@dataclass(frozen=True)
+class Session:
+    """A session of a node."""
+
+    object: str  # "BGPPeer/NAME", or "mesh"
+    address: str  # of the peer
+    is_internal: bool  # iBGP
+    filters: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Calico:
+    """The objects that decide what a node exports, and to whom."""
+
+    nodes: Sequence[Node]
+    pools: Sequence[IPPool] = ()
+    peers: Sequence[BGPPeer] = ()
+    filters: Sequence[BGPFilter] = ()
+    configurations: Sequence[BGPConfiguration] = ()
+    affinities: Sequence[BlockAffinity] = ()
+    version: tuple[int, int] = (0, 0)  # of Calico; (0, 0): not known
+    settings: Mapping[str, BGPConfigurationSpec] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Sort the configurations by their names."""
+        settings = {one["metadata"]["name"]: one.get("spec", {}) for one in self.configurations}
+        object.__setattr__(self, "settings", settings)
+
+    @property
+    def has_mesh(self) -> bool:
+        """Whether each node has a session with each other."""
+        return self.settings.get("default", {}).get("nodeToNodeMeshEnabled", True)
+
+
+def calico(facts: FactReader) -> Calico:
+    """Return the objects that were read. NotKnown."""
+    peers: list[BGPPeer] = facts.value("cluster.bgp_peers")
+    has_filters = any(peer.get("spec", {}).get("filters") for peer in peers)
+    return Calico(
+        nodes=facts.value("cluster.nodes"),
+        pools=facts.value("cluster.ip_pools"),
+        peers=peers,
+        filters=facts.value("cluster.bgp_filters") if has_filters else [],
+        configurations=facts.value("cluster.bgp_configurations"),
+        affinities=facts.value_or("cluster.block_affinities", []),
+        version=version(facts),
+    )
+
+
+def version(facts: FactReader) -> tuple[int, int]:
+    """Return Calico's version, (0, 0) where it is not known."""
+    for one in facts.value_or("cluster.cluster_informations", []):
+        numbers = str(one.get("spec", {}).get("calicoVersion", "")).removeprefix("v").split(".")
+        if len(numbers) > 1 and all(number.isdecimal() for number in numbers[:2]):
+            return int(numbers[0]), int(numbers[1])
+    return 0, 0
+
+
+def address(node: Node, family: int) -> str:
+    """Return the address that a node has for BGP; "" for none."""
+    annotations: Mapping[str, str] = dict(node["metadata"].get("annotations", {}))  # type: ignore[arg-type]
+    return annotations.get(_ADDRESSES[family], "").partition("/")[0]
+
+
+def sessions(calico: Calico, name: str, family: int) -> list[Session]:
+    """Return the sessions of the node of this name for a family. A peer that is told twice is one."""
+    node = next((node for node in calico.nodes if node["metadata"]["name"] == name), None)
+    if node is None or not address(node, family):
+        return []
+    found: dict[str, Session] = {}
+    globals_first = sorted(calico.peers, key=lambda peer: bool(_own_nodes_are_selected(peer)))
+    told = (_peers(calico, node, family, globals_first), _reverse(calico, node, family), _mesh(calico, node, family))
+    for session in chain.from_iterable(told):
+        if session.address != address(node, family):
+            found.setdefault(session.address, session)
+    return list(found.values())
+
+
+def _peers(calico: Calico, node: Node, family: int, peers: Sequence[BGPPeer]) -> Iterator[Session]:
+    """Yield the sessions that BGPPeers give to a node that they select."""
+    for peer in peers:
+        spec = peer.get("spec", {})
+        if spec.get("localWorkloadSelector") or not _selects(peer, node):
+            continue
+        if selector := spec.get("peerSelector"):
+            others = (one for one in calico.nodes if _matches(selector, one) and address(one, family))
+            yield from (_to(calico, peer, node, one, family) for one in others)
+        elif (host := host_of(spec.get("peerIP", ""))) and _family(host) == family:
+            is_internal = number(spec.get("asNumber"), 0) == _as_number(calico, node)
+            yield Session(_name(peer), host, is_internal, tuple(spec.get("filters") or ()))
+
+
+def _reverse(calico: Calico, node: Node, family: int) -> Iterator[Session]:
+    """Yield the sessions with the nodes that a BGPPeer selects, for a node that it names as their peer."""
+    for peer in calico.peers:
+        spec = peer.get("spec", {})
+        if selector := spec.get("peerSelector"):
+            is_peer = _matches(selector, node)
+        else:
+            host = host_of(spec.get("peerIP", ""))
+            is_peer = host == address(node, family) and number(spec.get("asNumber"), 0) == _as_number(calico, node)
+        if is_peer:
+            others = (one for one in calico.nodes if one is not node and _selects(peer, one) and address(one, family))
+            yield from (_to(calico, peer, node, one, family) for one in others)
+
+
+def _mesh(calico: Calico, node: Node, family: int) -> Iterator[Session]:
+    if not calico.has_mesh or _is_reflector(node):
+        return
+    for one in calico.nodes:
+        if one is not node and address(one, family) and not _is_reflector(one):
+            yield Session("mesh", address(one, family), is_internal=True)
+
+
+def _to(calico: Calico, peer: BGPPeer, node: Node, other: Node, family: int) -> Session:
+    is_internal = _as_number(calico, node) == _as_number(calico, other)
+    return Session(_name(peer), address(other, family), is_internal, tuple(peer.get("spec", {}).get("filters") or ()))
+
+
+def _own_nodes_are_selected(peer: BGPPeer) -> str:
+    spec = peer.get("spec", {})
+    return spec.get("nodeSelector") or spec.get("node") or ""
+
+
+def _selects(peer: BGPPeer, node: Node) -> bool:
+    spec = peer.get("spec", {})
+    if selector := spec.get("nodeSelector"):
+        return _matches(selector, node)
+    return spec.get("node", "") in ("", node["metadata"]["name"])
+
+
+def _matches(selector: str, node: Node) -> bool:
+    try:
+        return matches(selector, node["metadata"].get("labels", {}))
+    except SelectorError:  # confd takes such a selector for one that matches nothing
+        return False
+
+
+def _as_number(calico: Calico, node: Node) -> int:
+    own = node["metadata"].get("annotations", {}).get("projectcalico.org/ASNumber")
+    return number(own, number(calico.settings.get("default", {}).get("asNumber"), AS_NUMBER))
+
+
+def number(text: int | str | None, otherwise: int) -> int:
+    """Return an AS number, which may be written as 1.10."""
+    high, dot, low = str(text or "").partition(".")
+    if high.isdecimal() and (low.isdecimal() or not dot):
+        return (int(high) << 16) + int(low) if dot else int(high)
+    return otherwise
+
+
+def host_of(peer_ip: str) -> str:
+    """Return the address of 10.0.0.1, 10.0.0.1:179, fd00::1 or [fd00::1]:179; "" if it is none."""
+    host = peer_ip[1:].partition("]")[0] if peer_ip.startswith("[") else peer_ip
+    if host.count(":") == 1:
+        host = host.partition(":")[0]
+    return host if _family(host) else ""
+
+
+def _family(host: str) -> int:
+    try:
+        return ipaddress.ip_address(host).version
+    except ValueError:
+        return 0
+
+
+def _is_reflector(node: Node) -> bool:
+    return bool(node["metadata"].get("annotations", {}).get("projectcalico.org/RouteReflectorClusterID"))
+
+
+def _name(peer: BGPPeer) -> str:
+    return f"BGPPeer/{peer['metadata']['name']}"

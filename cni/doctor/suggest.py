@@ -1,0 +1,96 @@
+"""What mends Calico's objects: manifests, and the commands that apply them. Pure.
+
+kubectl applies objects of projectcalico.org/v3 only where the API server serves them; elsewhere calicoctl does.
+"""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from cni.contracts.calico_objects import BGPPeer
+from cni.contracts.doctor import DoctorReport
+from cni.contracts.facts import Api
+from cni.doctor.check import Mend
+from cni.doctor.facts import FactReader
+from cni.doctor.ranges import Network
+
+_GROUP = "projectcalico.org/v3"
+_BLOCK_SIZES = {4: 26, 6: 122}  # Calico's own
+_IP_POOL = f"""\
+apiVersion: {_GROUP}
+kind: IPPool
+metadata:
+  name: {{name}}
+spec:
+  cidr: {{cidr}}
+  blockSize: {{block_size}}
+  ipipMode: Never  # BIRD brings the packets to the pods: no tunnel is needed
+  vxlanMode: Never
+  natOutgoing: false  # so that the pods' own addresses are seen outside, which is what SpiderPool is for
+  disabled: true  # Calico's own IPAM takes no address out of it; BIRD exports it all the same
+"""
+
+
+_BGP_PEER = f"""\
+apiVersion: {_GROUP}
+kind: BGPPeer
+metadata:
+  name: {{name}}
+spec:
+  node: {{node}}
+  peerIP: {{peer_ip}}
+  asNumber: {{as_number}}
+"""
+
+
+def tool(facts: FactReader) -> str:
+    """Return the program that changes Calico's objects in this cluster."""
+    api: Api | None = facts.value_or("cluster.api", None)
+    return "kubectl" if api and _GROUP in api["groups"] else "calicoctl"
+
+
+def ip_pool(subnet: Network) -> str:
+    """Return the manifest of the IPPool that covers a subnet of SpiderPool's."""
+    name = "spiderpool-" + str(subnet).replace(".", "-").replace(":", "-").replace("/", "-")
+    block_size = max(_BLOCK_SIZES[subnet.version], subnet.prefixlen)
+    return _IP_POOL.format(name=name, cidr=subnet, block_size=block_size)
+
+
+def bgp_peer(node: str, family: int, like: BGPPeer) -> str:
+    """Return the manifest of a BGPPeer that gives a node the peer that another node has."""
+    spec = like.get("spec", {})
+    return _BGP_PEER.format(
+        name=f"{node}-ipv{family}",
+        node=node,
+        peer_ip=json.dumps(spec.get("peerIP", "")),
+        as_number=spec.get("asNumber", 0),
+    )
+
+
+def patch(facts: FactReader, kind: str, name: str, spec: Mapping[str, Any]) -> Mend:
+    """Return the command that changes these members of an object's spec."""
+    text = shlex.quote(json.dumps({"spec": spec}))
+    if tool(facts) == "kubectl":
+        return Mend("command", f"kubectl patch {kind}s.projectcalico.org {name} --type=merge -p {text}")
+    return Mend("command", f"calicoctl patch {kind} {name} -p {text}")
+
+
+def replacing(facts: FactReader, names: Sequence[str], manifest: str) -> Mend:
+    """Return the command that deletes IPPools and makes another one in their place."""
+    program = tool(facts)
+    kind = "ippools.projectcalico.org" if program == "kubectl" else "ippool"
+    deletes = " && ".join(f"{program} delete {kind} {name}" for name in names)
+    return Mend("command", f"{deletes} && {program} apply -f - <<'END'\n{manifest}END")
+
+
+def stream(report: DoctorReport, program: str) -> Iterator[str]:
+    """Yield the manifests that mend what was found, each once, as documents of one stream of YAML."""
+    seen = set()
+    for check in report["checks"]:
+        for finding in check["findings"]:
+            mend = finding.get("mend")
+            if mend and mend["kind"] == "manifest" and mend["text"] not in seen:
+                seen.add(mend["text"])
+                applied = f"# {check['id']}: {program} apply -f -"
+                yield f"---\n{applied}\n{mend['text'].strip()}"

@@ -1,0 +1,107 @@
+"""What goes on a node while it runs, and Calico's and our workloads."""
+
+import json
+import shlex
+from typing import Any
+
+import pytest
+
+from tests.doctor.documents import CLUSTER, changed, guide, made, node_pod, workload
+
+SOCKET = "/var/run/spidernet/spiderpool.sock"
+
+
+def found(facts: Any, check_id: str) -> list[Any]:
+    return list(made(facts, check_id)["findings"])
+
+
+@pytest.mark.parametrize(("coordinator", "is_very_old"), [(200, False), (404, True)])
+def test_an_agent_that_does_not_tell_what_a_pod_holds_is_told_of(coordinator: int, is_very_old: bool) -> None:
+    operations = {"socket": SOCKET, "workload_endpoint": 501, "coordinator_config": coordinator}
+    report = made(changed(guide(), "node.agent_operations", operations), "node-agent-generation")
+    assert (report["result"], report["findings"][0]["severity"]) == ("ok", "information")
+    assert ("It is of 0.5.1 or before" in report["findings"][0]["seen"]) is is_very_old
+
+
+def pending(agent: str, oldest: float) -> Any:
+    facts = changed(guide(), "node.pending", [{"socket": SOCKET, "agent": agent, "releases": 2, "oldest": oldest}])
+    facts["collected_at"] = 1000.0
+    return facts
+
+
+@pytest.mark.parametrize(
+    ("agent", "mend", "cause"),
+    [
+        ("absent", f"spiderpool-ipam pending --drop {SOCKET}", None),
+        ("silent", None, "node-agent"),
+        ("embedded", None, None),
+        ("real", None, None),
+    ],
+)
+def test_releases_that_wait_for_long_are_found(agent: str, mend: str | None, cause: str | None) -> None:
+    (finding,) = found(pending(agent, 100.0), "node-pending")
+    assert finding["seen"].startswith("2 releases wait, the oldest for 15 minutes: ")
+    assert (finding.get("mend", {}).get("text"), finding.get("cause")) == (mend, cause)
+    assert found(pending(agent, 500.0), "node-pending") == []
+
+
+@pytest.mark.parametrize(("count", "number"), [(3, 0), (6, 0), (7, 1)])
+def test_who_fights_watch_more_than_three_times_an_hour_is_found(count: int, number: int) -> None:
+    facts = changed(guide(), "node.installation.drift_count", count)
+    facts["collected_at"] = 1.0 + 2 * 3600
+    findings = found(facts, "node-conflist-fighting")
+    assert len(findings) == number
+    assert all("--as" in one["mend"]["text"] for one in findings)
+
+
+def annotated(key: str, **metadata: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "a", "namespace": "default", "annotations": {key: '["10.0.0.1"]'}, **metadata}}
+
+
+@pytest.mark.parametrize(
+    ("key", "result"),
+    [("ipAddrs", "failure"), ("ipAddrsNoIpam", "failure"), ("ipv4pools", "warning"), ("ipv6pools", "warning")],
+)
+def test_annotations_for_calicos_own_ipam_are_found_and_removed(key: str, result: str) -> None:
+    key = f"cni.projectcalico.org/{key}"
+    report = made(guide({**CLUSTER, "pods": [annotated(key)]}), "calico-annotations")
+    (finding,) = report["findings"]
+    assert report["result"] == result
+    assert shlex.split(finding["mend"]["text"]) == ["kubectl", "-n", "default", "annotate", "pod", "a", f"{key}-"]
+
+
+def test_of_a_template_the_annotation_is_removed_by_a_patch() -> None:
+    key = "cni.projectcalico.org/ipAddrs"
+    template = workload("web", annotations={key: '["10.0.0.1"]'})
+    template["metadata"]["namespace"] = "default"
+    (finding,) = found(guide({**CLUSTER, "pods": [annotated(key)], "stateful_sets": [template]}), "calico-annotations")
+    assert finding["object"] == "StatefulSet/default/web"
+    patch = json.loads(shlex.split(finding["mend"]["text"])[-1])
+    assert patch["spec"]["template"]["metadata"]["annotations"] == {key: None}
+
+
+def test_controllers_of_calicos_that_do_not_run_are_found() -> None:
+    facts = guide({**CLUSTER, "deployments": [workload("calico-kube-controllers", ready=0)]})
+    assert made(facts, "calico-kube-controllers")["result"] == "warning"
+    assert found(guide({**CLUSTER, "deployments": []}), "calico-kube-controllers") == []
+
+
+def calico_pod(node: str) -> dict[str, Any]:
+    return {"metadata": {"name": node, "labels": {"k8s-app": "calico-node"}}, "spec": {"nodeName": node}}
+
+
+def test_a_node_with_calico_and_without_our_pod_is_found() -> None:
+    facts = guide({**CLUSTER, "pods": [calico_pod(f"node{number}") for number in (1, 2, 3)]})
+    (finding,) = found(facts, "ipam-daemonset")
+    assert finding["object"] == "Node/node3"
+    tolerations = json.loads(shlex.split(finding["mend"]["text"])[-1])["spec"]["template"]["spec"]["tolerations"]
+    assert tolerations == [{"operator": "Exists"}]
+    assert found(guide({**CLUSTER, "pods": [calico_pod("node3")], "daemon_sets": []}), "ipam-daemonset") == []
+
+
+def test_a_pod_of_ours_that_is_not_ready_tells_why() -> None:
+    ended = {"reason": "Error", "exitCode": 1, "message": "no healthy spiderpool-agent"}
+    status = {"name": "install", "state": {"terminated": ended}}
+    pods = [CLUSTER["own_pods"][0], node_pod("b", "node2", ready=False, initContainerStatuses=[status])]
+    (finding,) = found(guide({**CLUSTER, "own_pods": pods}), "ipam-daemonset")
+    assert finding["seen"].endswith("install: ended with 1 (Error), “no healthy spiderpool-agent”")
