@@ -4,16 +4,18 @@ Each fact is its value, or says why it is not known: {"unknown": "HTTP status 40
 shape that the API gives them (api_objects.py and those beside it), without the fields that no check needs.
 """
 
-from typing import Annotated, Literal, NotRequired, TypeAlias, TypeVar
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from cni.contracts import api_objects as api
 from cni.contracts import calico_objects as calico
+from cni.contracts import calico_settings
 from cni.contracts import spiderpool_objects as spiderpool
 from cni.contracts import workload_objects as workload
 from cni.contracts.log import LogLine
+from cni.contracts.route_facts import Bird, KernelRoute, PodInterface, Router
 
 T = TypeVar("T")
 
@@ -124,34 +126,11 @@ class LocalAddress(TypedDict):
     interface: str
 
 
-class BirdRoute(TypedDict):
-    """A route that BIRD exports over a protocol."""
+class CalicoToken(TypedDict):
+    """The token of Calico's plugin: no more of it than when it ends."""
 
-    prefix: str
-    interface: NotRequired[str]
-
-
-class BirdProtocol(TypedDict):
-    """A BGP session of BIRD."""
-
-    name: str
-    neighbor: str
-    state: Annotated[str, Field(description="BIRD's word: Established, Active, Idle ...")]
-    since: str
-    last_error: str
-    counters: Annotated[
-        dict[str, list[int]],
-        Field(description="import_updates, export_withdraws ...: received, rejected, filtered, ignored, accepted."),
-    ]
-    exported: list[BirdRoute]
-
-
-class Bird(TypedDict):
-    """One BIRD: there is one for each family."""
-
-    socket: str
-    version: str
-    protocols: list[BirdProtocol]
+    path: str
+    seconds_left: Annotated[float | None, Field(description="Until it ends, or null where it does not.")]
 
 
 class NodeFacts(TypedDict, total=False):
@@ -173,6 +152,9 @@ class NodeFacts(TypedDict, total=False):
     bird: Fact[Bird]
     bird6: Fact[Bird]
     log: Fact[list[LogLine]]
+    routes: Fact[list[KernelRoute]]
+    pod_interfaces: Fact[list[PodInterface]]
+    calico_token: Fact[CalicoToken]
 
 
 class Api(TypedDict):
@@ -180,21 +162,6 @@ class Api(TypedDict):
 
     groups: Annotated[list[str], Field(description="Groups with a version, as spiderpool.spidernet.io/v2beta1.")]
     calico: Annotated[str, Field(description="The group that Calico reads; empty where its datastore is etcd.")]
-
-
-class RouterNeighbor(TypedDict):
-    """A BGP session, as the router sees it."""
-
-    state: str
-    peer_state: Annotated[str, Field(description='FRR: "Policy" where it takes and sends nothing.')]
-    prefixes_received: int
-
-
-class Router(TypedDict):
-    """What an FRR router says, by --router."""
-
-    neighbors: dict[str, RouterNeighbor]
-    routes: Annotated[dict[str, list[str]], Field(description="Prefix -> next hops.")]
 
 
 class ClusterFacts(TypedDict, total=False):
@@ -226,6 +193,11 @@ class ClusterFacts(TypedDict, total=False):
     ip_blocks: Fact[list[calico.IPAMBlock]]
     cluster_informations: Fact[list[calico.ClusterInformation]]
     router: Fact[Router]
+    felix_configurations: Fact[list[calico_settings.FelixConfiguration]]
+    calico_node_statuses: Fact[list[calico_settings.CalicoNodeStatus]]
+    calico_pods: Fact[list[workload.NodePod]]
+    calico_configs: Fact[list[calico_settings.CalicoConfig]]
+    installations: Fact[list[calico_settings.Installation]]
 
 
 class Facts(TypedDict):

@@ -11,7 +11,16 @@ from typing_extensions import TypedDict
 
 from cni.contracts.api_objects import Condition, Labels, List, Metadata, PodAnnotations
 
-ENVIRONMENT = ("MULTUS_CLUSTER_NETWORK",)
+ENVIRONMENT = (
+    "MULTUS_CLUSTER_NETWORK",
+    "CALICO_NETWORKING_BACKEND",
+    "FELIX_BPFENABLED",
+    "FELIX_IPV6SUPPORT",
+    "FELIX_PROGRAMCLUSTERROUTES",
+    "FELIX_ROUTESOURCE",
+    "FELIX_WIREGUARDENABLED",
+    "FELIX_WIREGUARDENABLEDV6",
+)
 _LONGEST = 300  # characters of what a container said when it ended
 
 
@@ -95,7 +104,7 @@ class Waiting(TypedDict, total=False):
 
 
 class Terminated(TypedDict, total=False):
-    """How a container has ended. Its message is the end of its log, of the two programs that are read here."""
+    """How a container has ended. Its message is the end of its log, of the programs that are read here."""
 
     reason: str
     exitCode: int
@@ -136,7 +145,7 @@ class NodePodStatus(TypedDict, total=False):
 
 
 class NodePod(TypedDict):
-    """A pod of spiderpool-agent, or of our own DaemonSet."""
+    """A pod of spiderpool-agent, of calico-node, or of our own DaemonSet."""
 
     metadata: Metadata
     spec: NotRequired[NodePodSpec]

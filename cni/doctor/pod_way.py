@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from cni.contracts.api_objects import Pod
-from cni.contracts.facts import Bird, Router
+from cni.contracts.route_facts import Bird, Router
 from cni.contracts.spiderpool_objects import SpiderEndpoint, SpiderIPPool
 from cni.doctor import sessions, verdict
 from cni.doctor.facts import FactReader, NotKnown
@@ -132,6 +132,8 @@ def _verdict(address: str, facts: FactReader, pod: Pod) -> Iterator[tuple[bool, 
 def _session(address: str, facts: FactReader, pod: Pod) -> Iterator[tuple[bool, str]]:
     _require_here(facts, pod)
     bird: Bird = facts.value("node.bird6" if ":" in address else "node.bird")
+    if bird["fault"]:
+        yield False, bird["fault"]
     for protocol in bird["protocols"]:
         is_up = protocol["state"] == "Established"
         is_told = any(one["prefix"] == str(network(address)) for one in protocol["exported"])

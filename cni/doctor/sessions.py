@@ -50,9 +50,11 @@ class Calico:
     affinities: Sequence[BlockAffinity] = ()
     version: tuple[int, int] = (0, 0)  # of Calico; (0, 0): not known
     settings: Mapping[str, BGPConfigurationSpec] = field(init=False)
+    by_name: Mapping[str, Node] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Sort the configurations by their names."""
+        """Sort configurations and nodes by their names."""
+        object.__setattr__(self, "by_name", {node["metadata"]["name"]: node for node in self.nodes})
         settings = {one["metadata"]["name"]: one.get("spec", {}) for one in self.configurations}
         object.__setattr__(self, "settings", settings)
 
@@ -94,16 +96,26 @@ def address(node: Node, family: int) -> str:
 
 def sessions(calico: Calico, name: str, family: int) -> list[Session]:
     """Return the sessions of the node of this name for a family. A peer that is told twice is one."""
-    node = next((node for node in calico.nodes if node["metadata"]["name"] == name), None)
-    if node is None or not address(node, family):
-        return []
     found: dict[str, Session] = {}
+    for session in _told(calico, name, family):
+        found.setdefault(session.address, session)
+    return list(found.values())
+
+
+def has_session(calico: Calico, name: str, family: int) -> bool:
+    """Tell whether the node of this name has any. Of a mesh of thousands of nodes, no more than one is looked at."""
+    return any(True for _ in _told(calico, name, family))
+
+
+def _told(calico: Calico, name: str, family: int) -> Iterator[Session]:
+    """Yield the sessions that the objects give to a node."""
+    node = calico.by_name.get(name)
+    if node is None or not address(node, family):
+        return
     globals_first = sorted(calico.peers, key=lambda peer: bool(_own_nodes_are_selected(peer)))
     told = (_peers(calico, node, family, globals_first), _reverse(calico, node, family), _mesh(calico, node, family))
-    for session in chain.from_iterable(told):
-        if session.address != address(node, family):
-            found.setdefault(session.address, session)
-    return list(found.values())
+    own = address(node, family)
+    yield from (session for session in chain.from_iterable(told) if session.address != own)
 
 
 def _peers(calico: Calico, node: Node, family: int, peers: Sequence[BGPPeer]) -> Iterator[Session]:

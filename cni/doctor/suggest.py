@@ -15,10 +15,10 @@ from cni.doctor.check import Mend
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import Network
 
-_GROUP = "projectcalico.org/v3"
+GROUP = "projectcalico.org/v3"
 _BLOCK_SIZES = {4: 26, 6: 122}  # Calico's own
 _IP_POOL = f"""\
-apiVersion: {_GROUP}
+apiVersion: {GROUP}
 kind: IPPool
 metadata:
   name: {{name}}
@@ -33,7 +33,7 @@ spec:
 
 
 _BGP_PEER = f"""\
-apiVersion: {_GROUP}
+apiVersion: {GROUP}
 kind: BGPPeer
 metadata:
   name: {{name}}
@@ -47,7 +47,7 @@ spec:
 def tool(facts: FactReader) -> str:
     """Return the program that changes Calico's objects in this cluster."""
     api: Api | None = facts.value_or("cluster.api", None)
-    return "kubectl" if api and _GROUP in api["groups"] else "calicoctl"
+    return "kubectl" if api and GROUP in api["groups"] else "calicoctl"
 
 
 def ip_pool(subnet: Network) -> str:
@@ -74,6 +74,12 @@ def patch(facts: FactReader, kind: str, name: str, spec: Mapping[str, Any]) -> M
     if tool(facts) == "kubectl":
         return Mend("command", f"kubectl patch {kind}s.projectcalico.org {name} --type=merge -p {text}")
     return Mend("command", f"calicoctl patch {kind} {name} -p {text}")
+
+
+def operators_patch(name: str, spec: Mapping[str, Any]) -> Mend:
+    """Return the command that changes these members of what Tigera's operator is told."""
+    text = shlex.quote(json.dumps({"spec": spec}))
+    return Mend("command", f"kubectl patch installations.operator.tigera.io {name} --type=merge -p {text}")
 
 
 def replacing(facts: FactReader, names: Sequence[str], manifest: str) -> Mend:

@@ -9,6 +9,30 @@ from cni.doctor import run
 from cni.doctor.checks import CHECKS
 
 VERSION = "1.0.0"
+
+
+def bird(neighbor: str, *exported: str, **protocol: Any) -> dict[str, Any]:
+    """Return what a BIRD says that has one session, with the guide's router."""
+    return {
+        "socket": "/var/run/calico/bird.ctl",
+        "fault": "",
+        "version": "BIRD 1.6.8 ready.",
+        "protocols": [
+            {
+                "name": "Global_" + neighbor.replace(".", "_").replace(":", "_"),
+                "neighbor": neighbor,
+                "state": "Established",
+                "since": "12:00:03",
+                "seconds": 600.0,
+                "last_error": "",
+                "counters": {"import_updates": [0, 0, 0, 0, 0], "import_withdraws": [2, 0, 2, 0]},
+                "exported": [{"prefix": prefix} for prefix in exported],
+                **protocol,
+            }
+        ],
+    }
+
+
 NODE: dict[str, Any] = {
     "name": "node1",
     "installation": {
@@ -59,6 +83,15 @@ NODE: dict[str, Any] = {
     "route_to_gateway": True,
     "forwarding": {"ipv4": True, "ipv6": True},
     "local_addresses": [{"address": "10.244.100.0", "pod": "default/a", "interface": "eth0"}],
+    "bird": bird("172.16.13.1", "10.244.100.0/32"),
+    "bird6": bird("fd00:16::1"),
+    "routes": [
+        {"prefix": "0.0.0.0/0", "type": "unicast", "gateways": ["172.16.13.1"]},
+        {"prefix": "172.25.166.128/26", "type": "blackhole", "gateways": []},
+        {"prefix": "::/0", "type": "unicast", "gateways": ["fd00:16::1"]},
+    ],
+    "pod_interfaces": [{"address": "10.244.100.0", "interface": "cali01234567890", "is_up": True, "proxy_arp": True}],
+    "calico_token": {"path": "/etc/cni/net.d/calico-kubeconfig", "seconds_left": 80000.0},
 }
 
 
@@ -183,6 +216,7 @@ CLUSTER: dict[str, Any] = {
     "daemon_sets": [
         agent({"name": "MULTUS_CLUSTER_NETWORK", "value": "kube-system/k8s-pod-network"}),
         workload("spiderpool-ipam"),
+        workload("calico-node"),
     ],
     "agent_pods": [node_pod("spiderpool-agent-1", "node1"), node_pod("spiderpool-agent-2", "node2")],
     "own_pods": [node_pod("spiderpool-ipam-1", "node1"), node_pod("spiderpool-ipam-2", "node2")],
@@ -206,5 +240,28 @@ CLUSTER: dict[str, Any] = {
         }
     ],
     "ip_blocks": [],
-    "cluster_informations": [{"metadata": {"name": "default"}, "spec": {"calicoVersion": "v3.29.1"}}],
+    "cluster_informations": [
+        {"metadata": {"name": "default"}, "spec": {"calicoVersion": "v3.29.1", "datastoreReady": True}}
+    ],
+    "felix_configurations": [{"metadata": {"name": "default"}, "spec": {}}],
+    "calico_node_statuses": [
+        {
+            "metadata": {"name": "node1"},
+            "spec": {"node": "node1"},
+            "status": {"bgp": {"peersV4": [{"peerIP": "172.16.13.1", "state": "Established"}]}},
+        }
+    ],
+    "calico_pods": [node_pod("calico-node-1", "node1"), node_pod("calico-node-2", "node2")],
+    "calico_configs": [
+        {
+            "metadata": {"name": "calico-config", "namespace": "kube-system"},
+            "data": {"calico_backend": "bird", "cni_network_config": "spiderpool"},
+        }
+    ],
+    "installations": [],
+    "router": {
+        "as_number": 23000,
+        "neighbors": {"172.16.13.11": {"state": "Established", "peer_state": "OK", "prefixes_received": 2}},
+        "routes": {"172.25.166.128/26": ["172.16.13.11"]},
+    },
 }

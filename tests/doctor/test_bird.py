@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_sessions_and_what_is_exported_over_them_are_read(tmp_path: Path) -> Non
     replies = {"show protocols all": PROTOCOLS, "show route export Global_172_16_13_1": ROUTES}
     with serving(tmp_path / "var/run/calico/bird.ctl", replies) as commands:
         found = bird.read(HostRoot(tmp_path), "bird.ctl")
-    assert commands == list(replies)
+    assert commands == ["show status", *replies]
     assert (found["socket"], found["version"]) == ("/var/run/calico/bird.ctl", "BIRD 1.6.8 ready.")
     up, down = found["protocols"]
     assert (up["name"], up["neighbor"]) == ("Global_172_16_13_1", "172.16.13.1")
@@ -111,18 +112,39 @@ def test_the_second_place_is_looked_at_too(tmp_path: Path) -> None:
 
 
 def test_without_bird_that_is_said(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="calico-node does not run BIRD here"):
+    (tmp_path / "var/run/calico").mkdir(parents=True)
+    found = bird.read(HostRoot(tmp_path), "bird.ctl")
+    assert found["socket"] == "/var/run/calico/bird.ctl"
+    assert "calico-node does not run BIRD here" in found["fault"]
+
+
+def test_where_its_folder_is_not_mounted_nothing_is_known(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="is mounted here"):
         bird.read(HostRoot(tmp_path), "bird.ctl")
+
+
+def test_a_socket_that_nobody_serves_is_a_fault(tmp_path: Path) -> None:
+    path = tmp_path / "var/run/calico/bird.ctl"
+    path.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    assert "Connection refused" in bird.read(HostRoot(tmp_path), "bird.ctl")["fault"]
+
+
+@pytest.mark.parametrize(
+    ("since", "seconds"),
+    [("12:00:00", 30.0), ("12:00", 30.0), ("12:00:40", 86390.0), ("2026-11-25", 129630.0), ("an hour", None)],
+)
+def test_how_long_ago_it_was_is_told_by_birds_own_clock(since: str, seconds: float | None) -> None:
+    assert bird.seconds_since(since, datetime.fromisoformat("2026-11-26 12:00:30")) == seconds
 
 
 @pytest.mark.parametrize("greeting", ["", "0001-BIRD 1.6.8 ready\n"])
 def test_a_bird_that_hangs_is_not_waited_for(tmp_path: Path, greeting: str) -> None:
     started = time.monotonic()
-    with (
-        serving(tmp_path / "var/run/calico/bird.ctl", {}, greeting),
-        pytest.raises(TimeoutError, match="has not answered within 3 s"),
-    ):
-        bird.read(HostRoot(tmp_path), "bird.ctl")
+    with serving(tmp_path / "var/run/calico/bird.ctl", {}, greeting):
+        found = bird.read(HostRoot(tmp_path), "bird.ctl")
+    assert found["fault"] == "BIRD has not answered within 3 s"
     assert time.monotonic() - started < 3 + SLACK
 
 

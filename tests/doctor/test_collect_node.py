@@ -46,6 +46,7 @@ def installed(node: Node) -> Node:
         (node.bin / name).chmod(0o755)
     for name in ("var/lib/calico", "var/run/spidernet", "var/log/spidernet"):
         (node.root / name).mkdir(parents=True)
+    (node.conf / "calico-kubeconfig").write_text("users:\n- user:\n    token: a.e30.c\n")
     node.install()
     return node
 

@@ -55,3 +55,23 @@ def test_a_case_is_named_by_its_cause_and_by_nothing_else(case: str) -> None:
 
 def test_every_case_that_is_broken_has_a_cause() -> None:
     assert {case for case in CASES if case != "guide" and not case.startswith("control-")} == {*CAUSES, *ELSEWHERE}
+
+
+# Those that tell how packets go, where the routes are exported all the same.
+OF_WAYS = [
+    "bgp-mesh-and-router", "bgp-as", "bgp-node-address", "bgp-advertises", "calico-pool-encap", "felix-route-source",
+    "felix-ipv6",
+]  # fmt: skip
+WAYS = {
+    "mesh": {"bgp-mesh-and-router"},
+    "mesh-vxlan": {"bgp-mesh-and-router", "calico-pool-encap", "felix-route-source"},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_mesh_and_tunnels_are_named_where_they_are_and_nowhere_else(case: str) -> None:
+    report = run.report(CHECKS, facts(case), run.chosen(CHECKS, OF_WAYS, [], pre=False), "1.0.0")
+    made = {check["id"]: check["result"] for check in report["checks"] if check["result"] != "skipped"}
+    assert {check_id for check_id, result in made.items() if result != "ok"} == WAYS.get(case, set())
+    causes = {one.get("cause", "") for check in report["checks"] for one in check["findings"]}
+    assert causes == ({"", "calico-pool-encap"} if case == "mesh-vxlan" else {""} if case == "mesh" else set())

@@ -6,14 +6,14 @@ import pytest
 
 from cni.doctor.checks import CHECKS
 from cni.doctor.facts import unknown
-from tests.doctor.documents import changed, guide, made, spider_pool
+from tests.doctor.documents import CLUSTER, changed, guide, made, spider_pool
 
 NODE_CHECKS = [check for check in CHECKS if check.part == "node"]
 
 
 @pytest.mark.parametrize("check_id", [check.id for check in NODE_CHECKS])
 def test_it_is_silent_where_all_is_well(check_id: str) -> None:
-    found = made(guide(), check_id)
+    found = made(guide(CLUSTER), check_id)
     assert (found["result"], found["findings"]) == ("ok", [])
 
 

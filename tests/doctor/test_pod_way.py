@@ -28,6 +28,7 @@ ENDPOINT = {
 }
 BIRD = {
     "socket": "/var/run/calico/bird.ctl",
+    "fault": "",
     "version": "BIRD 1.6.8 ready.",
     "protocols": [
         {

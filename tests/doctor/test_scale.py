@@ -17,7 +17,8 @@ from tests.doctor.kubeconfigs import config, write
 from tests.doctor.test_cluster import PATHS
 from tests.requirements import ROOT
 
-NOT_READ = ["sp-gc", "sp-coordinator"]  # of a cluster: the controller's environment, and the node's chain
+# Of a cluster: the controller's environment, the node's chain, and what the router says.
+NOT_READ = ["sp-gc", "sp-coordinator", "bgp-router-view"]
 NODES, PODS = 5_000, 50_000
 SECONDS, MEGABYTES = 60, 500
 # What kubelets and controllers add, and doctor drops: a pod of a real cluster has some 4 KB.
@@ -72,6 +73,7 @@ def test_a_large_cluster_is_read_and_checked_in_bounded_time_and_memory(
     api.answers[PATHS["pods"]] = paged(PODS, pod)
     api.answers[PATHS["agent_pods"]] = paged(NODES, lambda number: node_pod(f"agent-{number}", f"node-{number}"))
     api.answers[PATHS["own_pods"]] = paged(NODES, lambda number: node_pod(f"ours-{number}", f"node-{number}"))
+    api.answers[PATHS["calico_pods"]] = paged(NODES, lambda number: node_pod(f"calico-{number}", f"node-{number}"))
     api.serve(PATHS["spider_ip_pools"], spider_pool("v4", "10.244.0.0/16", "10.244.0.0-10.244.200.1"))
     kubeconfig = write(tmp_path / "k", config(api, certificates))
     options = ["--cluster-only", "--kubeconfig", str(kubeconfig), "--bundle", str(tmp_path / "b.tar.gz"), "--json"]

@@ -69,7 +69,7 @@ def _find_peers(facts: FactReader) -> Iterator[Finding]:
     for node in calico.nodes:
         name = node["metadata"]["name"]
         for family in families:
-            if sessions.address(node, family) and not sessions.sessions(calico, name, family):
+            if sessions.address(node, family) and not sessions.has_session(calico, name, family):
                 seen = f"no BGPPeer selects it for IPv{family}, and the mesh is off"
                 yield Finding(f"Node/{name}", seen, _peer(facts, calico.peers, name, family))
 

@@ -7,11 +7,13 @@ of the line before, with a blank. The last line has a blank after the code.
 import re
 import socket
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
-from cni.contracts.facts import Bird, BirdProtocol, BirdRoute
+from cni.contracts.route_facts import Bird, BirdProtocol, BirdRoute
 from cni.deadline import Deadline
 from cni.installer.node.host_root import HostRoot
+from cni.installer.node.os_errors import one_line
 
 _FOLDERS = ("/var/run/calico", "/var/run/bird")
 _TIMEOUT = 3.0  # seconds for all that is asked of one BIRD
@@ -19,6 +21,7 @@ _MOST = 8 << 20  # bytes of one reply; a full table of 50,000 routes has 4 MB
 _CODE = re.compile(r"\d{4}[ -]")
 _END = re.compile(r"\d{4} ")
 _PROTOCOL = re.compile(r"(\S+)\s+BGP\s+\S+\s+(\S+)\s+(\S+(?:\s\d\d:\d\d:\d\d)?)\s*(.*)")
+_NOW = re.compile(r"Current server time is (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")
 _NEIGHBOR = re.compile(r"\s+Neighbor address:\s+(\S+)")
 _ERROR = re.compile(r"\s+Last error:\s+(.*)")
 _COUNTER = re.compile(r"\s+((?:Import|Export) (?:updates|withdraws)):\s+(.*)")
@@ -77,16 +80,52 @@ class Connection:
 
 
 def read(root: HostRoot, name: str) -> Bird:
-    """Return what the BIRD of this socket's name says. OSError: there is none, or it does not answer in time."""
+    """Return what the BIRD of this socket's name says, or why it says nothing. OSError: its folder is not mounted."""
     path = next((found for folder in _FOLDERS if (found := root.find(f"{folder}/{name}"))), None)
     if path is None:
-        raise FileNotFoundError(2, f"there is no {name} in {' or '.join(_FOLDERS)}: calico-node does not run BIRD here")
+        if root.is_partial and not any(map(root.find, _FOLDERS)):
+            raise FileNotFoundError(2, f"neither {' nor '.join(_FOLDERS)} is mounted here")
+        missing = f"there is no {name} in {' or '.join(_FOLDERS)}: calico-node does not run BIRD here"
+        return _silent(f"{_FOLDERS[0]}/{name}", missing)
     try:
-        with Connection(path, Deadline(_TIMEOUT)) as bird:
-            protocols = [_exported(bird, one) for one in parse_protocols(bird.ask("show protocols all"))]
-            return {"socket": root.name_of(path), "version": bird.greeting, "protocols": protocols}
+        return _answers(path, root.name_of(path))
     except TimeoutError:
-        raise TimeoutError(110, f"BIRD has not answered within {_TIMEOUT:g} s", root.name_of(path)) from None
+        return _silent(root.name_of(path), f"BIRD has not answered within {_TIMEOUT:g} s")
+    except OSError as error:
+        return _silent(root.name_of(path), one_line(error))
+
+
+def _silent(name: str, fault: str) -> Bird:
+    return {"socket": name, "fault": fault, "version": "", "protocols": []}
+
+
+def _answers(path: Path, name: str) -> Bird:
+    with Connection(path, Deadline(_TIMEOUT)) as bird:
+        now = _time(bird.ask("show status"))
+        protocols = [_exported(bird, one) for one in parse_protocols(bird.ask("show protocols all"))]
+        for one in protocols:
+            if now and (seconds := seconds_since(one["since"], now)) is not None:
+                one["seconds"] = seconds
+        return {"socket": name, "fault": "", "version": bird.greeting, "protocols": protocols}
+
+
+def _time(lines: list[str]) -> datetime | None:
+    """Return what BIRD takes for the time, of `show status`."""
+    match = next(filter(None, map(_NOW.match, lines)), None)
+    return datetime.fromisoformat(match[1]) if match else None
+
+
+def seconds_since(since: str, now: datetime) -> float | None:
+    """Return how long ago a time of BIRD's was: it writes the day only if that is not today, and then nothing else.
+
+    A time of day that has not come yet is yesterday's. None where BIRD was told another way to write times.
+    """
+    try:
+        if re.fullmatch(r"\d\d:\d\d(:\d\d)?", since):
+            return (now - datetime.fromisoformat(f"{now:%Y-%m-%d} {since}")).seconds
+        return (now - datetime.fromisoformat(since)).total_seconds()
+    except ValueError:
+        return None
 
 
 def parse_protocols(lines: list[str]) -> list[BirdProtocol]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cni.contracts import api_objects as api
 from cni.contracts import calico_objects as calico
+from cni.contracts import calico_settings
 from cni.contracts import spiderpool_objects as spiderpool
 from cni.contracts import workload_objects as workload
 from cni.contracts.facts import Api
@@ -28,6 +29,7 @@ _NO_CALICO = (
     "neither crd.projectcalico.org/v1 nor projectcalico.org/v3 is served: Calico's datastore is etcd, or Calico is not"
     " installed"
 )
+_NOT_FOUND = 404
 _SPIDERPOOL = "/apis/spiderpool.spidernet.io/v2beta1"
 
 
@@ -37,6 +39,7 @@ class Listing(NamedTuple):
     path: str  # {calico} is the group that Calico reads
     contract: Any
     selector: Mapping[str, str] = {}  # which of its objects: a labelSelector or fieldSelector
+    is_optional: bool = False  # whether a cluster does without, where the API does not serve it
 
 
 LISTS = {
@@ -72,6 +75,15 @@ LISTS = {
     "block_affinities": Listing("/apis/{calico}/blockaffinities", calico.BlockAffinity),
     "ip_blocks": Listing("/apis/{calico}/ipamblocks", calico.IPAMBlock),
     "cluster_informations": Listing("/apis/{calico}/clusterinformations", calico.ClusterInformation),
+    "felix_configurations": Listing("/apis/{calico}/felixconfigurations", calico_settings.FelixConfiguration),
+    "calico_node_statuses": Listing("/apis/{calico}/caliconodestatuses", calico_settings.CalicoNodeStatus),
+    "installations": Listing(
+        "/apis/operator.tigera.io/v1/installations", calico_settings.Installation, is_optional=True
+    ),
+    "calico_pods": Listing("/api/v1/pods", workload.NodePod, {"labelSelector": "k8s-app=calico-node"}),
+    "calico_configs": Listing(
+        "/api/v1/configmaps", calico_settings.CalicoConfig, {"fieldSelector": "metadata.name=calico-config"}
+    ),
 }
 
 
@@ -104,7 +116,7 @@ def read(kube: "Kube", names: set[str], progress: Callable[[str], None]) -> Mapp
 
 
 def _listed(kube: "Kube", listing: Listing, served: Api | None, said: Any) -> Any:
-    from cni.doctor.collect.kube import page_of
+    from cni.doctor.collect.kube import KubeError, page_of
 
     if "{calico}" in listing.path:
         if served is None:
@@ -114,7 +126,9 @@ def _listed(kube: "Kube", listing: Listing, served: Api | None, said: Any) -> An
     path = listing.path.format(calico=served["calico"] if served else "")
     try:
         return kube.list(path, page_of(listing.contract), listing.selector)
-    except InstallerError as error:
+    except KubeError as error:
+        if listing.is_optional and error.status == _NOT_FOUND:
+            return []
         return unknown(f"{path}: {error}")
 
 

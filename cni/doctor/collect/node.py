@@ -17,7 +17,7 @@ from cni.contracts.facts import Agent, Installation, LocalAddress, Plugin
 from cni.contracts.installation import Desired, Record
 from cni.contracts.log import LogLine
 from cni.defaults import IPAM_TYPE, LOG_PATH
-from cni.doctor.collect import agent, bird, conflist, log_tail, network
+from cni.doctor.collect import agent, bird, calico_token, conflist, log_tail, network, pod_routes
 from cni.doctor.facts import unknown
 from cni.installer import presence
 from cni.installer.bundle import plugin_links, self_test, sums
@@ -186,4 +186,7 @@ _READERS: Mapping[str, Callable[[Node], Any]] = {
     "bird": lambda node: bird.read(node.folders.root, "bird.ctl"),
     "bird6": lambda node: bird.read(node.folders.root, "bird6.ctl"),
     "log": _log,
+    "routes": lambda _: pod_routes.routes(),
+    "pod_interfaces": lambda node: pod_routes.pod_interfaces(_local_addresses(node)),
+    "calico_token": lambda node: calico_token.read(node.folders.conf, f"{node.folders.conf_name}/{calico_token.NAME}"),
 }

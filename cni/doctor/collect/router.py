@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cni import input_file
-from cni.contracts.facts import Router
+from cni.contracts.route_facts import Router
 from cni.doctor.facts import unknown
 from cni.installer.node.os_errors import one_line
 
@@ -35,6 +35,8 @@ def parse(text: str) -> Router:
     found: Router = {"neighbors": {}, "routes": {}}
     for document in _documents(text):
         for summary in [document, *(value for value in document.values() if isinstance(value, dict))]:
+            if "peers" in summary and "as" in summary:
+                found["as_number"] = int(summary["as"])
             for address, peer in (summary.get("peers") or {}).items():
                 found["neighbors"][address] = {
                     "state": str(peer.get("state", "")),

@@ -1,0 +1,90 @@
+"""How calico-node is set up: by Tigera's operator, by variables of its DaemonSet, by FelixConfigurations. Pure.
+
+Felix takes a variable of its environment before FelixConfiguration/node.NAME, and that before the one called default.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cni.contracts.calico_settings import FelixConfiguration, Installation
+from cni.contracts.workload_objects import Workload
+from cni.doctor import suggest
+from cni.doctor.check import Mend, command, manifest
+from cni.doctor.facts import FactReader
+from cni.doctor.ranges import network
+
+NAME = "calico-node"
+_MANIFEST = """\
+apiVersion: projectcalico.org/v3
+kind: {kind}
+metadata:
+  name: default
+spec:
+  {key}: {value}
+"""
+_TRUE = ("1", "t", "true", "y", "yes")
+
+
+def daemon_set(facts: FactReader) -> Workload | None:
+    """Return calico-node; None where no DaemonSet has this name. NotKnown."""
+    found: list[Workload] = facts.value("cluster.daemon_sets")
+    return next((one for one in found if one["metadata"]["name"] == NAME), None)
+
+
+def variable(facts: FactReader, name: str) -> str | None:
+    """Return a variable of calico-node's; "" where its value comes from elsewhere, None without it. NotKnown."""
+    found = daemon_set(facts)
+    template = found.get("spec", {}).get("template", {}) if found else {}
+    for container in template.get("spec", {}).get("containers", []):
+        for one in container.get("env", []):
+            if one["name"] == name:
+                return one.get("value", "")
+    return None
+
+
+def set_variable(facts: FactReader, *assignments: str) -> Mend:
+    """Return the command that sets variables of calico-node, and so starts it anew on each node. NotKnown."""
+    found = daemon_set(facts)
+    namespace = found["metadata"].get("namespace", "kube-system") if found else "kube-system"
+    return command(f"kubectl -n {namespace} set env daemonset/{NAME} {' '.join(assignments)}")
+
+
+def installation(facts: FactReader) -> Installation | None:
+    """Return what Tigera's operator has been told; None where there is no operator, or where that is not known."""
+    found: list[Installation] = facts.value_or("cluster.installations", [])
+    return found[0] if found else None
+
+
+def felix_settings(facts: FactReader) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the settings of all nodes, and those of each node that has some of its own, by their object. NotKnown."""
+    found: list[FelixConfiguration] = facts.value("cluster.felix_configurations")
+    by_name = {one["metadata"]["name"]: one.get("spec", {}) for one in found}
+    default = by_name.pop("default", {})
+    yield "default", dict(default)
+    for name, spec in by_name.items():
+        yield name, {**default, **spec}
+
+
+def set_default(facts: FactReader, kind: str, key: str, value: Any) -> Mend:
+    """Return how to set this in FelixConfiguration/default or BGPConfiguration/default, which may not be there yet."""
+    fact = {"FelixConfiguration": "felix_configurations", "BGPConfiguration": "bgp_configurations"}[kind]
+    names = [one["metadata"]["name"] for one in facts.value_or(f"cluster.{fact}", [])]
+    if "default" in names:
+        return suggest.patch(facts, kind.lower(), "default", {key: value})
+    text = str(value).lower() if isinstance(value, bool) else value
+    return manifest(_MANIFEST.format(kind=kind, key=key, value=text))
+
+
+def operators_pool(facts: FactReader, cidr: str) -> tuple[str, int] | None:
+    """Return the Installation that holds an IPPool, and the pool's place in it; None where none does."""
+    found = installation(facts)
+    pools = ((found.get("spec", {}).get("calicoNetwork") or {}).get("ipPools") or []) if found else []
+    for place, one in enumerate(pools):
+        if found and network(one["cidr"]) == network(cidr):
+            return found["metadata"]["name"], place
+    return None
+
+
+def is_true(text: str) -> bool:
+    """Tell whether Felix takes the value of a variable for true."""
+    return text.lower() in _TRUE

@@ -1,0 +1,226 @@
+"""Checks of BGP's settings for all nodes: AS numbers, addresses, the mesh beside a router, services. Pure."""
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cni.contracts.api_objects import Node
+from cni.contracts.calico_objects import BGPConfiguration, BGPConfigurationSpec
+from cni.contracts.spiderpool_objects import SpiderIPPool
+from cni.doctor import calico_node, sessions, suggest
+from cni.doctor.check import Check, Finding, Mend, command
+from cni.doctor.facts import FactReader
+from cni.doctor.ranges import network, pool_ranges
+from cni.doctor.sessions import Calico, Session
+from cni.doctor.verdict import Route, of_route
+
+_SHOWN = 3  # names of nodes in one finding
+_REFLECTOR = "projectcalico.org/RouteReflectorClusterID"
+_SERVICES = ("serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs")
+_DOCKER = ipaddress.ip_network("172.17.0.0/16")  # docker0, which first-found may take for the node's own network
+_KINDS = {4: "IPv4Address", 6: "IPv6Address"}
+
+
+def families(facts: FactReader) -> list[int]:
+    """Return the families that SpiderIPPools have. NotKnown."""
+    pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    return sorted({network(pool["spec"]["subnet"]).version for pool in pools})
+
+
+def routers(calico: Calico, families: Sequence[int]) -> Iterator[tuple[Node, int, Session]]:
+    """Yield each node's sessions with those that are no nodes."""
+    settings: BGPConfigurationSpec = {**calico.settings.get("default", {}), "nodeToNodeMeshEnabled": False}
+    quiet = replace(calico, configurations=[{"metadata": {"name": "default"}, "spec": settings}])
+    for family in families:
+        own = {sessions.address(one, family) for one in calico.nodes}
+        for node in calico.nodes:
+            found = sessions.sessions(quiet, node["metadata"]["name"], family)
+            yield from ((node, family, one) for one in found if one.address not in own)
+
+
+def _find_mesh(facts: FactReader) -> Iterator[Finding]:
+    calico = sessions.calico(facts)
+    if not calico.has_mesh or len(calico.nodes) < 2:
+        return
+    samples = _samples(facts)
+    told: dict[str, list[str]] = {}
+    for node, family, session in routers(calico, list(samples)):
+        if not session.is_internal and of_route(calico, _name(node), session, samples[family]).is_exported:
+            told.setdefault(session.object, []).append(_name(node))
+    mend = calico_node.set_default(facts, "BGPConfiguration", "nodeToNodeMeshEnabled", False)
+    for peer, nodes in told.items():
+        seen = f"the mesh is on, so {_names(nodes)} {_verb(nodes)} it of the other nodes' pods, too"
+        yield Finding(peer, seen, mend)
+
+
+def _samples(facts: FactReader) -> Mapping[int, Route]:
+    """Return a route to a pod of another node, for each family that is in use."""
+    pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    found: dict[int, Route] = {}
+    for pool in pools:
+        for one in pool_ranges(pool)[:1]:
+            route = Route(network(str(one.first)), interface="eth0", is_remote=True)
+            found.setdefault(one.first.version, route)
+    return found
+
+
+def _find_as(facts: FactReader) -> Iterator[Finding]:
+    calico = sessions.calico(facts)
+    if calico.has_mesh or any(_REFLECTOR in node["metadata"].get("annotations", {}) for node in calico.nodes):
+        return
+    internal: dict[tuple[str, int], list[str]] = {}
+    for node, family, session in routers(calico, families(facts)):
+        if session.is_internal:
+            internal.setdefault((session.object, family), []).append(sessions.address(node, family))
+    for (peer, family), addresses in internal.items():
+        seen = f"it has the AS number of {len(addresses)} nodes, the mesh is off, and no node is a route reflector"
+        yield Finding(peer, seen, _reflect(calico, peer, family, addresses))
+
+
+def _reflect(calico: Calico, peer: str, family: int, addresses: Sequence[str]) -> Mend:
+    """Return the command that makes an FRR router the reflector of these nodes."""
+    number = next(one.get("spec", {}).get("asNumber") for one in calico.peers if peer.endswith(one["metadata"]["name"]))
+    lines = ["configure terminal", f"router bgp {number}", f"address-family ipv{family} unicast"]
+    lines += [f"neighbor {one} route-reflector-client" for one in addresses]
+    return command("vtysh " + " ".join(f"-c '{line}'" for line in lines))
+
+
+def _find_addresses(facts: FactReader) -> Iterator[Finding]:
+    calico = sessions.calico(facts)
+    for family in families(facts):
+        key, mend = f"projectcalico.org/{_KINDS[family]}", _autodetect(facts, family)
+        without = [_name(node) for node in calico.nodes if not sessions.address(node, family)]
+        if without:
+            yield Finding(f"Node/{_names(without)}", f"no {key}, and there are IPv{family} pools", mend)
+        by_address: dict[str, list[str]] = {}
+        for node in calico.nodes:
+            if found := sessions.address(node, family):
+                by_address.setdefault(found, []).append(_name(node))
+                yield from _docker(node, found, mend)
+        for found, nodes in by_address.items():
+            if len(nodes) > 1:
+                yield Finding(f"Node/{_names(nodes)}", f"all of them have {found} as their {key}", mend)
+        yield from _far(calico, family)
+
+
+def _docker(node: Node, address: str, mend: Mend) -> Iterator[Finding]:
+    known = [one["address"] for one in node.get("status", {}).get("addresses", [])]
+    if ipaddress.ip_address(address) in _DOCKER and known and address not in known:
+        yield Finding(
+            f"Node/{_name(node)}", f"Calico takes {address} for its address, which looks like docker0's", mend
+        )
+
+
+def _far(calico: Calico, family: int) -> Iterator[Finding]:
+    """Yield the peers that are in no network of a node, as far as its annotation tells that network."""
+    far: dict[tuple[str, str], list[str]] = {}
+    for node, _, session in routers(calico, [family]):
+        own = str(dict(node["metadata"].get("annotations", {})).get(f"projectcalico.org/{_KINDS[family]}", ""))
+        if "/" in own and ipaddress.ip_address(session.address) not in network(own):
+            far.setdefault((session.object, session.address), []).append(_name(node))
+    for (peer, address), nodes in far.items():
+        seen = f"{address} is not in the network of {_names(nodes)}: a route has to lead to it"
+        yield Finding(peer, seen, severity="information")
+
+
+def _autodetect(facts: FactReader, family: int) -> Mend:
+    installation = calico_node.installation(facts)
+    if installation:
+        method = {"firstFound": None, "kubernetes": "NodeInternalIP"}
+        spec = {"calicoNetwork": {f"nodeAddressAutodetectionV{family}": method}}
+        return suggest.operators_patch(installation["metadata"]["name"], spec)
+    name = "IP" if family == 4 else "IP6"
+    return calico_node.set_variable(facts, f"{name}=autodetect", f"{name}_AUTODETECTION_METHOD=kubernetes-internal-ip")
+
+
+def _find_advertised(facts: FactReader) -> Iterator[Finding]:
+    configurations: list[BGPConfiguration] = facts.value("cluster.bgp_configurations")
+    pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    for configuration in configurations:
+        spec: Mapping[str, Any] = configuration.get("spec", {})
+        for key in _SERVICES:
+            for one in spec.get(key) or []:
+                cidr = network(one["cidr"])
+                inside = [each for each in pools if any(wanted.overlaps(cidr) for wanted in pool_ranges(each))]
+                if inside:
+                    names = ", ".join(f"SpiderIPPool/{each['metadata']['name']}" for each in inside)
+                    name = f"BGPConfiguration/{configuration['metadata']['name']}"
+                    yield Finding(name, f"its {key} has {cidr}, which overlaps {names}")
+
+
+def _name(node: Node) -> str:
+    return node["metadata"]["name"]
+
+
+def _verb(nodes: Iterable[str]) -> str:
+    return "tells" if len(set(nodes)) == 1 else "tell"
+
+
+def _names(nodes: Iterable[str]) -> str:
+    names = list(dict.fromkeys(nodes))
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+_BGP = ("cluster.spider_ip_pools", *sessions.NEEDS)
+CHECKS = (
+    Check(
+        id="bgp-mesh-and-router",
+        part="calico",
+        severity="warning",
+        looks_at="whether the mesh of nodes is on beside an eBGP router",
+        why=(
+            "Each node tells the router what the mesh has told it. So the router has every pod's address from every"
+            " node, with equal paths, and sends part of the packets to nodes that the pod is not on."
+        ),
+        to_do=(
+            "Turn the mesh off, as in the guide, if the nodes' default route leads to the router. Else keep it, and"
+            " give the BGPPeer a BGPFilter that exports only the node's own: `exportV4: [{action: Reject, source:"
+            " RemotePeers}]`, and the same as `exportV6`."
+        ),
+        needs=_BGP,
+        uses=("cluster.api", *sessions.USES),
+        find=_find_mesh,
+        before_install=True,
+    ),
+    Check(
+        id="bgp-as",
+        part="calico",
+        severity="warning",
+        looks_at="the AS numbers of nodes and of their BGPPeers",
+        why=(
+            "A router of the nodes' own AS does not pass on to one node what it has heard from another, unless it is a"
+            " route reflector. So with the mesh off the nodes do not hear of each other."
+        ),
+        to_do="Make the router a route reflector for the nodes, give it another AS number, or turn the mesh on.",
+        needs=_BGP,
+        uses=sessions.USES,
+        find=_find_as,
+        before_install=True,
+    ),
+    Check(
+        id="bgp-node-address",
+        part="calico",
+        severity="failure",
+        looks_at="the addresses that Calico has found for its nodes, for each family of SpiderPool's",
+        why="Without an address of a family, or with a wrong one, a node has no BGP session for it.",
+        to_do="Tell calico-node how to find the address: IP_AUTODETECTION_METHOD, and IP6=autodetect for IPv6.",
+        needs=_BGP,
+        uses=("cluster.installations", "cluster.daemon_sets", *sessions.USES),
+        find=_find_addresses,
+        before_install=True,
+        waits=True,
+    ),
+    Check(
+        id="bgp-advertises",
+        part="calico",
+        severity="warning",
+        looks_at="whether services' ranges that BIRD advertises overlap SpiderPool's",
+        why="BIRD makes a blackhole of such a range on each node, and drops what is for other nodes' pods in it.",
+        to_do="Give the services other ranges, or SpiderPool: one address cannot be both a service's and a pod's.",
+        needs=("cluster.spider_ip_pools", "cluster.bgp_configurations"),
+        find=_find_advertised,
+        before_install=True,
+    ),
+)

@@ -1,0 +1,182 @@
+"""Checks of sessions by what others say of them: calico-node of each node, and the router. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from cni.contracts.api_objects import Node
+from cni.contracts.calico_settings import CalicoNodeStatus
+from cni.contracts.facts import Api
+from cni.contracts.route_facts import Bird, Router
+from cni.contracts.spiderpool_objects import SpiderEndpoint, SpiderIPPool
+from cni.doctor import sessions, suggest
+from cni.doctor.check import Check, Finding, command
+from cni.doctor.checks.node_bird import CAUSES, ESTABLISHED
+from cni.doctor.facts import FactReader, NotKnown
+from cni.doctor.ranges import address_of, network, pool_ranges
+from cni.doctor.verdict import of_address
+
+Home: TypeAlias = tuple[str, str]  # a node, and "NAMESPACE/NAME" of a pod on it
+Homes: TypeAlias = Mapping[str, Home]
+
+_SHOWN = 10  # findings of one kind
+_HOST = ("/32", "/128")
+_ASKING = (
+    "for node in $(kubectl get nodes -o name | cut -d/ -f2); do printf '{apiVersion: GROUP, kind: CalicoNodeStatus,"
+    " metadata: {name: %s}, spec: {node: %s, classes: [BGP], updatePeriodSeconds: 30}}\\n---\\n' $node $node; done"
+    " | kubectl apply -f -"
+)
+
+
+def _find_sessions(facts: FactReader) -> Iterator[Finding]:
+    statuses: list[CalicoNodeStatus] = facts.value("cluster.calico_node_statuses")
+    if not statuses:
+        raise NotKnown(f"calico-node was not asked to tell of them. To ask it: {_asking(facts)}")
+    for one in statuses:
+        bgp = one.get("status", {}).get("bgp", {})
+        for peer in (*bgp.get("peersV4", []), *bgp.get("peersV6", [])):
+            if peer.get("state", ESTABLISHED) != ESTABLISHED:
+                seen = f"its session with {peer.get('peerIP', '')} is {peer['state']} since {peer.get('since', '')}"
+                yield Finding(f"Node/{one['spec']['node']}", seen)
+
+
+def _asking(facts: FactReader) -> str:
+    """Return the command that makes a CalicoNodeStatus for each node. calicoctl does not know this kind."""
+    api: Api | None = facts.value_or("cluster.api", None)
+    group = api["calico"] if api and suggest.tool(facts) == "calicoctl" else suggest.GROUP
+    return _ASKING.replace("GROUP", group)
+
+
+def _find_router(facts: FactReader) -> Iterator[Finding]:
+    router: Router = facts.value("cluster.router")
+    yield from _neighbors(facts, router)
+    endpoints: list[SpiderEndpoint] | None = facts.value_or("cluster.spider_endpoints", None)
+    if router["routes"] and endpoints is not None:
+        homes = dict(_homes(endpoints))
+        yield from _missing(facts, router, homes)
+        yield from _wrong(facts, router, homes)
+        yield from _stale(facts, router, homes)
+
+
+def _neighbors(facts: FactReader, router: Router) -> Iterator[Finding]:
+    for address, neighbor in router["neighbors"].items():
+        if neighbor["peer_state"] == "Policy":
+            number = router.get("as_number", "AS_NUMBER")
+            lines = ("configure terminal", f"router bgp {number}", "no bgp ebgp-requires-policy")
+            mend = command("vtysh " + " ".join(f"-c '{line}'" for line in lines))
+            seen = f"its session is {neighbor['state']}, and its peerState is Policy: no route is taken or sent"
+            yield Finding(f"neighbor {address}", seen, mend)
+        elif neighbor["state"] != ESTABLISHED:
+            cause = "node-bird" if _has_dead_session(facts) else ""
+            yield Finding(f"neighbor {address}", f"its session is {neighbor['state']}", cause=cause)
+
+
+def _has_dead_session(facts: FactReader) -> bool:
+    birds: list[Bird | None] = [facts.value_or("node.bird", None), facts.value_or("node.bird6", None)]
+    return any(one["state"] != ESTABLISHED for bird in birds if bird for one in bird["protocols"])
+
+
+def _homes(endpoints: Sequence[SpiderEndpoint]) -> Iterator[tuple[str, Home]]:
+    """Yield the host route of each address of SpiderPool's that Calico's interface has: its node, and its pod."""
+    for endpoint in endpoints:
+        current = endpoint.get("status", {}).get("current", {})
+        pod = f"{endpoint['metadata'].get('namespace', '')}/{endpoint['metadata']['name']}"
+        for one in current.get("ips", []):
+            if one.get("interface", "eth0") == "eth0":
+                for text in (one.get("ipv4", ""), one.get("ipv6", "")):
+                    if address := address_of(text):
+                        yield str(network(str(address))), (current.get("node", ""), pod)
+
+
+def _missing(facts: FactReader, router: Router, homes: Homes) -> Iterator[Finding]:
+    given = {network(prefix).version for prefix in router["routes"]}
+    if any(one["peer_state"] == "Policy" for one in router["neighbors"].values()):
+        return
+    found = [one for one in homes if one not in router["routes"] and network(one).version in given]
+    for prefix in found[:_SHOWN]:
+        node, pod = homes[prefix]
+        seen = f"the router has no route to it: the address of {pod} on {node}"
+        yield Finding(prefix, seen, cause=_cause(facts, node, prefix))
+    if found[_SHOWN:]:
+        yield Finding(f"{len(found) - _SHOWN} more", "the router has no route to them")
+
+
+def _cause(facts: FactReader, node: str, prefix: str) -> str:
+    try:
+        verdicts = [one for _, one in of_address(sessions.calico(facts), node, prefix.partition("/")[0])]
+    except NotKnown:
+        return ""
+    return "" if any(one.is_exported for one in verdicts) else CAUSES.get(verdicts[0].rule, "")
+
+
+def _wrong(facts: FactReader, router: Router, homes: Homes) -> Iterator[Finding]:
+    """Yield the routes that lead to other nodes than the pod's, as far as the next hop is a node's address."""
+    nodes: list[Node] = facts.value_or("cluster.nodes", [])
+    names = {sessions.address(node, family): node["metadata"]["name"] for node in nodes for family in (4, 6)}
+    found = []
+    for prefix, (node, _) in homes.items():
+        hops = {names[hop] for hop in router["routes"].get(prefix, []) if hop in names}
+        if hops - {node}:
+            found.append((prefix, hops))
+    for prefix, hops in found[:_SHOWN]:
+        node, pod = homes[prefix]
+        seen = f"the router sends it to {', '.join(sorted(hops - {node}))}, and {pod} is on {node}"
+        yield Finding(prefix, seen, cause="bgp-mesh-and-router" if node in hops and _has_mesh(facts) else "")
+    if found[_SHOWN:]:
+        yield Finding(f"{len(found) - _SHOWN} more", "the router sends them to other nodes than the pods'")
+
+
+def _has_mesh(facts: FactReader) -> bool:
+    return sessions.Calico([], configurations=facts.value_or("cluster.bgp_configurations", [])).has_mesh
+
+
+def _stale(facts: FactReader, router: Router, homes: Homes) -> Iterator[Finding]:
+    pools: list[SpiderIPPool] = facts.value_or("cluster.spider_ip_pools", [])
+    ranges = [one for pool in pools for one in pool_ranges(pool)]
+    hosts = (prefix for prefix in router["routes"] if prefix not in homes and "/" + prefix.partition("/")[2] in _HOST)
+    found = [prefix for prefix in hosts if any(one.overlaps(network(prefix)) for one in ranges)]
+    for prefix in found[:_SHOWN]:
+        yield Finding(prefix, "the router has a route to it, and no pod has the address", severity="warning")
+    if found[_SHOWN:]:
+        seen = "the router has routes to them, and no pod has them"
+        yield Finding(f"{len(found) - _SHOWN} more", seen, severity="warning")
+
+
+CHECKS = (
+    Check(
+        id="bgp-sessions",
+        part="calico",
+        severity="failure",
+        looks_at="the sessions of all nodes, by their CalicoNodeStatus",
+        why="Over a session that is not Established, nobody hears of the node's pods.",
+        to_do=(
+            "Run `spiderpool-ipam doctor` on the node: node-bird says why. calico-node tells of its sessions only where"
+            " a CalicoNodeStatus for its node asks it to; where there is none, doctor says how to make them."
+        ),
+        needs=("cluster.calico_node_statuses",),
+        uses=("cluster.api",),
+        find=_find_sessions,
+        waits=True,
+    ),
+    Check(
+        id="bgp-router-view",
+        part="calico",
+        severity="failure",
+        looks_at="the router's neighbours and routes, by what FRR says (--router)",
+        why="Who is outside of the cluster reaches a pod only if the router has a route to it by way of its node.",
+        to_do=(
+            "Where peerState is Policy: `no bgp ebgp-requires-policy`, or give the neighbours a route-map. Give doctor"
+            " what the router says: `vtysh -c 'show bgp summary json' -c 'show ip route bgp json' -c 'show ipv6 route"
+            " bgp json' | spiderpool-ipam doctor --router -`."
+        ),
+        needs=("cluster.router",),
+        uses=(
+            "cluster.spider_endpoints",
+            "cluster.spider_ip_pools",
+            "node.bird",
+            "node.bird6",
+            *sessions.NEEDS,
+            *sessions.USES,
+        ),
+        find=_find_router,
+    ),
+)
