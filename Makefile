@@ -60,7 +60,7 @@ soak: build .venv/.test ## Have pods come and go while agent, socket, plugin and
 	@$(BIN)/python -m tests.soak --attachments "$(or $(N),10000)" --seed "$(or $(SEED),0)"
 
 .PHONY: lab
-lab: build tools .tools/lab/.done .venv/.test ## Run the guide with Calico's own parts: KEEP=1 leaves it up, BREAK=name or all breaks it, RACE=1 has pods race
+lab: $(LAB_TOOLS)/.done tools build .venv/.test ## Run the guide with Calico's own parts: KEEP=1 leaves it up, BREAK=name or all breaks it, RACE=1 has pods race
 	@$(BIN)/python -m tests.lab $(if $(KEEP),--keep) $(if $(RACE),--race) $(if $(BREAK),--break $(BREAK)) $(if $(AGENT),--agent $(AGENT))
 
 .PHONY: fuzz
