@@ -10,6 +10,7 @@ import math
 import statistics
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from ipaddress import ip_address
@@ -44,22 +45,19 @@ def run(lab: Lab) -> str:
         Plugin("Go plugin", {"type": programs.SPIDERPOOL_GO.name}, {"ADD": [], "DEL": []}),
         Plugin("calico-ipam", _configuration(lab.nodes[0])["ipam"], {"ADD": [], "DEL": []}),
     ]
-    before = _held(lab)
+    addresses, traces = _addresses_held(lab), _traces(lab)
     for number in range(_ROUNDS):
         with ThreadPoolExecutor(_AT_A_TIME) as workers:
-            _run_round(lab, plugins[number:] + plugins[:number], workers)
-
-        def is_as_before() -> bool:
-            if (now := _held(lab)) != before:
-                raise LabError(f"{now}, and before the race {before}")
-            return True
-
-        wait_until(is_as_before, "nothing to be left", 5)
+            everyone = _run_round(lab, plugins[number:] + plugins[:number], workers)
+            # Before the objects go: for a pod that is gone, spiderpool-controller frees what no DEL has released.
+            _wait_for(partial(_addresses_held, lab), addresses)
+            list(workers.map(pods.forget, everyone))
+        _wait_for(partial(_traces, lab), traces)
     return "\n".join(["0 addresses given twice, 0 left, all pods answered", *_table(plugins)])
 
 
-def _run_round(lab: Lab, plugins: list[Plugin], workers: ThreadPoolExecutor) -> None:
-    """Have pods of all plugins come, answer and go. One plugin's calls are made at a time."""
+def _run_round(lab: Lab, plugins: list[Plugin], workers: ThreadPoolExecutor) -> list[Pod]:
+    """Have pods of all plugins come, answer and go. One plugin's calls are made at a time. Their objects stay."""
     running: dict[str, list[Pod]] = {}
     for plugin in plugins:
         places = [(lab.nodes[n % len(lab.nodes)], f"race-{plugin.ipam['type']}-{n}") for n in range(_EACH)]
@@ -73,8 +71,9 @@ def _run_round(lab: Lab, plugins: list[Plugin], workers: ThreadPoolExecutor) -> 
     if lost := network.lost(pings):
         raise LabError(f"no answer: {[(ping.name, ping.address) for ping in lost]}")
     for plugin in plugins:
-        for do in (pods.terminate, partial(_delete, plugin), partial(_delete_again, plugin), pods.forget):
+        for do in (pods.terminate, partial(_delete, plugin), partial(_delete_again, plugin)):
             list(workers.map(do, running[plugin.title]))
+    return everyone
 
 
 def _add(plugin: Plugin, pod: Pod) -> Pod:
@@ -117,16 +116,31 @@ def _configuration(node: Node) -> dict[str, Any]:
     return {**conflist["plugins"][0], "name": conflist["name"], "cniVersion": conflist["cniVersion"]}
 
 
-def _held(lab: Lab) -> dict[str, object]:
-    """Return what there is of pods: with the agent, in the API, and on the nodes."""
+def _wait_for(look: Callable[[], dict[str, Any]], wanted: dict[str, Any]) -> None:
+    """Wait until there is again what there was before the race."""
+
+    def is_as_before() -> bool:
+        if (now := look()) != wanted:
+            raise LabError(f"{now}, and before the race {wanted}")
+        return True
+
+    wait_until(is_as_before, "nothing to be left", 5)
+
+
+def _addresses_held(lab: Lab) -> dict[str, Any]:
+    """Return how many addresses SpiderPool and calico-ipam hold."""
     blocks = objects.listed(f"{objects.CALICO}/ipamblocks")
     return {
         "SpiderIPPools": lab.agent.counts(),
-        "SpiderEndpoints": len(objects.listed(f"{objects.SPIDERPOOL}/spiderendpoints")),
         "IPAMBlocks": sum(one is not None for block in blocks for one in block["spec"]["allocations"]),
         "IPAMHandles": len(objects.listed(f"{objects.CALICO}/ipamhandles")),
-        **{node.name: _lines_of_pods(node) for node in lab.nodes},
     }
+
+
+def _traces(lab: Lab) -> dict[str, Any]:
+    """Return what else there is of pods, in the API and on the nodes."""
+    endpoints = objects.listed(f"{objects.SPIDERPOOL}/spiderendpoints")
+    return {"SpiderEndpoints": len(endpoints), **{node.name: _lines_of_pods(node) for node in lab.nodes}}
 
 
 def _lines_of_pods(node: Node) -> list[str]:
