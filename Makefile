@@ -60,8 +60,8 @@ soak: build .venv/.test ## Have pods come and go while agent, socket, plugin and
 	@$(BIN)/python -m tests.soak --attachments "$(or $(N),10000)" --seed "$(or $(SEED),0)"
 
 .PHONY: lab
-lab: build tools .tools/lab/.done .venv/.test ## Run the guide with Calico's own parts: KEEP=1 leaves it up, BREAK=name or all breaks it
-	@$(BIN)/python -m tests.lab $(if $(KEEP),--keep) $(if $(BREAK),--break $(BREAK)) $(if $(AGENT),--agent $(AGENT))
+lab: $(LAB_TOOLS)/.done tools build .venv/.test ## Run the guide with Calico's own parts: KEEP=1 leaves it up, BREAK=name or all breaks it, RACE=1 has pods race
+	@$(BIN)/python -m tests.lab $(if $(KEEP),--keep) $(if $(RACE),--race) $(if $(BREAK),--break $(BREAK)) $(if $(AGENT),--agent $(AGENT))
 
 .PHONY: fuzz
 fuzz: .venv/.test .venv/.fuzz ## Try a million inputs of any kind (N= for another number) wherever bytes come in

@@ -1,6 +1,6 @@
-"""`make lab` [KEEP=1] [BREAK=NAME|all] [AGENT=embedded]: the guide end to end, with Calico's own parts in namespaces.
+"""`make lab` [KEEP=1] [BREAK=NAME|all] [RACE=1] [AGENT=embedded]: the guide with Calico's own parts, in namespaces.
 
-    python -m tests.lab [--keep] [--break NAME|all] [--agent spiderpool|embedded] [--record]
+    python -m tests.lab [--keep] [--break NAME|all | --race] [--agent spiderpool|embedded] [--record]
 
 It needs root. Everything is in namespaces of its own, so nothing is left, however it ends. Exit status: 0 all was seen
 that has to be, 1 something was not, 2 something is missing here, 3 another lab is running out of this checkout.
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from tests.lab import breakages, guide, look_around, programs, sandbox
+from tests.lab import breakages, guide, look_around, programs, race, sandbox
 from tests.lab.agents import Agent, Embedded, Upstream
 from tests.lab.breakages import BREAKAGES
 from tests.lab.processes import FOLDER, LabError
@@ -47,7 +47,9 @@ def parse() -> argparse.Namespace:
     names = [breakage.name for breakage in BREAKAGES]
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__.partition("\n")[0])
     parser.add_argument("--keep", action="store_true", help="leave it up until Ctrl-C")
-    parser.add_argument("--break", dest="breakage", choices=["all", *names], metavar="NAME", help=", ".join(names))
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--race", action="store_true", help="have 180 pods come and go with three IPAM plugins by turns")
+    what.add_argument("--break", dest="breakage", choices=["all", *names], metavar="NAME", help=", ".join(names))
     parser.add_argument(
         "--agent", choices=[*_AGENTS], default="spiderpool", help="upstream's agent, or the embedded one"
     )
@@ -61,7 +63,10 @@ def run(options: argparse.Namespace) -> int:
     pid = sandbox.furnish()
     started, lab = time.monotonic(), Lab(_AGENTS[options.agent])
     stays = options.keep or options.breakage not in (None, "all")
-    steps = guide.STEPS if stays or options.breakage else [*guide.STEPS, guide.LAST]
+    if options.race:
+        steps = [*race.STEPS, guide.Step("race: 3 x 60 pods, 8 at a time", race.run)]
+    else:
+        steps = guide.STEPS if stays or options.breakage else [*guide.STEPS, guide.LAST]
     is_good = all(say(str(number), step.title, partial(step.do, lab)) for number, step in enumerate(steps, 1))
     if is_good and options.breakage:
         is_good = run_breakages(lab, options)

@@ -16,10 +16,9 @@ DEPLOYED = ("spiderpool-deploy-644659db67-n7ttd", "spiderpool-deploy-644659db67-
 COREDNS = ("coredns-9ffd646b7-hhw77", "coredns-9ffd646b7-pnwzk")
 _DEFAULT = {"default-v4-ippool": 2, "default-v6-ippool": 2}  # what the guide's two pods hold
 
-
-# Seconds. Seen: about 1; on a busy machine 2.6 and 6.4 in 2 of 180 starts, and once more than 15. Why is not known.
-# BIRD waits for 5 s after an error, and longer after further ones. So this is no promise, only an end to the waiting.
-_SESSIONS = 40
+# Seconds. BIRD connects 1.5 to 2 s after confd has told it of the router. Seen in 104 starts, 62 of them with a
+# fifth or a tenth of a core: 3.2 s at most.
+_SESSIONS = 10
 
 
 class Step(NamedTuple):
@@ -45,6 +44,7 @@ def configure_router(lab: Lab) -> str:
     router.open_daemons()
     router.type_in(*router.guide_lines([node.addresses for node in lab.nodes], AS))
     _expect(len(router.sessions()) == 4, "the router does not have four neighbours")
+    wait_until(router.waits_for_neighbours, "the router to wait for its neighbours", 10)
     return f"FRR, AS {router.AS}, 4 neighbours of AS {AS}, no bgp ebgp-requires-policy"
 
 

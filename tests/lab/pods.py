@@ -29,6 +29,11 @@ class Pod(NamedTuple):
         return [*self.node.before, "nsenter", f"--net=/run/netns/{self.name}"]
 
     @property
+    def container(self) -> str:
+        """The ID of its sandbox."""
+        return self.uid.replace("-", "")
+
+    @property
     def routes(self) -> dict[int, str]:
         """The host routes of its addresses, by family."""
         return {family: f"{address}/{32 if family == 4 else 128}" for family, address in self.addresses.items()}
@@ -39,6 +44,25 @@ def create(node: Node, name: str, namespace: str = "default", annotations: dict[
 
     After that the object and the network namespace are gone again.
     """
+    pod = declare(node, name, namespace, annotations)
+    try:
+        return with_addresses(pod, _cnitool("add", pod))
+    except LabError:
+        delete(pod)
+        raise
+
+
+def delete(pod: Pod) -> None:
+    """Have a pod end as a kubelet does."""
+    terminate(pod)
+    try:
+        _cnitool("del", pod)
+    finally:
+        forget(pod)
+
+
+def declare(node: Node, name: str, namespace: str = "default", annotations: dict[str, str] | None = None) -> Pod:
+    """Make a pod's object and its network namespace, which has no network yet."""
     metadata = {
         "name": name,
         "namespace": namespace,
@@ -55,37 +79,44 @@ def create(node: Node, name: str, namespace: str = "default", annotations: dict[
     }
     uid = objects.request("POST", f"/api/v1/namespaces/{namespace}/pods", body)["metadata"]["uid"]
     node.run("ip", "netns", "add", name)
-    pod = Pod(name, namespace, uid, node, {})
-    try:
-        result = json.loads(_cnitool("add", pod))
-    except LabError:
-        delete(pod)
-        raise
-    texts = [ip["address"].partition("/")[0] for ip in result["ips"]]
+    return Pod(name, namespace, uid, node, {})
+
+
+def with_addresses(pod: Pod, printed: str) -> Pod:
+    """Return a pod with the addresses of the result that its ADD has printed."""
+    texts = [ip["address"].partition("/")[0] for ip in json.loads(printed)["ips"]]
     return pod._replace(addresses={6 if ":" in text else 4: text for text in texts})
 
 
-def delete(pod: Pod) -> None:
-    """Have a pod end as a kubelet does."""
-    path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
-    objects.request("DELETE", path, {"gracePeriodSeconds": 30})
-    try:
-        _cnitool("del", pod)
-    finally:
-        if objects.exists(path):
-            objects.request("DELETE", path, {"gracePeriodSeconds": 0})
-        pod.node.run("ip", "netns", "delete", pod.name)
+def terminate(pod: Pod) -> None:
+    """Ask for a pod's deletion, and leave it its time to end."""
+    objects.request("DELETE", _path(pod), {"gracePeriodSeconds": 30})
 
 
-def _cnitool(command: str, pod: Pod) -> str:
+def forget(pod: Pod) -> None:
+    """Remove a pod's object and its network namespace."""
+    if objects.exists(_path(pod)):
+        objects.request("DELETE", _path(pod), {"gracePeriodSeconds": 0})
+    pod.node.run("ip", "netns", "delete", pod.name)
+
+
+def cni_args(pod: Pod) -> str:
+    """Return what a runtime tells plugins of a pod in CNI_ARGS."""
     names = {
         "IgnoreUnknown": "1",
         "K8S_POD_NAMESPACE": pod.namespace,
         "K8S_POD_NAME": pod.name,
-        "K8S_POD_INFRA_CONTAINER_ID": pod.uid.replace("-", ""),
+        "K8S_POD_INFRA_CONTAINER_ID": pod.container,
         "K8S_POD_UID": pod.uid,
     }
-    words = ";".join(f"{name}={value}" for name, value in names.items())
+    return ";".join(f"{name}={value}" for name, value in names.items())
+
+
+def _path(pod: Pod) -> str:
+    return f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
+
+
+def _cnitool(command: str, pod: Pod) -> str:
     folders = {"CNI_PATH": "/opt/cni/bin", "NETCONFPATH": "/etc/cni/net.d"}
     command_line: list[str | Path] = [programs.CNITOOL.resolve(), command, NETWORK, f"/run/netns/{pod.name}"]
-    return pod.node.run(*command_line, environ={"CNI_ARGS": words, **folders})
+    return pod.node.run(*command_line, environ={"CNI_ARGS": cni_args(pod), **folders})

@@ -90,6 +90,17 @@ def sessions() -> list[Session]:
     ]
 
 
+def waits_for_neighbours() -> bool:
+    """Tell whether bgpd has tried to connect to all neighbours once, and now waits for them, for two minutes.
+
+    It tries a second after it is told of a neighbour, and a node that does not know it yet closes the connection. If
+    the node's own connection came at that moment, bgpd would refuse it by a notification, and BIRD would wait for 5 s.
+    """
+    neighbours = json.loads(show("show bgp neighbors json")).values()
+    states = {(one["bgpState"], one["lastResetDueTo"]) for one in neighbours if isinstance(one, dict)}
+    return states == {("Active", "Waiting for peer OPEN")}
+
+
 def table() -> dict[str, set[str]]:
     """Return the prefixes that BGP has put into the router's kernel, each with its next hops."""
     found: dict[str, set[str]] = {}
