@@ -39,6 +39,7 @@ check: .venv/.freeze .venv/.test .venv/.lint ## Lint, type-check, and see that `
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m cni.contracts --check
+	$(BIN)/python -m cni.doctor.pages --check
 
 .PHONY: build
 build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarball
@@ -46,6 +47,7 @@ build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarba
 .PHONY: spec
 spec: .venv/.lint ## Publish the contracts: JSON schemas, openapi.yaml, the plugin's validators
 	$(BIN)/python -m cni.contracts
+	$(BIN)/python -m cni.doctor.pages
 
 .PHONY: conformance
 conformance: .venv/.runtime ## Run the vectors against any IPAM plugin: PLUGIN=/path
