@@ -12,15 +12,18 @@
 
 #include "image.h"
 
+#include <asm/errno.h>
 #include <asm/prctl.h>
 #include <asm/stat.h>
 #include <linux/auxvec.h>
 #include <linux/elf.h>
 #include <linux/fadvise.h>
 #include <linux/fcntl.h>
+#include <linux/fs.h>
 #include <linux/mman.h>
 #include <linux/signal.h>
 #include <linux/stat.h>
+#include <linux/uio.h>
 
 #define MEMORY (4L << 20) /* bytes that an ADD has to have left for its own */
 
@@ -112,15 +115,16 @@ static const char *map_segments(long file)
 
 /* After a boot the file is not in memory. For each page that is missing the kernel reads what is around it as well, by
  * the end all 20 MB; an ADD needs a fifth of that. So where the first of these pages is missing, ask for exactly those,
- * all at once, and for nothing around any other. Whether this works out makes no difference but to the time. */
+ * all at once, and for nothing around any other. Whether this works out makes no difference but to the time. (mincore()
+ * could tell as well, but systemd's filter for services, which watch's unit has, kills a process for it.) */
 static void warm_up(long file)
 {
     const Elf64_Ehdr *elf = (const void *)header;
     const Elf64_Phdr *first = (const void *)(elf + 1);
-    unsigned char is_there = 1;
-    call(__NR_mincore, image->registers.rip & -4096UL, 4096, (long)&is_there, 0);
-    if (is_there & 1)
-        return;
+    char byte;
+    struct iovec one_byte = {&byte, 1};
+    if (call6(__NR_preadv2, file, (long)&one_byte, 1, image->hot[0].offset, 0, RWF_NOWAIT) != -EAGAIN)
+        return; /* it is there, or the file system cannot tell */
     for (int i = 0; i < IMAGE_HOT && image->hot[i].size; i++)
         call(__NR_fadvise64, file, image->hot[i].offset, image->hot[i].size, POSIX_FADV_WILLNEED);
     for (const Elf64_Phdr *one = first; one < first + elf->e_phnum; one++)
