@@ -22,7 +22,7 @@ Runtime = Podman | Containerd
 NETWORK = "e2e"
 PODS = [f"pod-{number}" for number in range(30)]
 AT_ONCE = 10
-PLUGIN = "spiderpool.bin"
+PLUGIN = "spiderpool"
 # ptp waits 1.8 s for the kernel to check that an IPv6 address is unique, and podman makes one network at a time.
 FAMILIES: dict[type[Runtime], list[str]] = {Podman: ["ipv4"], Containerd: ["ipv4", "ipv6"]}
 

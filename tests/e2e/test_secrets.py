@@ -7,6 +7,7 @@ be read by more people than the conflist.
 import contextlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -88,7 +89,7 @@ class Caller:
             process_list = subprocess.run(
                 [requirements.need_program("ps"), "-ww", "-eo", "args"], capture_output=True, check=True
             ).stdout
-            self.listed += f"{plugin.parent}/_internal/spiderpool.bin".encode() in process_list
+            self.listed += bool(re.search(rb"^%b$" % re.escape(bytes(plugin)), process_list, re.MULTILINE))
             self.came_out += process_list
         done = process.communicate(timeout=60)
         self.came_out += b"".join(done)

@@ -39,8 +39,13 @@ def build(
         requirements.missing(f"no image can be made here: {done.stderr.strip()}")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     if program == PARTS / "image.bin":  # of another, the launcher would not take the image
-        subprocess.run([sys.executable, HOT, tree / "spiderpool"], check=True, capture_output=True, timeout=TIME_LIMIT)
+        describe(tree)
     return tree / "_internal" / IMAGE
+
+
+def describe(tree: Path) -> None:
+    """Run hot.py on a bundle, whose launcher must know the image."""
+    subprocess.run([sys.executable, HOT, tree / "spiderpool"], check=True, capture_output=True, timeout=TIME_LIMIT)
 
 
 def attempt(

@@ -94,4 +94,5 @@ def test_another_user_builds_the_same(tmp_path: Path) -> None:
     if done.returncode == 2:
         requirements.missing(f"no user namespace: {done.stderr.strip()}")
     assert (done.returncode, done.stderr) == (0, "")
+    builds.describe(tree)
     assert_same(tree / "_internal" / IMAGE)
