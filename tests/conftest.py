@@ -29,8 +29,18 @@ def show(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the slow tests first, so that no worker is left with a long one when the others have finished."""
+    """Run the slow tests first, so that no worker is left with a long one when the others have finished.
+
+    Those that run the lab wait for each other. So they are spread among the others: side by side, they would keep all
+    workers waiting.
+    """
     items.sort(key=lambda item: "slow" not in item.keywords)
+    labs = [item for item in items if item.path.name == "test_lab.py"]
+    others = [item for item in items if item not in labs]
+    step = sum("slow" in item.keywords for item in others) // (len(labs) or 1)
+    for number, lab in enumerate(labs):
+        others.insert(number * (step + 1), lab)
+    items[:] = others
 
 
 @pytest.fixture
