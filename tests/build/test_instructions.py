@@ -16,13 +16,12 @@ from tests.bench.calls import CALLGRIND, counted_instructions
 
 # Instructions by machine, Python version and way to start. To record them anew, copy the figures that the test shows.
 RECORDED = json.loads((Path(__file__).parent / "instructions.json").read_text())
-TOLERANCE = 0.05
+# From the image, waiting once more for the agent is some per cent.
+TOLERANCE = {"from its image": 0.10, "without its image": 0.05}
 
 
-@pytest.mark.parametrize("way", ["from its image", "without its image"])
-def test_an_add_stays_within_five_percent_of_the_recorded_instructions(
-    tmp_path: Path, show: Callable[[str], None], way: str
-) -> None:
+@pytest.mark.parametrize("way", TOLERANCE)
+def test_an_add_stays_near_the_recorded_instructions(tmp_path: Path, show: Callable[[str], None], way: str) -> None:
     requirements.need_program("valgrind")
     requirements.need_frozen("_internal/spiderpool.image" if way == "from its image" else "spiderpool")
     bundle = Path(shutil.copytree(requirements.TREE, tmp_path / "bundle", symlinks=True))
@@ -44,4 +43,4 @@ def test_an_add_stays_within_five_percent_of_the_recorded_instructions(
     if python not in RECORDED:
         requirements.missing(f"no figure is recorded for {python}; this is {instructions}")
     show(f"one ADD {way}: {instructions:,} instructions, recorded {RECORDED[python]:,}")
-    assert abs(instructions / RECORDED[python] - 1) <= TOLERANCE
+    assert abs(instructions / RECORDED[python] - 1) <= TOLERANCE[way]
