@@ -8,7 +8,11 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["cni"]):
+    from cni import plugin
     from tests.fuzz.targets import TARGETS, Agent, set_up
+
+    for found in pkgutil.iter_modules(plugin.__path__):  # those that a call imports are not in the chroot
+        importlib.import_module(f"cni.plugin.{found.name}")
 
 from tests.fuzz.__main__ import HANG, MEMORY
 
