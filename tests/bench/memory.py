@@ -36,8 +36,8 @@ def _once(command: list[str], environ: dict[str, str], stdin: Path) -> float:
 def _ending(tracer: int) -> int | None:
     """Return the process that strace holds, once one of its threads is in exit_group()."""
     for child in Path(f"/proc/{tracer}/task/{tracer}/children").read_text().split():
-        for thread in Path(f"/proc/{child}/task").iterdir():
-            with suppress(OSError):
+        with suppress(OSError):  # strace has short-lived children of its own, and a thread may end
+            for thread in Path(f"/proc/{child}/task").iterdir():
                 if (thread / "syscall").read_text().startswith(_EXIT_GROUP):
                     return int(child)
     return None
