@@ -61,9 +61,10 @@ bench: build tools .venv/.test ## Measure against upstream's Go plugin (PEER= fo
 soak: build .venv/.test ## Have pods come and go while agent, socket, plugin and disk fail (N=10000, SEED=)
 	@$(BIN)/python -m tests.soak --attachments "$(or $(N),10000)" --seed "$(or $(SEED),0)"
 
+# A kubeconfig counts only if it is given to make, because the environment may have that of a cluster in use.
 .PHONY: lab
 lab: $(LAB_TOOLS)/.done tools build .venv/.test ## Run the guide with Calico's own parts: KEEP=1 leaves it up, BREAK=name or all breaks it, RACE=1 has pods race
-	@$(BIN)/python -m tests.lab $(if $(KEEP),--keep) $(if $(RACE),--race) $(if $(BREAK),--break $(BREAK)) $(if $(AGENT),--agent $(AGENT))
+	@$(BIN)/python -m tests.lab $(if $(KEEP),--keep) $(if $(RACE),--race) $(if $(BREAK),--break $(BREAK)) $(if $(AGENT),--agent $(AGENT)) $(if $(findstring command,$(origin KUBECONFIG)),--kubeconfig "$(KUBECONFIG)")
 
 .PHONY: fuzz
 fuzz: .venv/.test .venv/.fuzz ## Try a million inputs of any kind (N= for another number) wherever bytes come in

@@ -1,9 +1,11 @@
 """`make lab` [KEEP=1] [BREAK=NAME|all] [RACE=1] [AGENT=embedded]: the guide with Calico's own parts, in namespaces.
 
-    python -m tests.lab [--keep] [--break NAME|all | --race] [--agent spiderpool|embedded] [--record]
+    python -m tests.lab [--keep] [--break NAME|all | --race] [--agent spiderpool|embedded]
+                        [--record | --kubeconfig FILE]
 
 It needs root. Everything is in namespaces of its own, so nothing is left, however it ends. Exit status: 0 all was seen
-that has to be, 1 something was not, 2 something is missing here, 3 another lab is running out of this checkout.
+that has to be, 1 something was not, 2 something is missing here, or the cluster of the kubeconfig is in use, 3 another
+lab is running out of this checkout.
 """
 
 import argparse
@@ -12,8 +14,9 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
-from tests.lab import breakages, guide, look_around, programs, race, sandbox
+from tests.lab import breakages, guide, look_around, programs, race, real_api, sandbox
 from tests.lab.agents import Agent, Embedded, Upstream
 from tests.lab.breakages import BREAKAGES
 from tests.lab.processes import FOLDER, LabError
@@ -36,10 +39,22 @@ def main() -> int:
         print(*missing, sep="\n", file=sys.stderr)
         return 2
     try:
-        return sandbox.enter(sys.argv[1:])
+        with sandbox.alone() as lock:
+            return enter(options.kubeconfig, lock)
     except sandbox.OccupiedError:
         print("another lab is running out of this checkout: wait for it, or end it", file=sys.stderr)
         return 3
+
+
+def enter(kubeconfig: Path | None, lock: int) -> int:
+    """Run the lab in its sandbox, with the test API server or with that of a kubeconfig; return the exit status."""
+    arguments = sys.argv[1:]
+    if not kubeconfig:
+        return sandbox.enter(arguments)
+    if refusal := real_api.refusal(kubeconfig):
+        print(refusal, file=sys.stderr)
+        return 2
+    return real_api.run_with(kubeconfig, lock, partial(sandbox.enter, arguments))
 
 
 def parse() -> argparse.Namespace:
@@ -53,7 +68,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--agent", choices=[*_AGENTS], default="spiderpool", help="upstream's agent, or the embedded one"
     )
-    parser.add_argument("--record", action="store_true", help="write what BIRD exports to tests/lab/export")
+    api = parser.add_mutually_exclusive_group()
+    api.add_argument("--record", action="store_true", help="write what BIRD exports to tests/lab/export")
+    api.add_argument("--kubeconfig", type=Path, metavar="FILE", help="have its API server instead of the test server")
     parser.add_argument(sandbox.INSIDE, action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -61,7 +78,7 @@ def parse() -> argparse.Namespace:
 def run(options: argparse.Namespace) -> int:
     """Run the guide, and breakages, in the sandbox."""
     pid = sandbox.furnish()
-    started, lab = time.monotonic(), Lab(_AGENTS[options.agent])
+    started, lab = time.monotonic(), Lab(_AGENTS[options.agent], bool(options.kubeconfig))
     stays = options.keep or options.breakage not in (None, "all")
     if options.race:
         steps = [*race.STEPS, guide.Step("race: 3 x 60 pods, 8 at a time", race.run)]

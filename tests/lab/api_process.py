@@ -15,7 +15,7 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 _KUBECONFIG = """\
 apiVersion: v1
 kind: Config
-clusters: [{{name: lab, cluster: {{server: "{url}"}}}}]
+clusters: [{{name: lab, cluster: {{server: "{url}"{more}}}}}]
 users: [{{name: lab, user: {{}}}}]
 contexts: [{{name: lab, context: {{cluster: lab, user: lab}}}}]
 current-context: lab
@@ -29,10 +29,11 @@ class Api(NamedTuple):
     url: str
     client: httpx.Client
 
-    def kubeconfig(self, folder: Path) -> Path:
-        """Write a kubeconfig for the server into a folder."""
+    def kubeconfig(self, folder: Path, ca: Path | None = None) -> Path:
+        """Write a kubeconfig for the server into a folder; with its authority, if it has one."""
         path = folder / "kubeconfig"
-        path.write_text(_KUBECONFIG.format(url=self.url))
+        more = f', certificate-authority: "{ca}"' if ca else ""
+        path.write_text(_KUBECONFIG.format(url=self.url, more=more))
         return path
 
 
@@ -60,6 +61,19 @@ def create(api: Api, path: str, name: str, **more: Any) -> Any:
     """Make an object; `metadata` is added to its name."""
     metadata = {"name": name, **more.pop("metadata", {})}
     return made(api.client.post(path, json={"metadata": metadata, **more}))
+
+
+def everything(api: Api) -> set[str]:
+    """Return the UIDs of all objects."""
+    groups = made(api.client.get("/apis"), 200)["groups"]
+    places = ["/api/v1", *(f"/apis/{version['groupVersion']}" for group in groups for version in group["versions"])]
+    lists = [
+        f"{place}/{resource['name']}"
+        for place in places
+        for resource in made(api.client.get(place), 200)["resources"]
+        if "list" in resource["verbs"]
+    ]
+    return {item["metadata"]["uid"] for path in lists for item in made(api.client.get(path), 200)["items"]}
 
 
 def refused(answer: httpx.Response) -> tuple[int, str]:

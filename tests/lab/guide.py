@@ -32,7 +32,8 @@ def stand(lab: Lab) -> str:
     lab.open()
     types = {node.name: node.ipam_type() for node in lab.nodes}
     _expect(set(types.values()) == {"calico-ipam"}, f"the conflists have {types}")
-    return f"{', '.join(NODES)} with BIRD 1.6, confd and Calico's conflist, which has calico-ipam"
+    api = f"; the API server is {objects.request('GET', '/version')['gitVersion']}" if lab.has_real_api else ""
+    return f"{', '.join(NODES)} with BIRD 1.6, confd and Calico's conflist, which has calico-ipam{api}"
 
 
 def run_pods_of_calico(lab: Lab) -> str:

@@ -1,23 +1,23 @@
-"""The objects in the Kubernetes API: a test API server on the router, asked by HTTP and by calicoctl.
+"""The objects in the Kubernetes API, which is on the router: a test server or a real one, asked by HTTP and calicoctl.
 
-Side effects: the API server's process, and what is written to it.
+Side effects: the test server's process, and what is written to either.
 """
 
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from tests.lab import programs
+from tests.lab import programs, real_api
+from tests.lab.kube_api.objects import read_objects
 from tests.lab.network import ROUTER
-from tests.lab.processes import FOLDER, LabError, run, start, wait_for_line
+from tests.lab.processes import FOLDER, LabError, run, start, wait_for_line, wait_until
 
 MANIFESTS = Path(__file__).parent / "manifests"
-ADDRESS = f"{ROUTER[4]}:6443"
-URL = f"http://{ADDRESS}"
+_PORT = 6443
+URL = f"http://{ROUTER[4]}:{_PORT}"
 KUBECONFIG = f"""\
 apiVersion: v1
 kind: Config
@@ -29,26 +29,51 @@ current-context: lab
 Object = dict[str, Any]
 CALICO = "/apis/crd.projectcalico.org/v1"
 SPIDERPOOL = "/apis/spiderpool.spidernet.io/v2beta1"
+# No connection is kept, because the server closes one that is idle at a moment of its own.
+_CLIENT = httpx.Client(base_url=URL, timeout=10, limits=httpx.Limits(max_keepalive_connections=0))
 # How each of Calico's and SpiderPool's programs is told where the API is.
 DATASTORE = {"DATASTORE_TYPE": "kubernetes", "KUBECONFIG": str(FOLDER / "kubeconfig")}
 
 
-def serve() -> None:
-    """Start the API server with Calico's and SpiderPool's definitions and the objects of manifests/cluster.yaml."""
-    folder, log = FOLDER / "api", FOLDER / "logs/kube_api.log"
-    folder.mkdir()
-    for path in (programs.CALICO_CRDS, *programs.SPIDERPOOL_CRDS.glob("*.yaml"), MANIFESTS / "cluster.yaml"):
-        # The definitions come first, whatever the names of the files are.
-        shutil.copy(path, folder / f"{1 if path.parent == MANIFESTS else 0}-{path.name}")
+def serve(is_real: bool) -> None:
+    """Have an API server on the router, with what a cluster with Calico has. The real one is real_api.py's."""
     (FOLDER / "kubeconfig").write_text(KUBECONFIG)
-    command: list[str | Path] = [sys.executable, "-m", "tests.lab.kube_api", "--listen", ADDRESS, "--load", folder]
-    server = start(*command, log=log, environ={"PYTHONPATH": str(programs.ROOT), "PYTHONUNBUFFERED": "1"})
-    wait_for_line(server, log, "ready", 15)
+    if is_real:
+        real_api.offer((ROUTER[4], _PORT))
+    else:
+        log = FOLDER / "logs/kube_api.log"
+        command = [sys.executable, "-m", "tests.lab.kube_api", "--listen", f"{ROUTER[4]}:{_PORT}"]
+        server = start(*command, log=log, environ={"PYTHONPATH": str(programs.ROOT), "PYTHONUNBUFFERED": "1"})
+        wait_for_line(server, log, "ready", 15)
+    _fill()
+
+
+def _fill() -> None:
+    """Make Calico's and SpiderPool's definitions and the objects of manifests/cluster.yaml that are not there."""
+    places = (programs.CALICO_CRDS, programs.SPIDERPOOL_CRDS, MANIFESTS / "cluster.yaml")
+    everything = [one for place in places for _, one in read_objects(place)]
+    for one in everything:
+        path = _path(one["apiVersion"], f"{one['kind'].lower()}s")
+        _wait_until_served(path)
+        if not exists(f"{path}/{one['metadata']['name']}"):
+            request("POST", path, one)
+    for spec in (one["spec"] for one in everything if one["kind"] == "CustomResourceDefinition"):
+        for version in (version["name"] for version in spec["versions"] if version["served"]):
+            _wait_until_served(_path(f"{spec['group']}/{version}", spec["names"]["plural"]))
+
+
+def _path(api_version: str, plural: str) -> str:
+    return f"/{'apis' if '/' in api_version else 'api'}/{api_version}/{plural}"
+
+
+def _wait_until_served(path: str) -> None:
+    """Wait until a path is served: a real server serves what a definition defines a moment after it was made."""
+    wait_until(lambda: _CLIENT.get(path, params={"limit": 1}).is_success, f"the API server to serve {path}", 30)
 
 
 def request(method: str, path: str, body: object = None, kind: str = "application/json") -> Object:
     """Ask the API server for something; return its answer. LabError: it refuses."""
-    answer = httpx.request(method, URL + path, json=body, headers={"Content-Type": kind} if body else None, timeout=10)
+    answer = _CLIENT.request(method, path, json=body, headers={"Content-Type": kind} if body else None)
     if answer.is_error:
         raise LabError(f"the API server refused {method} {path}: {answer.text[:300]}")
     found: Object = answer.json()
@@ -57,7 +82,7 @@ def request(method: str, path: str, body: object = None, kind: str = "applicatio
 
 def exists(path: str) -> bool:
     """Tell whether there is an object at a path."""
-    return httpx.get(URL + path, timeout=10).status_code != httpx.codes.NOT_FOUND
+    return _CLIENT.get(path).status_code != httpx.codes.NOT_FOUND
 
 
 def listed(path: str) -> list[Object]:

@@ -10,6 +10,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab.processes import FOLDER
@@ -23,22 +25,29 @@ class OccupiedError(Exception):
     """Another lab is running out of this checkout."""
 
 
-def enter(arguments: list[str]) -> int:
-    """Run the lab with these arguments in a sandbox; return its exit status. OccupiedError: there is one already."""
+@contextmanager
+def alone() -> Iterator[int]:
+    """Have no other lab run out of this checkout until the block ends; give the lock. OccupiedError."""
     # The lock is on the folder of the lab, so that there is no file to be left. It ends with this process.
     lock = os.open(Path(__file__).parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise OccupiedError from None
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def enter(arguments: list[str], stdin: int | None = None) -> int:
+    """Run the lab with these arguments in a sandbox; return its exit status."""
     # A terminal sends SIGINT to this process only; SIGTERM and SIGKILL end it, and setpriv's signal ends the rest.
     command = ["setpriv", "--pdeathsig=KILL", "unshare", *_KINDS, sys.executable, "-m", "tests.lab", INSIDE, *arguments]
     try:
-        return subprocess.run(command, cwd=ROOT, start_new_session=True).returncode
+        return subprocess.run(command, cwd=ROOT, stdin=stdin, start_new_session=True).returncode
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    finally:
-        os.close(lock)
 
 
 def furnish() -> int:

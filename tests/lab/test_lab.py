@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests import requirements
-from tests.lab import programs
+from tests.lab import programs, sandbox
+from tests.lab.api_process import Api, create, everything
 from tests.lab.breakages import BREAKAGES
 from tests.waiting import wait_for
 
@@ -92,6 +93,15 @@ def left() -> list[str]:
     ]
 
 
+def is_occupied() -> bool:
+    """Tell whether a lab, or what removes the objects of one, runs."""
+    try:
+        with sandbox.alone():
+            return False
+    except sandbox.OccupiedError:
+        return True
+
+
 def test_guide_holds_twice_in_a_row_with_upstreams_agent() -> None:
     for _ in range(2):
         expect_the_guide(run())
@@ -152,6 +162,31 @@ def test_lab_with_a_breakage_stays_and_says_how_to_look_around_and_ends_by_what_
         assert status.returncode == 1, status
         lab.terminate()
         lab.wait(10)
+
+
+def test_guide_holds_with_the_api_server_of_a_kubeconfig_which_is_then_as_it_was(real: Api, tmp_path: Path) -> None:
+    before = everything(real)
+    lab = run("--kubeconfig", str(tmp_path / "kubeconfig"))
+    expect_the_guide(lab)
+    assert "the API server is v1." in lab.stdout
+    assert everything(real) == before
+
+
+def test_lab_that_is_killed_leaves_nothing_at_the_api_server_of_a_kubeconfig(real: Api, tmp_path: Path) -> None:
+    before = everything(real)
+    with running("--kubeconfig", str(tmp_path / "kubeconfig"), until=" 4 ") as lab:
+        assert len(everything(real)) > len(before)
+        lab.kill()
+        lab.wait(10)
+    wait_for(lambda: not is_occupied(), "the end of the process that removes what the lab has made")
+    assert everything(real) == before
+
+
+def test_api_server_with_nodes_of_its_own_is_refused_in_one_line(real: Api, tmp_path: Path) -> None:
+    create(real, "/api/v1/nodes", "of-the-cluster")
+    lab = run("--kubeconfig", str(tmp_path / "kubeconfig"))
+    assert (lab.returncode, lab.stdout) == (2, "")
+    assert lab.stderr == f"{real.url} has Nodes already: the lab is for an empty API server\n"
 
 
 def test_without_go_one_line_says_what_the_lab_lacks(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ AS = 64512
 class Lab:
     """What stands, and what runs in it."""
 
-    def __init__(self, agent: type[Agent]) -> None:
+    def __init__(self, agent: type[Agent], has_real_api: bool = False) -> None:
+        self.has_real_api = has_real_api
         self.nodes = [Node(name, addresses) for name, addresses in NODES.items()]
         self.agent = agent(self.nodes)
         self.pods: dict[str, Pod] = {}
@@ -25,7 +26,7 @@ class Lab:
         """Set up a cluster with Calico, as it is before the guide begins."""
         network.open_router()
         calico_node.prepare()
-        objects.serve()
+        objects.serve(self.has_real_api)
         self.on_nodes(Node.open)
         self.on_nodes(calico_node.start)
 

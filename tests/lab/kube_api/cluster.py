@@ -62,7 +62,7 @@ class Cluster:
             raise status_errors.already_exists(resource, metadata["name"])
         metadata.pop("deletionTimestamp", None)
         metadata |= {"uid": str(uuid.uuid4()), "creationTimestamp": objects.now(), "generation": 1}
-        if resource.has_status:
+        if resource.has_status and not resource.is_core("nodes"):  # a kubelet makes its node with a status
             document.pop("status", None)
         if resource.is_core("pods"):
             document["status"] = {"phase": "Pending"}
