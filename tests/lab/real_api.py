@@ -29,7 +29,7 @@ from starlette.routing import Route
 from cni.deadline import Deadline
 from cni.doctor.collect import kubeconfig
 from cni.doctor.collect.exec_plugin import credential
-from cni.doctor.collect.kube import Kube, KubeError, _context, page_of
+from cni.doctor.collect.kube import Kube, KubeError, page_of, tls_context
 from cni.doctor.collect.kubeconfig import Access
 from cni.installer.errors import InstallerError
 from tests.lab.processes import LabError
@@ -112,7 +112,7 @@ class Cluster:
         said = credential(access, access.exec, Deadline(_SECONDS)) if access.exec else None
         self._token = (said or {}).get("token", "") or access.token
         self._client = httpx.AsyncClient(
-            verify=_context(access, said),
+            verify=tls_context(access, said),
             proxy=access.proxy or None,
             auth=(access.username, access.password) if access.username else None,
             timeout=httpx.Timeout(10, read=None),  # nothing may come from a watch for long

@@ -175,13 +175,13 @@ class Kube:
         auth = (access.username, access.password) if access.username else None
         try:
             self._client = httpx.Client(
-                verify=_context(access, self._credential), proxy=access.proxy or None, auth=auth
+                verify=tls_context(access, self._credential), proxy=access.proxy or None, auth=auth
             )
         except (ImportError, ValueError) as error:  # of a kind of proxy that httpx does not have
             raise AccessError(f"the kubeconfig's proxy-url cannot be used: {type(error).__name__}") from None
 
 
-def _context(access: Access, said: ExecStatus | None) -> ssl.SSLContext:
+def tls_context(access: Access, said: ExecStatus | None) -> ssl.SSLContext:
     """Return what TLS is to check and to show. AccessError."""
     certificate = (said or {}).get("clientCertificateData") or access.certificate
     key = (said or {}).get("clientKeyData") or access.key
