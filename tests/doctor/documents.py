@@ -1,6 +1,8 @@
 """Documents of facts for tests: the guide's node and cluster, on which all is well, and changes of them."""
 
 import copy
+import json
+import shlex
 from typing import Any
 
 from cni.contracts.doctor import CheckReport
@@ -119,6 +121,24 @@ def made(facts: Facts, check_id: str) -> CheckReport:
     (found,) = [check for check in report["checks"] if check["id"] == check_id]
     assert "the check itself failed" not in found.get("because", "")
     return found
+
+
+def found(facts: Any, check_id: str) -> list[Any]:
+    """Return what a check finds; it must have been made."""
+    report = made(facts, check_id)
+    assert report["result"] != "not-checked", report
+    return list(report["findings"])
+
+
+def only(facts: Any, check_id: str) -> Any:
+    """Return the one thing that a check finds."""
+    (finding,) = found(facts, check_id)
+    return finding
+
+
+def patched(finding: Any) -> Any:
+    """Return what the command of a finding's mend patches an object with."""
+    return json.loads(shlex.split(finding["mend"]["text"])[-1])
 
 
 def calico_node(name: str, number: int) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """BGP's settings, and what the router says: each check on what is wrong, with what mends it."""
 
-import json
-import shlex
 from typing import Any
 
 import pytest
@@ -10,7 +8,7 @@ import yaml
 from cni.doctor import sessions
 from cni.doctor.checks.bgp_nodes import routers
 from cni.doctor.facts import FactReader, unknown
-from tests.doctor.documents import CLUSTER, bgp_peer, calico_node, changed, guide, made
+from tests.doctor.documents import CLUSTER, bgp_peer, calico_node, changed, found, guide, made, only, patched
 
 MESH = [{"metadata": {"name": "default"}, "spec": {"nodeToNodeMeshEnabled": True}}]
 REMOTE = {"action": "Reject", "source": "RemotePeers"}
@@ -18,21 +16,6 @@ REMOTE = {"action": "Reject", "source": "RemotePeers"}
 
 def cluster(**facts: Any) -> Any:
     return guide({**CLUSTER, **facts})
-
-
-def found(facts: Any, check_id: str) -> list[Any]:
-    report = made(facts, check_id)
-    assert report["result"] != "not-checked", report
-    return list(report["findings"])
-
-
-def only(facts: Any, check_id: str) -> Any:
-    (finding,) = found(facts, check_id)
-    return finding
-
-
-def patched(finding: Any) -> Any:
-    return json.loads(shlex.split(finding["mend"]["text"])[-1])
 
 
 def test_the_mesh_beside_a_router_is_found_for_each_peer_and_turned_off() -> None:

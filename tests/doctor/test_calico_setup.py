@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from cni.contracts.calico_settings import CalicoConfig
 from cni.doctor.facts import unknown
-from tests.doctor.documents import CLUSTER, changed, guide, ip_pool, made, workload
+from tests.doctor.documents import CLUSTER, changed, found, guide, ip_pool, made, only, workload
 
 OURS = "spiderpool-ippool"
 BLOCK = {"metadata": {"name": "b"}, "spec": {"cidr": "10.244.100.0/26", "node": "node1"}}
@@ -19,17 +19,6 @@ BLOCK = {"metadata": {"name": "b"}, "spec": {"cidr": "10.244.100.0/26", "node": 
 
 def cluster(**facts: Any) -> Any:
     return guide({**CLUSTER, **facts})
-
-
-def found(facts: Any, check_id: str) -> list[Any]:
-    report = made(facts, check_id)
-    assert report["result"] != "not-checked", report
-    return list(report["findings"])
-
-
-def only(facts: Any, check_id: str) -> Any:
-    (finding,) = found(facts, check_id)
-    return finding
 
 
 def calico_node(**variables: str | None) -> list[Any]:

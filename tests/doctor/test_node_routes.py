@@ -1,13 +1,23 @@
 """A node's routes and its BIRD: each check on what is wrong, which check names the cause, and what mends it."""
 
-import json
-import shlex
 from typing import Any
 
 import pytest
 
 from cni.doctor.facts import unknown
-from tests.doctor.documents import CLUSTER, bgp_peer, bird, changed, guide, ip_pool, made, node_pod
+from tests.doctor.documents import (
+    CLUSTER,
+    bgp_peer,
+    bird,
+    changed,
+    found,
+    guide,
+    ip_pool,
+    made,
+    node_pod,
+    only,
+    patched,
+)
 
 PEER = "172.16.13.1"
 
@@ -23,21 +33,6 @@ def without_cluster(facts: Any) -> Any:
     for name in facts["cluster"]:
         facts = changed(facts, f"cluster.{name}", unknown("the API was not asked: --node-only"))
     return facts
-
-
-def found(facts: Any, check_id: str) -> list[Any]:
-    report = made(facts, check_id)
-    assert report["result"] != "not-checked", report
-    return list(report["findings"])
-
-
-def only(facts: Any, check_id: str) -> Any:
-    (finding,) = found(facts, check_id)
-    return finding
-
-
-def patched(finding: Any) -> Any:
-    return json.loads(shlex.split(finding["mend"]["text"])[-1])
 
 
 @pytest.mark.parametrize(
