@@ -12,8 +12,9 @@ _LOCK = threading.Lock()
 
 def log(text: str) -> None:
     """Write a line with the time. It is dropped where stderr is not read any more, so that the agent goes on."""
-    printable = "".join(character if character.isprintable() else "?" for character in text)
-    line = time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()) + printable
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else "?" for character in text)
+    line = time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()) + text
     with _LOCK:
         try:
             stderr = sys.__stderr__.fileno() if sys.__stderr__ else -1

@@ -1,4 +1,5 @@
-"""Where a process begins that continues from the image: everything is imported, and every validator is built.
+"""Where a process begins that continues from the image: everything is imported, every validator is built, and what an
+ADD, a DEL and a VERSION compute was computed a few times.
 
 When the bundle is built, build/image runs this module in the place of `__main__`, up to the first system call of
 `interrupts.take_over`. What the process is then is the image. On the node the launcher maps it, fills `_ROOM` with what
@@ -13,9 +14,17 @@ from cni.plugin import (
     _rare_validators,
     _validators,
     interrupts,
+    log,
+    netconf,
+    operations,
+    parameters,
     validation,
 )
 from cni.plugin.__main__ import main
+from cni.plugin.agent_client import AgentClient
+from cni.plugin.call import Call
+from cni.plugin.http1 import decode_response
+from cni.plugin.json_text import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +36,31 @@ ROOM = 256 << 10  # bytes for the caller's environment; one that is larger is no
 # read from a descriptor that is none.
 _room = bytearray(ROOM)
 
+# CPython 3.11 gives a function that has run eight times instructions for what it has met there, and remembers where it
+# has found an attribute. A call that has it from the image takes a tenth less, and copies fewer pages to write it down.
+_REHEARSALS = 20
+_ENVIRONMENT = {
+    b"CNI_CONTAINERID": b"0" * 64,
+    b"CNI_NETNS": b"/var/run/netns/rehearsal",
+    b"CNI_IFNAME": b"eth0",
+    b"CNI_PATH": b"/opt/cni/bin",
+    b"CNI_ARGS": b"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=rehearsal;K8S_POD_UID=0",
+}
+# Nothing is logged at this level, because nothing fails.
+_DOCUMENT = b"""{"cniVersion": "1.0.0", "name": "k8s-pod-network", "type": "calico",
+    "ipam": {"type": "spiderpool", "ipam_unix_socket_path": "/s", "log_level": "error"}}"""
+_BODY = b"""{"ips": [{"version": 4, "address": "10.0.0.1/24", "nic": "eth0", "ipPool": "p", "gateway": "10.0.0.254",
+    "vlan": 0}], "routes": [{"ifName": "eth0", "dst": "0.0.0.0/0", "gw": "10.0.0.254"}]}"""
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+
+
+class _Rehearsed(AgentClient):
+    """An agent that is not there, and has answered."""
+
+    def _exchange(self, request: bytes) -> tuple[int, bytes]:
+        pieces = [_HEAD % len(_BODY) + _BODY]
+        return decode_response(pieces.pop)
+
 
 def start() -> None:
     """Run one call. It does not return."""
@@ -34,12 +68,31 @@ def start() -> None:
         for name, schema in vars(schemas).items():
             if name.isupper():
                 validation.build(schema)
+    for _ in range(_REHEARSALS):
+        rehearse()
     try:
         posix.readv(-1, [_room])
     except OSError:
         pass
     interrupts.take_over()  # the image ends before its first system call
     posix._exit(main(_take_up(), 0, 1, 2))
+
+
+def rehearse() -> None:
+    """Make the calls that a node makes most, but for all that waits, writes or asks the kernel what is true there.
+
+    It leaves every global as it was (tests/image/test_rehearsal.py).
+    """
+    for command in ("ADD", "DEL", "VERSION"):
+        call = Call(command)
+        call.attachment = parameters.read(command, _ENVIRONMENT)
+        if command == "VERSION":
+            encode(operations.cmd_version(_DOCUMENT))
+            continue
+        call.netconf = netconf.read_netconf(_DOCUMENT)
+        call.agent = _Rehearsed(call.netconf.socket_path, call.deadline)
+        encode(operations.COMMANDS[command](call))
+        log.write_call(call, None, 0)
 
 
 def _take_up() -> "dict[bytes, bytes]":

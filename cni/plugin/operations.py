@@ -48,7 +48,7 @@ def run(call: "Call", environ: "Mapping[bytes, bytes]", stdin: bytes) -> "dict[s
     timeout, connect_timeout, connect_retry = LIMITS[call.command]
     call.deadline = Deadline(min(netconf.timeout, timeout))
     call.agent = AgentClient(netconf.socket_path, call.deadline, connect_retry, connect_timeout)
-    return _COMMANDS[call.command](call)
+    return COMMANDS[call.command](call)
 
 
 def cmd_version(stdin: bytes) -> "dict[str, Any]":
@@ -137,7 +137,7 @@ def cmd_gc(call: "Call") -> None:
         call.log_fields["note"] = "left to spiderpool-controller: this agent has no GC of its own"
 
 
-_COMMANDS = {"ADD": cmd_add, "DEL": cmd_del, "CHECK": cmd_check, "STATUS": cmd_status, "GC": cmd_gc}
+COMMANDS = {"ADD": cmd_add, "DEL": cmd_del, "CHECK": cmd_check, "STATUS": cmd_status, "GC": cmd_gc}
 
 
 def _is_release_pending(call: "Call") -> bool:

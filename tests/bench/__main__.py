@@ -3,7 +3,8 @@
 With PEER the chart is dist/bench.svg, because the README shows tests/bench/bench.svg, which is about upstream's plugin.
 
 One call of each variant is made in turn, with the same embedded agent and the same network namespace, so that what else
-runs on the machine affects all variants alike. Result, exit status and log line of every call are checked. The folder
+runs on the machine affects all variants alike. Each turn has an order of its own: a call is slower after one that has
+filled the CPU's caches with other things. Result, exit status and log line of every call are checked. The folder
 of pending releases is the bench's own, because each DEL lists it. Ours is measured in both ways: from its image, and
 without.
 """
@@ -11,6 +12,7 @@ without.
 import json
 import os
 import platform
+import random
 import re
 import shutil
 import subprocess
@@ -134,6 +136,7 @@ class Bench:
         self.netns = netns_path
         self.figures: Figures = {}
         self._number = 0
+        self._chance = random.Random(0)
         ipam = {"type": "spiderpool", "ipam_unix_socket_path": socket_path}
         local = {"type": "host-local", "dataDir": str(folder / "host-local.d"), "ranges": [[{"subnet": "10.0.0.0/8"}]]}
         # Copies, so that both ways' files come into the page cache alike.
@@ -211,7 +214,7 @@ class Bench:
         samples: dict[str, dict[str, list[Sample]]] = {command: {v.name: [] for v in variants} for command, _ in steps}
         for turn in range(WARM_UP + ONE_BY_ONE):
             progress(f"{phase}: {turn} of {WARM_UP + ONE_BY_ONE}")
-            for variant in variants:
+            for variant in self._chance.sample(variants, len(variants)):
                 number = self._next()
                 for command, right in steps:
                     sample = self._checked_call(variant, command, number, right)
@@ -280,7 +283,7 @@ class Bench:
         os.sync()
         for turn in range(COLD):
             progress(f"page cache cold: {turn} of {COLD}")
-            for variant in variants:
+            for variant in self._chance.sample(variants, len(variants)):
                 variant.evict()
                 if variant.resident():
                     raise SystemExit(f"{variant.name}: {variant.resident()} bytes are still in the page cache")
