@@ -39,13 +39,14 @@ _room = bytearray(ROOM)
 # CPython 3.11 gives a function that has run eight times instructions for what it has met there, and remembers where it
 # has found an attribute. A call that has it from the image takes a tenth less, and copies fewer pages to write it down.
 _REHEARSALS = 20
-_ENVIRONMENT = {
-    b"CNI_CONTAINERID": b"0" * 64,
-    b"CNI_NETNS": b"/var/run/netns/rehearsal",
-    b"CNI_IFNAME": b"eth0",
-    b"CNI_PATH": b"/opt/cni/bin",
-    b"CNI_ARGS": b"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=rehearsal;K8S_POD_UID=0",
-}
+_ENVIRONMENT = (
+    b"CNI_CONTAINERID=" + b"0" * 64,
+    b"CNI_NETNS=/var/run/netns/rehearsal",
+    b"CNI_IFNAME=eth0",
+    b"CNI_PATH=/opt/cni/bin",
+    b"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=rehearsal;K8S_POD_UID=0",
+)
+_HANDED_OVER = b"\0".join((bytes(8) + (1).to_bytes(8, "little") + b"/spiderpool", b"spiderpool", *_ENVIRONMENT, b""))
 # Nothing is logged at this level, because nothing fails.
 _DOCUMENT = b"""{"cniVersion": "1.0.0", "name": "k8s-pod-network", "type": "calico",
     "ipam": {"type": "spiderpool", "ipam_unix_socket_path": "/s", "log_level": "error"}}"""
@@ -84,8 +85,9 @@ def rehearse() -> None:
     It leaves every global as it was (tests/image/test_rehearsal.py).
     """
     for command in ("ADD", "DEL", "VERSION"):
+        _, _, environment = _handed_over(_HANDED_OVER)
         call = Call(command)
-        call.attachment = parameters.read(command, _ENVIRONMENT)
+        call.attachment = parameters.read(command, environment)
         if command == "VERSION":
             encode(operations.cmd_version(_DOCUMENT))
             continue
@@ -95,20 +97,26 @@ def rehearse() -> None:
         log.write_call(call, None, 0)
 
 
-def _take_up() -> "dict[bytes, bytes]":
-    """Make this process its caller's; return the environment."""
-    size, count = [int.from_bytes(_room[start : start + 8], "little") for start in (0, 8)]
-    program, *rest = bytes(_room[16:size]).split(b"\0")[:-1]
+def _handed_over(room: bytes) -> "tuple[bytes, list[bytes], dict[bytes, bytes]]":
+    """Return the program's path, the arguments and the environment that the launcher has written."""
+    program, *rest = room[16:].split(b"\0")[:-1]
+    count = int.from_bytes(room[8:16], "little")
     environment: dict[bytes, bytes] = {}
     for pair in rest[count:]:
         name, equals, value = pair.partition(b"=")
         if equals:
             environment.setdefault(name, value)
+    return program, rest[:count], environment
+
+
+def _take_up() -> "dict[bytes, bytes]":
+    """Make this process its caller's; return the environment."""
+    program, arguments, environment = _handed_over(bytes(_room[: int.from_bytes(_room[:8], "little")]))
     posix.environ.clear()
     posix.environ.update(environment)
     system: Any = sys
     system.executable = _text(program)
-    system.argv, system.orig_argv = [_text(one) for one in rest[:count]], [_text(one) for one in rest[:count]]
+    system.argv, system.orig_argv = [_text(one) for one in arguments], [_text(one) for one in arguments]
     system._MEIPASS = system.executable.rpartition("/")[0] + "/_internal"
     system.path[:] = [system._MEIPASS]
     return environment

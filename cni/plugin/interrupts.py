@@ -44,11 +44,11 @@ def finish() -> None:
     """
     global _is_over  # noqa: PLW0603
     _is_over = True
-    if _wakeup >= 0:
+    if _wakeup >= 0 and _told:  # looked at first, because an empty pipe is an exception, which takes longer than a look
         try:
             posix.read(_wakeup, 64)
         except BlockingIOError:
-            pass  # none came
+            pass
 
 
 def check() -> None:
