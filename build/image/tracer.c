@@ -35,6 +35,11 @@
 pid_t child;
 static int memory = -1;
 
+static void end_child(void) /* and wait until it has */
+{
+    for (int left = child > 0 && !kill(child, SIGKILL); left; left = waitpid(child, 0, 0) > 0);
+}
+
 void refuse(const char *format, ...)
 {
     va_list values;
@@ -42,8 +47,7 @@ void refuse(const char *format, ...)
     fputs("no image: ", stderr);
     vfprintf(stderr, format, values);
     fputc('\n', stderr);
-    if (child > 0)
-        kill(child, SIGKILL);
+    end_child();
     exit(1);
 }
 
@@ -111,8 +115,7 @@ static void run(const char *root, char **arguments)
         not_allowed("ptrace");
     if (dup2(null, 2) < 0 || close_range(3, ~0U, 0))
         _exit(2);
-    char *const no_environment[] = {0};
-    execve(arguments[0], arguments, no_environment);
+    execve(arguments[0], arguments, (char *[]){0});
     _exit(3);
 }
 
@@ -163,7 +166,6 @@ static void replace_stack(char **environment, char **arguments)
     for (unsigned long i = 0; i < envc; i++)
         words[n++] = strings[argc + i];
     words[n++] = 0;
-
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/auxv", child);
     FILE *file = fopen(path, "r");
@@ -243,6 +245,6 @@ int main(int count, char **arguments)
     take_stops_away();
     require_alone();
     dump(arguments[1]);
-    kill(child, SIGKILL);
+    end_child();
     return 0;
 }

@@ -62,14 +62,14 @@ def memory_cgroup(mebibytes: int) -> Iterator[Path]:
     requirements.missing("memory cgroups cannot be made here")
 
 
-def test_a_memory_cgroup_of_three_mebibytes_is_enough(
+def test_a_memory_cgroup_of_two_mebibytes_is_enough(
     bundles: Bundles, calls: Calls, show: Callable[[str], None]
 ) -> None:
-    """An ADD takes two of them; what the shell takes before it counts as well. The other way needs four."""
+    """What the shell takes before it counts as well. The other way needs four."""
     expected = calls.call(bundles.plain)
-    with memory_cgroup(3) as group:
+    with memory_cgroup(2) as group:
         inside = ["/bin/sh", "-c", f'echo 0 >{group}/cgroup.procs; exec "$@"', "sh"]
         for _ in range(5):
             assert calls.call(bundles.imaged, *inside) == expected
         without = calls.call(bundles.plain, *inside).status
-    show(f"an ADD in a memory cgroup of 3 MiB: status 0 from the image, {without} without it")
+    show(f"an ADD in a memory cgroup of 2 MiB: status 0 from the image, {without} without it")
