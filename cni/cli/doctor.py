@@ -119,7 +119,7 @@ def _check(given: Options, find_folders: "Callable[[], Folders]") -> None:
     if given.bundle:
         _write_bundle(given.bundle, facts, report)
     if given.pod:
-        raise SystemExit(_show_way(given, facts))
+        raise SystemExit(_show_way(given, facts, report))
     _show(given, facts, report)
     raise SystemExit(run.exit_status(report, given.fail_on))
 
@@ -133,7 +133,7 @@ def _wanted(given: Options, wanted: set[str]) -> set[str]:
     if given.pod:
         from cni.doctor.pod_way import USES
 
-        return USES
+        return USES | wanted
     return wanted | {"cluster.api"} if given.suggest else wanted
 
 
@@ -173,7 +173,7 @@ def _write_bundle(path: Path, facts: "Facts", report: "DoctorReport") -> None:
     click.echo(f"{path} holds what was read: its README.txt says what that is", err=True)
 
 
-def _show_way(given: Options, facts: "Facts") -> int:
+def _show_way(given: Options, facts: "Facts", report: "DoctorReport") -> int:
     """Show the way of a pod's addresses; return 0 where no link is broken, 1 where one is, 3 where none is known."""
     from cni.doctor import pod_way, render
     from cni.doctor.facts import FactReader, NotKnown
@@ -187,7 +187,7 @@ def _show_way(given: Options, facts: "Facts") -> int:
     if pod is None:
         raise click.UsageError(f"--pod: there is no pod {given.pod}")
     links = list(pod_way.way(reader, pod))
-    render.show_way(links)
+    render.show_way(links, lambda link: pod_way.cause(link, report), pod_way.look_at(pod))
     return int(any(link.state == "broken" for link in links))
 
 

@@ -37,6 +37,6 @@ CONTRACTS: dict[str, TypeAdapter[Any]] = {
     IPPOOLS: TypeAdapter(list[_Item]),
     SUBNET: TypeAdapter(_Item),
     SUBNETS: TypeAdapter(list[_Item]),
-    OF_NAMESPACE[4]: TypeAdapter(list[str]),
-    OF_NAMESPACE[6]: TypeAdapter(list[str]),
+    OF_NAMESPACE[4]: TypeAdapter(List[str]),
+    OF_NAMESPACE[6]: TypeAdapter(List[str]),
 }

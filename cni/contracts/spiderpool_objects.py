@@ -44,6 +44,7 @@ class SpiderIPPoolSpec(TypedDict):
     default: NotRequired[bool]
     nodeName: NotRequired[List[str]]
     namespaceName: NotRequired[List[str]]
+    multusName: NotRequired[List[str]]
     podAffinity: NotRequired[LabelSelector]
     nodeAffinity: NotRequired[LabelSelector]
     namespaceAffinity: NotRequired[LabelSelector]

@@ -1,194 +1,119 @@
-"""Which pools SpiderPool takes for a pod, and why it takes others not. Pure.
+"""Which pools SpiderPool takes for a pod, and who has named them. Pure.
 
-SpiderPool 1.2.2: pkg/ipam/pool_selections.go, and selectByPod in pkg/ipam/allocate.go. Multus' part of it is left out.
+SpiderPool 1.2.2: pkg/ipam/pool_selections.go, and sortPoolCandidates in pkg/ipam/allocate.go. The pools that the
+conflist may name come between the namespace's and the default ones; they are not known here.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import NamedTuple
 
-from pydantic import ValidationError
-
-from cni.contracts.pool_annotations import CONTRACTS, IPPOOL, IPPOOLS, Item
-from cni.contracts.spiderpool_objects import LabelSelector, Requirement, SpiderIPPool
-from cni.doctor.facts import FactReader
-from cni.doctor.ranges import network
+from cni.contracts.pool_annotations import IPPOOL, IPPOOLS, OF_NAMESPACE, SUBNET, SUBNETS, Item
+from cni.contracts.spiderpool_objects import SpiderIPPool
+from cni.doctor.pool_filters import Surroundings, family_of, refusal
+from cni.doctor.pool_names import ETH0, AnnotationError, is_pattern, items, matching, names_of, parsed
 from cni.doctor.subjects import Subject
-from cni.installer.errors import first_fault
 
-FAMILIES = (4, 6)
-ETH0 = "eth0"
-_KEYS: Mapping[int, Literal["ipv4", "ipv6"]] = {4: "ipv4", 6: "ipv6"}
-
-
-class AnnotationError(ValueError):
-    """What is wrong with an annotation."""
+MISSING = "there is no such pool"
+TWICE = "it is named twice"
+_FOR_ALL = (MISSING, TWICE)  # beside such a name, SpiderPool takes none of the others
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What pools' affinities look at. Without nodes or namespaces, those affinities are taken to match."""
+class Candidate(NamedTuple):
+    """A pool that is named for a pod."""
 
-    pools: Sequence[SpiderIPPool]
-    node_labels: Mapping[str, Mapping[str, str]] | None = None
-    namespace_labels: Mapping[str, Mapping[str, str]] | None = None
-    families: tuple[int, ...] = FAMILIES  # that SpiderPool gives
+    name: str
+    reason: str  # why SpiderPool takes no address out of it; "" where it does
 
 
-def surroundings(facts: FactReader) -> Surroundings:
-    """Return them as they were read. NotKnown, if there are no pools."""
-    return Surroundings(
-        pools=facts.value("cluster.spider_ip_pools"),
-        node_labels=_labels(facts.value_or("cluster.nodes", None)),
-        namespace_labels=_labels(facts.value_or("cluster.namespaces", None)),
-        families=tuple(family for family in FAMILIES if settings(facts).get(f"enableIPv{family}", True)),
-    )
+class Choice(NamedTuple):
+    """The pools that are named for an address of one family of one interface."""
+
+    key: str  # the annotation that names them; "" where they are the default ones
+    interface: str
+    family: int
+    candidates: Sequence[Candidate]
+
+    @property
+    def taken(self) -> list[str]:
+        """The pools that SpiderPool asks, one after the other. Where candidates leave none, it refuses the pod."""
+        if any(one.reason in _FOR_ALL for one in self.candidates):
+            return []
+        return [one.name for one in self.candidates if not one.reason]
 
 
-def settings(facts: FactReader) -> Mapping[str, bool]:
-    """Return what conf.yml says; nothing where it is not known."""
-    for config in facts.value_or("cluster.spider_configs", []):
-        found: Mapping[str, bool] = config.get("data", {}).get("conf.yml", {})
-        return found
-    return {}
+def told_by(subject: Subject, around: Surroundings) -> str:
+    """Return the annotation that says where a pod's addresses come from; "" where the default pools are taken."""
+    keys = (SUBNETS, SUBNET, IPPOOLS, IPPOOL) if around.has_subnets else (IPPOOLS, IPPOOL)
+    own = next((key for key in keys if key in subject.annotations), "")
+    told = _of_namespace(subject, around)
+    return own or next((key for key in OF_NAMESPACE.values() if key in told and _names_any(key, told[key])), "")
 
 
-def _labels(objects: Sequence[Any] | None) -> Mapping[str, Mapping[str, str]] | None:
-    if objects is None:
-        return None
-    return {one["metadata"]["name"]: one["metadata"].get("labels", {}) for one in objects}
+def _of_namespace(subject: Subject, around: Surroundings) -> Mapping[str, str]:
+    return (around.namespace_annotations or {}).get(subject.namespace, {})
 
 
-def parsed(key: str, text: str) -> Any:
-    """Return what an annotation says. AnnotationError."""
+def _names_any(key: str, text: str) -> bool:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise AnnotationError(f"it is not JSON: {error}") from None
-    try:
-        return CONTRACTS[key].validate_python(value, strict=True)
-    except ValidationError as error:
-        raise AnnotationError(f"it has another shape than SpiderPool reads: {first_fault(error)}") from None
+        return bool(parsed(key, text))
+    except AnnotationError:
+        return True  # which SpiderPool refuses the pod for
 
 
-def items(annotations: Mapping[str, str]) -> tuple[str, list[Item]]:
-    """Return the annotation that SpiderPool takes the pools of, and its items. "" if there is none. AnnotationError."""
-    if IPPOOLS in annotations:
-        found: list[Item] = parsed(IPPOOLS, annotations[IPPOOLS])
-        _check_interfaces(found)
-        return IPPOOLS, found
-    if IPPOOL in annotations:
-        return IPPOOL, [parsed(IPPOOL, annotations[IPPOOL])]
-    return "", []
+def choices(subject: Subject, around: Surroundings) -> list[Choice]:
+    """Return what is chosen for a pod; nothing, where it has a SpiderSubnet or nobody has chosen. AnnotationError."""
+    key = told_by(subject, around)
+    if key in (SUBNETS, SUBNET):
+        return []
+    if key in (IPPOOLS, IPPOOL):
+        named = items(key, subject.annotations[key])
+        return [one for name, item in named for one in choices_of_item(key, name, item, subject, around)]
+    told = _of_namespace(subject, around)
+    found = []
+    for family, its_key in OF_NAMESPACE.items():
+        names = parsed(its_key, told.get(its_key, "[]")) if key else _default_names(around, family)
+        if names and family in around.families:
+            found.append(choice(its_key if key else "", family, names, subject, around))
+    return found
 
 
-def _check_interfaces(found: Sequence[Item]) -> None:
-    """Check what validateAndMutateMultipleNICAnnotations checks. AnnotationError."""
-    names = [item.get("interface", "") for item in found]
-    if not names:
-        raise AnnotationError("it has no item")
-    if any(names) and not all(names):
-        raise AnnotationError("some of its items name an interface, and others do not")
-    for name in names:
-        if name and names.count(name) > 1:
-            raise AnnotationError(f"it names the interface {name} more than once")
-    if all(names) and ETH0 not in names:
-        raise AnnotationError(f"it names the interfaces {', '.join(names)}, and not {ETH0}")
+def _default_names(around: Surroundings, family: int) -> list[str]:
+    default = (name for name, pool in around.by_name.items() if pool["spec"].get("default"))
+    return [name for name in default if family_of(around.by_name[name]) == family]
 
 
-def names_of(item: Item, family: int) -> list[str]:
-    """Return the names or patterns that an item has for a family."""
-    return list(item.get(_KEYS[family], []))
+def choices_of_item(key: str, interface: str, item: Item, subject: Subject, around: Surroundings) -> Iterator[Choice]:
+    """Yield what an item of a pod's annotation chooses. AnnotationError."""
+    for family in around.families:
+        if names := names_of(item, family):
+            yield choice(key, family, names, subject, around, interface)
 
 
-def replaced(value: Any, wrong: str, right: str) -> Any:
-    """Return what an annotation says with another name in the place of a wrong one."""
-    if isinstance(value, list):
-        return [replaced(one, wrong, right) for one in value]
-    if isinstance(value, dict):
-        return {key: replaced(member, wrong, right) for key, member in value.items()}
-    return right if value == wrong else value
+def choice(
+    key: str, family: int, names: Iterable[str], subject: Subject, around: Surroundings, interface: str = ETH0
+) -> Choice:
+    """Return what these names and patterns choose; those are first that SpiderPool asks first. AnnotationError."""
+    pools = around.by_name
+    wanted = [one for name in names for one in (_matching(key, name, family, around) if is_pattern(name) else [name])]
+    found = []
+    for name in sorted(dict.fromkeys(wanted), key=lambda name: _rank(pools.get(name))):
+        reason = refusal(pools[name], family, subject, around, interface) if name in pools else MISSING
+        found.append(Candidate(name, TWICE if wanted.count(name) > 1 else reason))
+    return Choice(key, interface, family, found)
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
-    """Return the name that is most like another one; "" if none is."""
-    return next(iter(get_close_matches(name, list(names), n=1)), "")
+def _matching(key: str, pattern: str, family: int, around: Surroundings) -> list[str]:
+    return matching(key, pattern, [name for name, pool in around.by_name.items() if family_of(pool) == family])
 
 
-def is_pattern(name: str) -> bool:
-    """Tell whether a name is a pattern."""
-    return "*" in name or "?" in name or ("[" in name and "]" in name)
-
-
-def family_of(pool: SpiderIPPool) -> int:
-    """Return the family of a pool."""
-    return pool["spec"].get("ipVersion") or network(pool["spec"]["subnet"]).version
-
-
-def matching(names: Iterable[str], family: int, pools: Iterable[SpiderIPPool]) -> Iterator[str]:
-    """Yield the names, and in the place of each pattern the pools of the family that match it."""
-    of_family = [pool["metadata"]["name"] for pool in pools if family_of(pool) == family]
-    for name in names:
-        if is_pattern(name):
-            yield from (one for one in of_family if fnmatchcase(one, name))
-        else:
-            yield name
-
-
-def refusal(pool: SpiderIPPool, family: int, subject: Subject, around: Surroundings) -> str:
-    """Return why SpiderPool takes no address out of a pool; "" if it does."""
-    spec = pool["spec"]
-    if pool["metadata"].get("deletionTimestamp"):
-        return "it is being deleted"
-    if spec.get("disable"):
-        return "it is disabled"
-    if family_of(pool) != family:
-        return f"it is an IPv{family_of(pool)} pool"
-    if not _is_for_node(pool, subject, around):
-        return f"it is not for {subject.node or 'any node of the cluster'}"
-    if not _is_for_namespace(pool, subject, around):
-        return f"it is not for the namespace {subject.namespace}"
-    is_made_by_spiderpool = "ipam.spidernet.io/owner-application-name" in pool["metadata"].get("labels", {})
-    if "podAffinity" in spec and not is_made_by_spiderpool and not selects(spec["podAffinity"], subject.labels):
-        return "its podAffinity does not match the pod's labels"
-    return ""
-
-
-def _is_for_node(pool: SpiderIPPool, subject: Subject, around: Surroundings) -> bool:
-    labels = around.node_labels
-    wanted = [subject.node] if subject.node else list(labels or {})
-    if names := pool["spec"].get("nodeName"):
-        return labels is None or any(name in names for name in wanted)
-    if labels is None or "nodeAffinity" not in pool["spec"]:
-        return True
-    return any(selects(pool["spec"]["nodeAffinity"], labels.get(name, {})) for name in wanted)
-
-
-def _is_for_namespace(pool: SpiderIPPool, subject: Subject, around: Surroundings) -> bool:
-    if names := pool["spec"].get("namespaceName"):
-        return subject.namespace in names
-    if around.namespace_labels is None or "namespaceAffinity" not in pool["spec"]:
-        return True
-    return selects(pool["spec"]["namespaceAffinity"], around.namespace_labels.get(subject.namespace, {}))
-
-
-def selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
-    """Tell whether a selector of Kubernetes matches labels."""
-    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
-        _meets(requirement, labels) for requirement in selector.get("matchExpressions", [])
-    )
-
-
-def _meets(requirement: Requirement, labels: Mapping[str, str]) -> bool:
-    value = labels.get(requirement["key"])
-    values = requirement.get("values", [])
-    found: Mapping[str, bool] = {
-        "In": value in values,
-        "NotIn": value not in values,
-        "Exists": value is not None,
-        "DoesNotExist": value is None,
-    }
-    return found.get(requirement["operator"], False)
+def _rank(pool: SpiderIPPool | None) -> list[bool]:
+    """Return what pools are sorted by: those that are for some pods only come first (ByPoolPriority)."""
+    spec: Mapping[str, object] = dict(pool["spec"]) if pool else {}
+    return [
+        "podAffinity" not in spec,
+        not spec.get("nodeName"),
+        "nodeAffinity" not in spec,
+        not spec.get("namespaceName"),
+        "namespaceAffinity" not in spec,
+        not spec.get("multusName"),
+    ]

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +11,7 @@ from cni.contracts.doctor import PARTS, CheckReport, DoctorReport, FindingReport
 from cni.doctor.check import Check
 
 if TYPE_CHECKING:
-    from cni.doctor.pod_way import Link
+    from cni.doctor.pod_way import Cause, Link
 
 _SIGNS: dict[Result, tuple[str, str]] = {
     "ok": ("ok", "green"),
@@ -20,7 +20,12 @@ _SIGNS: dict[Result, tuple[str, str]] = {
     "not-checked": ("not checked", "cyan"),
     "skipped": ("skipped", "bright_black"),
 }
-_STATES = {"ok": ("ok", "green"), "broken": ("BROKEN", "red"), "not known": ("not known", "cyan")}
+_STATES = {
+    "ok": ("ok", "green"),
+    "warning": ("warning", "yellow"),
+    "broken": ("BROKEN", "red"),
+    "not known": ("not known", "cyan"),
+}
 _WIDTH = max(len(sign) for sign, _ in _SIGNS.values())
 
 
@@ -85,14 +90,27 @@ def _lines(finding: FindingReport) -> Iterator[str]:
         yield from (f"        {_printable(line)}" for line in others)
 
 
-def show_way(links: "Sequence[Link]") -> None:
-    """Print the links of a pod's way, and mark the first that is broken."""
+def show_way(links: "Sequence[Link]", find_cause: "Callable[[Link], Cause | None]", otherwise: str) -> None:
+    """Print the links of a pod's way; below the first that is broken, why it is, and the mend or what to look at."""
     broken = next((link for link in links if link.state == "broken"), None)
     for link in links:
         sign, colour = _STATES[link.state]
         mark = "   <-- the first broken link" if link is broken else ""
         text = f"{_printable(link.name)}: {_printable(link.text)}"
         click.echo(f"{click.style(sign.ljust(_WIDTH), fg=colour)}  {text}{click.style(mark, bold=True)}")
+        if link is broken:
+            for line in _broken_by(find_cause(link), otherwise):
+                click.echo(f"{' ' * _WIDTH}    {line}")
+
+
+def _broken_by(cause: "Cause | None", otherwise: str) -> Iterator[str]:
+    if cause is None:
+        yield f"see {_printable(otherwise)}"
+        return
+    first, *others = _lines(cause.finding)
+    yield f"{cause.check['id']}: {first}"
+    yield from others
+    yield f"  see {cause.check['doc']}"
 
 
 def _summary(report: DoctorReport) -> str:

@@ -207,7 +207,8 @@ def test_a_pods_way_is_shown_and_its_first_broken_link_marked(tmp_path: Path) ->
     assert done.returncode == 1
     lines = done.stdout.splitlines()
     assert lines[0] == "ok           pools: IPv4 by the pod's annotation ipam.spidernet.io/ippool: v4"
-    assert next(line for line in lines if "<-- the first broken link" in line).startswith("BROKEN       SpiderEndpoint")
+    assert lines[1] == "BROKEN       SpiderIPPool: v4 has no record of 10.244.100.0   <-- the first broken link"
+    assert lines[2].strip() == "see kubectl -n default describe pod a"
     assert doctor(*saved(tmp_path, facts), "--pod", "default/b").returncode == 2
     unknown = changed(facts, "cluster.pods", {"unknown": "HTTP status 403"})
     assert doctor(*saved(tmp_path, unknown), "--pod", "default/a").returncode == 3

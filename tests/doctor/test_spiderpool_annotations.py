@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cni.doctor.pool_selection import selects
+from cni.doctor.pool_filters import selects
 from tests.doctor.documents import CLUSTER, guide, made, spider_pool, workload
 
 IPPOOL, IPPOOLS = "ipam.spidernet.io/ippool", "ipam.spidernet.io/ippools"
@@ -102,10 +102,16 @@ def test_a_template_is_mended_and_its_pods_are_not_told_again() -> None:
     ("spec", "reason"),
     [
         ({"disable": True}, "it is disabled"),
-        ({"nodeName": ["node2"]}, "it is not for node1"),
-        ({"nodeAffinity": {"matchLabels": {"kubernetes.io/hostname": "node2"}}}, "it is not for node1"),
-        ({"namespaceName": ["other"]}, "it is not for the namespace default"),
-        ({"namespaceAffinity": {"matchLabels": {"team": "b"}}}, "it is not for the namespace default"),
+        ({"nodeName": ["node2"]}, "its nodeName does not have node1"),
+        (
+            {"nodeAffinity": {"matchLabels": {"kubernetes.io/hostname": "node2"}}},
+            "its nodeAffinity does not match the labels of node1",
+        ),
+        ({"namespaceName": ["other"]}, "its namespaceName does not have default"),
+        (
+            {"namespaceAffinity": {"matchLabels": {"team": "b"}}},
+            "its namespaceAffinity does not match the labels of default",
+        ),
         ({"podAffinity": {"matchLabels": {"app": "b"}}}, "its podAffinity does not match the pod's labels"),
     ],
 )

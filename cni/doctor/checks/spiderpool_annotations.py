@@ -4,28 +4,19 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Any
 
-from cni.contracts.api_objects import Namespace
-from cni.contracts.pool_annotations import OF_NAMESPACE, SUBNET, SUBNETS, Item
+from cni.contracts.api_objects import Named, Namespace
+from cni.contracts.pool_annotations import IPPOOL, IPPOOLS, OF_NAMESPACE, SUBNET, SUBNETS, Item
 from cni.contracts.spiderpool_objects import SpiderIPPool
-from cni.doctor import subjects
+from cni.doctor import pool_filters, subjects
 from cni.doctor.check import Check, Finding, Mend, command
+from cni.doctor.checks.spiderpool_pools import enabled
 from cni.doctor.facts import FactReader
-from cni.doctor.pool_selection import (
-    FAMILIES,
-    AnnotationError,
-    Surroundings,
-    family_of,
-    items,
-    matching,
-    names_of,
-    nearest,
-    parsed,
-    refusal,
-    replaced,
-    settings,
-    surroundings,
-)
+from cni.doctor.pool_filters import FAMILIES, Surroundings, family_of, refusal, settings, surroundings
+from cni.doctor.pool_names import AnnotationError, items, names_of, parsed
+from cni.doctor.pool_selection import MISSING, TWICE, Choice, choice, choices_of_item, told_by
 from cni.doctor.subjects import Subject
 
 
@@ -37,6 +28,7 @@ class _Fault:
     text: str
     wrong: str = ""
     right: str = ""
+    mend: Mend | None = None  # where nothing is wrong with the annotation itself
 
 
 def _find_annotations(facts: FactReader) -> Iterator[Finding]:
@@ -47,38 +39,43 @@ def _find_annotations(facts: FactReader) -> Iterator[Finding]:
             value = subject.annotations.get(fault.key, "")
             same = (subject.namespace, value, fault.text)
             if same not in seen:  # a template comes before its pods, which have the same fault
-                mend = subjects.annotate(subject, fault.key, _mended(fault, value)) if fault.right else None
+                mend = subjects.annotate(subject, fault.key, _mended(fault, value)) if fault.right else fault.mend
                 seen[same] = Finding(subject.object, f"{fault.key}: {fault.text}", mend)
     yield from seen.values()
     yield from _in_namespaces(facts.value_or("cluster.namespaces", []), around)
 
 
 def _mended(fault: _Fault, value: str) -> str:
-    return json.dumps(replaced(json.loads(value), fault.wrong, fault.right))
+    return json.dumps(_replaced(json.loads(value), fault.wrong, fault.right))
+
+
+def _replaced(value: Any, wrong: str, right: str) -> Any:
+    """Return what an annotation says with another name in the place of a wrong one."""
+    if isinstance(value, list):
+        return [_replaced(one, wrong, right) for one in value]
+    if isinstance(value, dict):
+        return {key: _replaced(member, wrong, right) for key, member in value.items()}
+    return right if value == wrong else value
 
 
 def _faults(subject: Subject, around: Surroundings, facts: FactReader) -> Iterator[_Fault]:
-    said = settings(facts)
-    subnet_key = next((key for key in (SUBNETS, SUBNET) if key in subject.annotations), "")
-    if subnet_key and said.get("enableSpiderSubnet", True):
-        known = [one["metadata"]["name"] for one in facts.value_or("cluster.spider_subnets", [])]
-        is_known = facts.value_or("cluster.spider_subnets", None) is not None
-        yield from _of_subnets(subject, subnet_key, known if is_known else None, said)
-        return
-    try:
-        key, found = items(subject.annotations)
-    except AnnotationError as error:
-        yield _Fault(_key_of(subject), str(error))
-        return
-    for item in found:
-        yield from _of_item(key, item, subject, around)
+    key = told_by(subject, around)
+    if key in (SUBNETS, SUBNET):
+        known: list[Named] | None = facts.value_or("cluster.spider_subnets", None)
+        yield from _of_subnets(subject, key, known, settings(facts))
+    elif key in (IPPOOLS, IPPOOL):
+        try:
+            for interface, item in items(key, subject.annotations[key]):
+                yield from _of_item(key, item, around)
+                for chosen in choices_of_item(key, interface, item, subject, around):
+                    yield from _of_choice(chosen, names_of(item, chosen.family), subject, around)
+        except AnnotationError as error:
+            yield _Fault(key, str(error))
 
 
-def _key_of(subject: Subject) -> str:
-    return next(key for key in ("ipam.spidernet.io/ippools", "ipam.spidernet.io/ippool") if key in subject.annotations)
-
-
-def _of_subnets(subject: Subject, key: str, known: Sequence[str] | None, said: Mapping[str, bool]) -> Iterator[_Fault]:
+def _of_subnets(
+    subject: Subject, key: str, known: Sequence[Named] | None, said: Mapping[str, bool]
+) -> Iterator[_Fault]:
     if not said.get("enableAutoPoolForApplication", True):
         yield _Fault(key, "SpiderPool refuses it, because its ipam.spiderSubnet.autoPool.enable is false")
         return
@@ -89,53 +86,53 @@ def _of_subnets(subject: Subject, key: str, known: Sequence[str] | None, said: M
         return
     if not subject.has_owner:
         yield _Fault(key, "SpiderPool refuses it for a pod that no Deployment or the like has made")
+    if known is None:
+        return
+    subnets = [one["metadata"]["name"] for one in known]
     for item in value if isinstance(value, list) else [value]:
-        for name in (name for family in FAMILIES for name in names_of(item, family)):
-            if known is not None and name not in known:
-                yield _unknown(key, "SpiderSubnet", name, known)
+        for name in (name for family in FAMILIES for name in names_of(item, family) if name not in subnets):
+            yield _unknown(key, "SpiderSubnet", name, subnets)
 
 
-def _of_item(key: str, item: Item, subject: Subject, around: Surroundings) -> Iterator[_Fault]:
-    named = {family: names_of(item, family) for family in FAMILIES}
-    if not any(named.values()):
+def _of_item(key: str, item: Item, around: Surroundings) -> Iterator[_Fault]:
+    named = [family for family in FAMILIES if names_of(item, family)]
+    if not named:
         yield _Fault(key, "it names no pool, so the pod gets no address")
-    elif not any(named[family] for family in around.families):
-        families = " and ".join(f"IPv{family}" for family in FAMILIES if named[family])
+    elif not set(named) & set(around.families):
+        families = " and ".join(f"IPv{family}" for family in named)
         yield _Fault(key, f"it names {families} pools only, and SpiderPool's conf.yml does not have that enabled")
-    for family in around.families:
-        if named[family]:
-            yield from _of_names(key, named[family], family, subject, around)
 
 
-def _of_names(key: str, names: list[str], family: int, subject: Subject, around: Surroundings) -> Iterator[_Fault]:
+def _of_choice(chosen: Choice, names: Sequence[str], subject: Subject, around: Surroundings) -> Iterator[_Fault]:
     """Yield what is wrong with the names for a family. One that does not exist or is there twice makes all fail."""
-    pools = {pool["metadata"]["name"]: pool for pool in around.pools}
-    wanted = list(matching(names, family, around.pools))
-    if not wanted:
+    key, family = chosen.key, chosen.family
+    if not chosen.candidates:
         yield _Fault(key, f"no IPv{family} pool matches {', '.join(names)}")
-    unknown = [name for name in dict.fromkeys(wanted) if name not in pools]
-    for name in unknown:
-        of_family = [one for one, pool in pools.items() if family_of(pool) == family]
-        yield _unknown(key, "SpiderIPPool", name, of_family)
-    for name in dict.fromkeys(name for name in wanted if wanted.count(name) > 1):
-        yield _Fault(key, f"it names the pool {name} twice")
-    refused = {name: refusal(pools[name], family, subject, around) for name in wanted if name in pools}
-    if refused and not unknown and all(refused.values()):
-        reasons = ", ".join(f"{name}: {reason}" for name, reason in refused.items())
-        right = _usable_like(next(iter(refused)), family, subject, around) if len(refused) == 1 else ""
-        yield _Fault(key, f"SpiderPool takes none of its IPv{family} pools: {reasons}", next(iter(refused)), right)
+    missing = [one.name for one in chosen.candidates if one.reason == MISSING]
+    of_family = [pool["metadata"]["name"] for pool in around.pools if family_of(pool) == family]
+    yield from (_unknown(key, "SpiderIPPool", name, of_family) for name in missing)
+    twice = [one.name for one in chosen.candidates if one.reason == TWICE]
+    yield from (_Fault(key, f"it names the pool {name} twice") for name in twice)
+    if chosen.candidates and not chosen.taken and not missing and not twice:
+        reasons = ", ".join(f"{one.name}: {one.reason}" for one in chosen.candidates)
+        name = chosen.candidates[0].name
+        right = _usable_like(name, family, subject, around) if len(chosen.candidates) == 1 else ""
+        text = f"SpiderPool takes none of its IPv{family} pools: {reasons}"
+        yield _Fault(key, text, name, right, enabled(chosen.candidates))
 
 
 def _usable_like(name: str, family: int, subject: Subject, around: Surroundings) -> str:
-    return nearest(name, (one for one in _usable(around.pools, family, subject, around) if one != name))
+    usable = [pool["metadata"]["name"] for pool in around.pools if not refusal(pool, family, subject, around)]
+    return _nearest(name, usable)
 
 
-def _usable(pools: Iterable[SpiderIPPool], family: int, subject: Subject, around: Surroundings) -> Iterator[str]:
-    yield from (pool["metadata"]["name"] for pool in pools if not refusal(pool, family, subject, around))
+def _nearest(name: str, names: Iterable[str]) -> str:
+    """Return the name that is most like another one; "" if none is."""
+    return next(iter(get_close_matches(name, list(names), n=1)), "")
 
 
 def _unknown(key: str, kind: str, name: str, names: Sequence[str]) -> _Fault:
-    right = nearest(name, names)
+    right = _nearest(name, names)
     meant = f"; {right} may be meant" if right else ""
     return _Fault(key, f"there is no {kind} {name}{meant}", name, right)
 
@@ -148,21 +145,20 @@ def _in_namespaces(namespaces: Iterable[Namespace], around: Surroundings) -> Ite
             if key not in annotations or family not in around.families:
                 continue
             for fault in _of_namespace(key, annotations[key], family, name, around):
-                mend = _annotate_namespace(name, fault, annotations[key]) if fault.right else None
+                mend = _annotate_namespace(name, fault, annotations[key]) if fault.right else fault.mend
                 yield Finding(f"Namespace/{name}", f"{key}: {fault.text}", mend)
 
 
 def _of_namespace(key: str, value: str, family: int, name: str, around: Surroundings) -> Iterator[_Fault]:
     """Yield what is wrong for every pod of a namespace: whom a pool selects there is not looked at."""
+    anybody = Subject("Namespace", name, name, {}, {})
+    everywhere = replace(around, pools=[_for_any_pod(pool) for pool in around.pools])
     try:
         names: list[str] = parsed(key, value)
+        if names:
+            yield from _of_choice(choice(key, family, names, anybody, everywhere), names, anybody, everywhere)
     except AnnotationError as error:
         yield _Fault(key, str(error))
-        return
-    anybody = Subject("Namespace", name, name, {}, {})
-    pools = [_for_any_pod(pool) for pool in around.pools]
-    if names:
-        yield from _of_names(key, names, family, anybody, replace(around, pools=pools))
 
 
 def _for_any_pod(pool: SpiderIPPool) -> SpiderIPPool:
@@ -188,13 +184,7 @@ CHECKS = (
             " made, the annotation may be changed while it waits to start; of others, change the template."
         ),
         needs=("cluster.spider_ip_pools", *subjects.NEEDS),
-        uses=(
-            *subjects.USES,
-            "cluster.spider_configs",
-            "cluster.spider_subnets",
-            "cluster.namespaces",
-            "cluster.nodes",
-        ),
+        uses=(*subjects.USES, *pool_filters.USES, "cluster.spider_subnets"),
         find=_find_annotations,
         waits=True,
     ),

@@ -9,7 +9,7 @@ from cni.doctor import sessions
 from cni.doctor.allocations import reserved_ranges, usable_ranges
 from cni.doctor.check import Check, Finding, Mend, manifest
 from cni.doctor.facts import FactReader
-from cni.doctor.pool_selection import family_of
+from cni.doctor.pool_filters import family_of
 from cni.doctor.ranges import Address, Range, address_of, network
 
 _RESERVED = """\

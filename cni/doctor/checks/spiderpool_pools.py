@@ -4,18 +4,18 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from cni.contracts.api_objects import Namespace, Pod
+from cni.contracts.api_objects import Pod
 from cni.contracts.doctor import Severity
-from cni.contracts.pool_annotations import IPPOOL, IPPOOLS, OF_NAMESPACE, SUBNET, SUBNETS
 from cni.contracts.spiderpool_objects import SpiderIPPool
-from cni.doctor import node_pods, subjects
+from cni.doctor import node_pods, pool_filters, subjects
 from cni.doctor.allocations import allocations, reserved_ranges, usable_ranges
 from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader
-from cni.doctor.pool_selection import Surroundings, family_of, refusal, surroundings
+from cni.doctor.pool_filters import DEFAULT_NETWORK, DISABLED, Surroundings, family_of, surroundings
+from cni.doctor.pool_selection import Candidate, choice, told_by
 from cni.doctor.ranges import Range, address_of, network, pool_ranges, without
 
-_ANY_NETWORK = "v1.multus-cni.io/default-network"
+_AFFINITIES = {"podAffinity", "nodeAffinity", "namespaceAffinity", "nodeName", "namespaceName", "multusName"}
 _MOST_RECORDS = 5000  # of a pool; an agent's SPIDERPOOL_IPPOOL_MAX_ALLOCATED_IPS may say otherwise
 _NEARLY = 0.9
 _LARGEST_ADDITION = 256
@@ -29,7 +29,7 @@ def patch(name: str, spec: Mapping[str, object]) -> Mend:
 
 def _find_default_pool(facts: FactReader) -> Iterator[Finding]:
     around = surroundings(facts)
-    pods = list(_without_pools(facts))
+    pods = list(_without_pools(facts, around))
     if not pods:
         return
     defaults = [pool for pool in around.pools if pool["spec"].get("default")]
@@ -46,24 +46,16 @@ def _find_default_pool(facts: FactReader) -> Iterator[Finding]:
             yield Finding("SpiderIPPools", seen, mend, severity="warning")
 
 
-def _without_pools(facts: FactReader) -> Iterator[Pod]:
-    """Yield the pods on our nodes that name no pool, and whose namespace names none."""
+def _without_pools(facts: FactReader, around: Surroundings) -> Iterator[Pod]:
+    """Yield the pods on our nodes that name neither a pool nor a network, and whose namespace names no pool."""
     pods: list[Pod] = facts.value("cluster.pods")
-    namespaces: list[Namespace] = facts.value("cluster.namespaces")
-    named = {one["metadata"]["name"] for one in namespaces if set(OF_NAMESPACE.values()) & _annotations(one).keys()}
     ours = node_pods.our_nodes(facts)
     for pod in pods:
-        metadata = pod["metadata"]
-        names_pool = {IPPOOL, IPPOOLS, SUBNET, SUBNETS, _ANY_NETWORK} & _annotations(pod).keys()
-        if names_pool or metadata.get("namespace", "") in named or not subjects.has_network(pod):
+        subject = subjects.of_pod(pod)
+        if not subject.node or (ours and subject.node not in ours) or not subjects.has_network(pod):
             continue
-        node = pod.get("spec", {}).get("nodeName", "")
-        if node and (not ours or node in ours):
+        if DEFAULT_NETWORK not in subject.annotations and not told_by(subject, around):
             yield pod
-
-
-def _annotations(one: Pod | Namespace) -> Mapping[str, object]:
-    return dict(one["metadata"].get("annotations", {}))
 
 
 def _told(pods: Sequence[Pod]) -> str:
@@ -80,23 +72,22 @@ def _refused(
     pools: Sequence[SpiderIPPool], family: int, pods: Sequence[Pod], around: Surroundings
 ) -> Iterator[Finding]:
     """Find the pods whom all default pools of a family refuse: SpiderPool then refuses the other family, too."""
-    refused: dict[tuple[str, ...], list[Pod]] = {}
+    refused: dict[tuple[Candidate, ...], list[Pod]] = {}
+    names = [pool["metadata"]["name"] for pool in pools]
     for pod in pods:
-        reasons = tuple(refusal(pool, family, subjects.of_pod(pod), around) for pool in pools)
-        if all(reasons):
-            refused.setdefault(reasons, []).append(pod)
-    for reasons, whom in refused.items():
-        names = [f"SpiderIPPool/{pool['metadata']['name']}" for pool in pools]
-        words = "; ".join(f"{name}: {reason}" for name, reason in zip(names, reasons, strict=True))
+        found = choice("", family, names, subjects.of_pod(pod), around)
+        if not found.taken:
+            refused.setdefault(tuple(found.candidates), []).append(pod)
+    for candidates, whom in refused.items():
+        words = "; ".join(f"SpiderIPPool/{one.name}: {one.reason}" for one in candidates)
         seen = f"{_told(whom)} no pool, and the default takes none of them: {words}"
-        yield Finding(names[0], seen, _enabled(pools, reasons), severity=_severity(whom))
+        yield Finding(f"SpiderIPPool/{candidates[0].name}", seen, enabled(candidates), severity=_severity(whom))
 
 
-def _enabled(pools: Sequence[SpiderIPPool], reasons: Sequence[str]) -> Mend | None:
-    for pool, reason in zip(pools, reasons, strict=True):
-        if reason == "it is disabled":
-            return patch(pool["metadata"]["name"], {"disable": False})
-    return None
+def enabled(candidates: Iterable[Candidate]) -> Mend | None:
+    """Return the command that enables the first of these pools that is disabled; None if none is."""
+    names = [one.name for one in candidates if one.reason == DISABLED]
+    return patch(names[0], {"disable": False}) if names else None
 
 
 def _make_default(around: Surroundings, families: Iterable[int]) -> Mend | None:
@@ -104,7 +95,7 @@ def _make_default(around: Surroundings, families: Iterable[int]) -> Mend | None:
     for pool in around.pools:
         spec = pool["spec"]
         is_usable = not spec.get("disable") and not pool["metadata"].get("deletionTimestamp")
-        affinities = {"podAffinity", "nodeAffinity", "namespaceAffinity", "nodeName", "namespaceName"} & spec.keys()
+        affinities = _AFFINITIES & spec.keys()
         if is_usable and not affinities and family_of(pool) in families:
             return patch(pool["metadata"]["name"], {"default": True})
     return None
@@ -169,7 +160,7 @@ CHECKS = (
             " Our `default_ipv4_ippool` and `default_ipv6_ippool` in the conflist do as well; they are not looked at."
         ),
         needs=("cluster.spider_ip_pools", "cluster.pods", "cluster.namespaces"),
-        uses=("cluster.nodes", "cluster.spider_configs", *node_pods.USES),
+        uses=(*pool_filters.USES, *node_pods.USES),
         find=_find_default_pool,
         waits=True,
     ),

@@ -7,7 +7,7 @@ from cni.contracts.workload_objects import Workload
 from cni.doctor import spiderpool_release
 from cni.doctor.check import Check, Finding, Mend, manifest
 from cni.doctor.facts import FactReader, NotKnown
-from cni.doctor.pool_selection import settings
+from cni.doctor.pool_filters import settings
 from cni.doctor.spiderpool_release import AGENT, CONTROLLER, Release
 
 _MULTUS = "MULTUS_CLUSTER_NETWORK"
