@@ -17,8 +17,10 @@ SUBNETS = "ipam.spidernet.io/subnets"
 OF_NAMESPACE = {4: "ipam.spidernet.io/default-ipv4-ippool", 6: "ipam.spidernet.io/default-ipv6-ippool"}
 
 
-def _with_small_keys(value: object) -> object:
-    return {str(key).lower(): member for key, member in value.items()} if isinstance(value, dict) else value
+def _as_go_reads(value: object) -> object:
+    if not isinstance(value, dict):
+        return {} if value is None else value
+    return {str(key).lower(): member for key, member in value.items() if member is not None}
 
 
 class Item(TypedDict, total=False):
@@ -30,13 +32,13 @@ class Item(TypedDict, total=False):
     cleangateway: bool
 
 
-_Item = Annotated[Item, BeforeValidator(_with_small_keys)]
+_Item = Annotated[Item, BeforeValidator(_as_go_reads)]
 
 CONTRACTS: dict[str, TypeAdapter[Any]] = {
     IPPOOL: TypeAdapter(_Item),
-    IPPOOLS: TypeAdapter(list[_Item]),
+    IPPOOLS: TypeAdapter(List[_Item]),
     SUBNET: TypeAdapter(_Item),
-    SUBNETS: TypeAdapter(list[_Item]),
+    SUBNETS: TypeAdapter(List[_Item]),
     OF_NAMESPACE[4]: TypeAdapter(List[str]),
     OF_NAMESPACE[6]: TypeAdapter(List[str]),
 }

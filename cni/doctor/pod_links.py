@@ -60,7 +60,7 @@ def _pools(facts: FactReader, pod: Pod) -> Iterator[Seen]:
     if key in (SUBNETS, SUBNET):
         yield Seen(True, f"{_by(key)}: those that SpiderPool makes out of the SpiderSubnet", checks, about)
     elif not any(one.interface == ETH0 for one in chosen):
-        nobody = "no annotation names one, and none is the default"
+        nobody = "no annotation names one, and none is the default (what the conflist may name is not known)"
         yield Seen(False, f"{_by(key)}: none for {ETH0}" if key else nobody, checks, about)
     for one in chosen:
         if one.interface == ETH0 or (one.candidates and not one.taken):  # which SpiderPool refuses all of the pod for

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cni.contracts.pool_annotations import IPPOOL, IPPOOLS, OF_NAMESPACE, SUBNET, SUBNETS, Item
 from cni.contracts.spiderpool_objects import SpiderIPPool
-from cni.doctor.pool_filters import Surroundings, family_of, refusal
+from cni.doctor.pool_filters import FAMILIES, Surroundings, family_of, refusal
 from cni.doctor.pool_names import ETH0, AnnotationError, is_pattern, items, matching, names_of, parsed
 from cni.doctor.subjects import Subject
 
@@ -68,13 +68,11 @@ def choices(subject: Subject, around: Surroundings) -> list[Choice]:
     if key in (IPPOOLS, IPPOOL):
         named = items(key, subject.annotations[key])
         return [one for name, item in named for one in choices_of_item(key, name, item, subject, around)]
-    told = _of_namespace(subject, around)
-    found = []
+    told, found = _of_namespace(subject, around), []
     for family, its_key in OF_NAMESPACE.items():
-        names = parsed(its_key, told.get(its_key, "[]")) if key else _default_names(around, family)
-        if names and family in around.families:
+        if names := parsed(its_key, told.get(its_key, "[]")) if key else _default_names(around, family):
             found.append(choice(its_key if key else "", family, names, subject, around))
-    return found
+    return [one for one in found if one.family in around.families]  # after all patterns have been read
 
 
 def _default_names(around: Surroundings, family: int) -> list[str]:
@@ -83,10 +81,10 @@ def _default_names(around: Surroundings, family: int) -> list[str]:
 
 
 def choices_of_item(key: str, interface: str, item: Item, subject: Subject, around: Surroundings) -> Iterator[Choice]:
-    """Yield what an item of a pod's annotation chooses. AnnotationError."""
-    for family in around.families:
-        if names := names_of(item, family):
-            yield choice(key, family, names, subject, around, interface)
+    """Yield what an item of a pod's annotation chooses. AnnotationError, also of a family that is not given."""
+    named = {family: names for family in FAMILIES if (names := names_of(item, family))}
+    found = [choice(key, family, names, subject, around, interface) for family, names in named.items()]
+    yield from (one for one in found if one.family in around.families)
 
 
 def choice(

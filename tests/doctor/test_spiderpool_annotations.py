@@ -55,11 +55,14 @@ def test_what_spiderpool_follows_is_not_found(key: str, value: str) -> None:
         (IPPOOL, '{"ipv4": "v4"}', "it has another shape than SpiderPool reads"),
         (IPPOOL, '["v4"]', "it has another shape than SpiderPool reads"),
         (IPPOOL, "{}", "it names no pool"),
+        (IPPOOL, "null", "it names no pool"),
+        (IPPOOL, '{"ipv4": ["[]a]*"]}', "[]a]* is no pattern"),
         (IPPOOL, '{"ipv4": []}', "it names no pool"),
         (IPPOOL, '{"ipv4": ["v4", "v4"]}', "it names the pool v4 twice"),
         (IPPOOL, '{"ipv4": ["x*"]}', "no IPv4 pool matches x*"),
         (IPPOOL, '{"ipv4": ["v6"]}', "SpiderPool takes none of its IPv4 pools: v6: it is an IPv6 pool"),
         (IPPOOLS, "[]", "it has no item"),
+        (IPPOOLS, "null", "it has no item"),
         (IPPOOLS, '[{"interface": "net1", "ipv4": ["v4"]}]', "it names the interfaces net1, and not eth0"),
         (IPPOOLS, '[{"interface": "eth0", "ipv4": ["v4"]}, {"ipv4": ["v4"]}]', "some of its items name an interface"),
         (
@@ -121,6 +124,12 @@ def test_a_pool_that_is_not_for_the_pod_is_found(spec: dict[str, Any], reason: s
     assert finding["seen"].endswith(f"SpiderPool takes none of its IPv4 pools: v4: {reason}")
     others = [*pools, spider_pool("b", "10.244.0.0/16")]
     assert found({IPPOOL: '{"ipv4": ["v4", "b"]}'}, spider_ip_pools=others) == []
+
+
+def test_a_pool_that_is_disabled_is_enabled_where_there_is_no_other() -> None:
+    pools = [spider_pool("v4", "10.244.0.0/16", disable=True)]
+    (finding,) = found({IPPOOL: '{"ipv4": ["v4"]}'}, spider_ip_pools=pools)
+    assert finding["mend"]["text"].endswith("""v4 --type=merge -p '{"spec": {"disable": false}}'""")
 
 
 def test_pools_that_spiderpool_makes_for_an_application_are_its_own_to_match() -> None:

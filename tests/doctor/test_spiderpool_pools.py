@@ -86,6 +86,21 @@ def test_no_default_is_needed_by_pods_that_have_a_pool_or_are_not_ours(named: di
     assert found("sp-default-pool", **named) == []
 
 
+@pytest.mark.parametrize("value", ["[]", "null"])
+def test_a_namespace_that_names_no_pool_leaves_its_pods_to_the_default(value: str) -> None:
+    annotations = {"ipam.spidernet.io/default-ipv4-ippool": value}
+    assert found(
+        "sp-default-pool", pods=[pod()], namespaces=[{"metadata": {"name": "default", "annotations": annotations}}]
+    )
+
+
+def test_an_annotation_that_spiderpool_does_not_read_names_no_pool() -> None:
+    config = {"metadata": {"name": "spiderpool-conf"}, "data": {"conf.yml": "enableSpiderSubnet: false"}}
+    pods = [pod(**{"ipam.spidernet.io/subnet": '{"ipv4": ["s"]}'})]
+    assert found("sp-default-pool", pods=pods) == []
+    assert found("sp-default-pool", pods=pods, spider_configs=[config])
+
+
 def taken(*addresses: str) -> dict[str, Any]:
     records = {address: {"pod": f"default/p{n}", "podUid": str(n)} for n, address in enumerate(addresses)}
     return {"allocatedIPs": json.dumps(records), "allocatedIPCount": len(addresses)}
