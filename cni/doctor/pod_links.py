@@ -79,7 +79,9 @@ def _told(one: Choice) -> str:
     whose = "" if one.interface == ETH0 else f"{one.interface or 'another interface'}: "
     refused = ", ".join(f"{each.name} ({each.reason})" for each in one.candidates if each.reason)
     taken = ", ".join(one.taken) or ("no pool" if one.candidates else "no pool matches")
-    return f"{whose}IPv{one.family} {_by(one.key)}: {taken}{f'; not {refused}' if refused else ''}"
+    others = ", ".join(each.name for each in one.candidates if not each.reason and not one.taken)
+    left = f"{f'; not {refused}' if refused else ''}{f', and so not {others} either' if others else ''}"
+    return f"{whose}IPv{one.family} {_by(one.key)}: {taken}{left}"
 
 
 def _owners(pod: Pod) -> list[str]:

@@ -78,7 +78,7 @@ def way(facts: FactReader, pod: Pod) -> Iterator[Link]:
         return
     for name, look in OF_POD.items():
         for link in _made(facts, pod, name, look):
-            yield _without_haste(link, pod) if name == "pools" else link
+            yield _as_warning(link, pod) if name == "pools" else link
     for address in addresses_of(pod):
         for name, look_from in OF_ADDRESS.items():
             yield from _made(facts, pod, f"{address}: {name}", partial(look_from, address))
@@ -94,7 +94,7 @@ def _why_none(pod: Pod) -> str:
     return "" if node_of(pod) else "the scheduler has found no node for it yet"
 
 
-def _without_haste(link: Link, pod: Pod) -> Link:
+def _as_warning(link: Link, pod: Pod) -> Link:
     """Return a link to pools that are gone as no more than a warning, if the pod has its addresses."""
     if link.state != "broken" or not addresses_of(pod):
         return link

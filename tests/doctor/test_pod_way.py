@@ -203,6 +203,7 @@ def with_annotations(**annotations: str) -> Any:
     [
         ('[{"interface": "eth0", "ipv4": ["v*"]}]', "ok", "v4"),
         ('[{"ipv4": ["no-such"]}]', "broken", "no pool; not no-such (there is no such pool)"),
+        ('[{"ipv4": ["v4", "x"]}]', "broken", "no pool; not x (there is no such pool), and so not v4 either"),
         ('[{"ipv4": ["v6"]}]', "broken", "no pool; not v6 (it is an IPv6 pool)"),
         ('[{"ipv4": ["x*"]}]', "broken", "no pool matches"),
     ],
