@@ -71,7 +71,7 @@ fuzz: .venv/.test .venv/.fuzz ## Try a million inputs of any kind (N= for anothe
 	@$(BIN)/python -m tests.fuzz --runs "$(or $(N),1000000)"
 
 .PHONY: tools
-tools: $(TOOLS)/.done ## Build the Go peers of the tests into .tools/: cnitool, reference plugins, upstream's plugin
+tools: $(TOOLS)/.done ## Put the peers of the tests into .tools/: cnitool, reference plugins, upstream's plugin, Prometheus
 
 .PHONY: lab-tools
 lab-tools: $(LAB_TOOLS)/.done ## Build the programs of the lab into .tools/lab/: Calico's, upstream's agent, helm, BIRD

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Build the Go programs that the tests run into .tools/bin, at pinned versions: cnitool, the reference plugins,
-# upstream's plugin, and kustomize.
+# upstream's plugin, and kustomize. Prometheus and promtool are put beside them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,3 +16,12 @@ go install sigs.k8s.io/kustomize/kustomize/v5@v5.8.0
 # It is linked as upstream ships it: with cgo and symbols it takes 6 to 11 per cent longer.
 (cd tests/go/peer &&
     CGO_ENABLED=0 go build -ldflags "-s -w" -o "$GOBIN/spiderpool-go" github.com/spidernet-io/spiderpool/cmd/spiderpool)
+
+# Debian's package is only unpacked, because it would start a server. Where there is no Debian, the tests of the metrics
+# are skipped.
+if ! [ -x "$GOBIN/promtool" ] && command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
+    download=$(mktemp -d "$GOBIN/download.XXXXXX")
+    trap 'rm -rf "$download"' EXIT
+    (cd "$download" && apt-get -qq -o APT::Sandbox::User=root download prometheus && dpkg-deb --extract ./*.deb .)
+    mv "$download"/usr/bin/{prometheus,promtool} "$GOBIN"
+fi

@@ -80,13 +80,17 @@ def _keep(
 
     reconciler = Reconciler(folders, own.tree(), own.version(), log.write)
     agent = AgentWatch(reconciler, log.write)
+    looks = [agent.run, BundleWatch(reconciler, log.write).run]
     if metrics_addr:
+        from cni.installer.call_log import CallLog
         from cni.installer.metrics import Metrics
 
-        Metrics(reconciler, agent, own.version()).serve(*metrics_addr)
+        calls = CallLog(reconciler, log.write)
+        Metrics(reconciler, agent, calls, own.version()).serve(*metrics_addr)
+        looks.append(calls.run)
     if readiness_file:
         readiness.update(readiness_file, reconciler.state.fault)
-    for look in (agent.run, BundleWatch(reconciler, log.write).run):
+    for look in looks:
         threading.Thread(target=look, args=(stop,), daemon=True).start()
     try:
         # A folder that was removed and made anew is read-only for a service that systemd lets write only in some.

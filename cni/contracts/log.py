@@ -36,3 +36,15 @@ class LogLine(TypedDict):
     agent_ms: Annotated[
         int, Field(ge=0, description="How much of that it waited for the agent, or looked after pending releases.")
     ]
+
+
+_Milliseconds = Annotated[int, Field(ge=0, le=10**9)]
+
+
+class CountedCall(TypedDict):
+    """What watch counts of a line. It takes lines with other keys as well: those of releases to come."""
+
+    command: str
+    code: Annotated[int, Field(ge=0, le=10**9)]
+    ms: _Milliseconds
+    agent_ms: _Milliseconds

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from cni.installer import metrics_server
 from cni.installer.agent_watch import AgentWatch
+from cni.installer.call_log import REASONS, CallLog
 from cni.installer.conflict import Object, Reason
 from cni.installer.errors import InstallerError
 from cni.installer.reconciler import Reconciler
@@ -18,23 +19,45 @@ _PREFIX = "spiderpool_ipam"
 class Metrics:
     """Reads the state at each scrape."""
 
-    def __init__(self, reconciler: Reconciler, agent: AgentWatch, version: str) -> None:
+    def __init__(self, reconciler: Reconciler, agent: AgentWatch, calls: CallLog, version: str) -> None:
         self._reconciler = reconciler
         self._agent = agent
+        self._calls = calls
         self._version = version
 
     def serve(self, host: str, port: int) -> None:
         """Serve them at http://host:port/metrics. InstallerError names an address that cannot be used."""
-        registry = CollectorRegistry()
-        registry.register(self)
         try:
-            metrics_server.serve(host, port, registry)
+            metrics_server.serve(host, port, self.registry())
         except OSError as error:
             address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             raise InstallerError(f"the metrics cannot be served on {address}: {error.strerror}") from None
 
+    def registry(self) -> CollectorRegistry:
+        """Return what Prometheus is told, with the calls."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        self._calls.counts.register(registry)
+        return registry
+
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric with its present value."""
+        """Yield every metric with its present value, but for the calls."""
+        yield from self._state()
+        yield _gauge("agent_up", "1 while the spiderpool-agent answers that it is healthy", not self._agent.fault)
+        yield _gauge("pending_releases", "Releases that wait for the spiderpool-agent", self._agent.pending)
+        unread = GaugeMetricFamily(
+            f"{_PREFIX}_log_unread",
+            "1 for the reason why the plugin's log is not read, or has not all calls; all 0: it is, and has",
+            labels=["reason"],
+        )
+        for reason in REASONS:
+            unread.add_metric([reason], reason == self._calls.reason)
+        yield unread
+        build = GaugeMetricFamily(f"{_PREFIX}_build_info", "Always 1; the label has the version", labels=["version"])
+        build.add_metric([self._version], 1)
+        yield build
+
+    def _state(self) -> Iterator[Metric]:
         state = self._reconciler.state
         yield _gauge("in_sync", "1 while plugin and conflist are as `install` set them up", not state.fault)
         drift = CounterMetricFamily(
@@ -51,11 +74,6 @@ class Metrics:
             value=state.pods_on_other_ipam,
         )  # fmt: skip
         yield _gauge("last_check_timestamp_seconds", "When plugin and conflist were last checked", state.last_check)
-        yield _gauge("agent_up", "1 while the spiderpool-agent answers that it is healthy", not self._agent.fault)
-        yield _gauge("pending_releases", "Releases that wait for the spiderpool-agent", self._agent.pending)
-        build = GaugeMetricFamily(f"{_PREFIX}_build_info", "Always 1; the label has the version", labels=["version"])
-        build.add_metric([self._version], 1)
-        yield build
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:

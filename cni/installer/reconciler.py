@@ -61,7 +61,7 @@ class Reconciler:
         self._log = log
         self._desired: Desired | None = None
         self._record: Record | None = None  # as the last check has found it
-        self._settings: dict[str, Any] = {}  # what our ipam object says
+        self.settings: dict[str, Any] = {}  # what our ipam object says
         self._reported: str | None = None  # the last fault that was reported
         self._was_in_sync = False
         self._graces = Graces()
@@ -74,7 +74,7 @@ class Reconciler:
     @property
     def agent_socket(self) -> Path:
         """The socket of the agent that the plugin asks."""
-        return agent_health.socket_path(self.folders, self._settings)
+        return agent_health.socket_path(self.folders, self.settings)
 
     def recorded_paths(self) -> list[Path]:
         """Return the conflists that are looked after, wherever --conf has named them. OSError."""
@@ -176,7 +176,7 @@ class Reconciler:
         """Repair the conflist; return what is left as it is."""
         written = astray.written_at(self.folders.root.resolve(record.file)) if record else 0
         planned = plan_with_stand_in(self.folders, desired, record, self._graces, GRACE, self._log)
-        self._settings = planned.settings
+        self.settings = planned.settings
         if planned.drift and record:
             self._astray.note(planned.source.delegation.network, written, record.applied)
         unfinished = CopyUnfinishedError(f"{planned.target.name} is half-written")
