@@ -40,14 +40,18 @@ check: .venv/.freeze .venv/.test .venv/.lint ## Lint, type-check, and see that `
 	$(BIN)/mypy
 	$(BIN)/python -m cni.contracts --check
 	$(BIN)/python -m cni.doctor.pages --check
+	$(BIN)/python build/monitoring/dashboard.py --check
+	$(BIN)/python build/monitoring/page.py --check
 
 .PHONY: build
 build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarball
 
 .PHONY: spec
-spec: .venv/.lint ## Publish the contracts: JSON schemas, openapi.yaml, the plugin's validators
+spec: .venv/.lint ## Publish what is generated: JSON schemas, openapi.yaml, the plugin's validators, pages, the dashboard
 	$(BIN)/python -m cni.contracts
 	$(BIN)/python -m cni.doctor.pages
+	$(BIN)/python build/monitoring/dashboard.py
+	$(BIN)/python build/monitoring/page.py
 
 .PHONY: conformance
 conformance: .venv/.runtime ## Run the vectors against any IPAM plugin: PLUGIN=/path

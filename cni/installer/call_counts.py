@@ -47,7 +47,7 @@ class CallCounts:
         )
         self._agent_seconds = Histogram(
             "spiderpool_ipam_agent_duration_seconds",
-            "How much of that they waited for the spiderpool-agent, or looked after pending releases",
+            "How long calls of the plugin waited for the spiderpool-agent, or looked after pending releases",
             ["command"],
             registry=None,
             buckets=BUCKETS,

@@ -47,7 +47,7 @@ class Metrics:
         yield _gauge("pending_releases", "Releases that wait for the spiderpool-agent", self._agent.pending)
         unread = GaugeMetricFamily(
             f"{_PREFIX}_log_unread",
-            "1 for the reason why the plugin's log is not read, or has not all calls; all 0: it is, and has",
+            "1 for the reason why calls are not counted; all are 0 while the plugin's log has all calls, and is read",
             labels=["reason"],
         )
         for reason in REASONS:
