@@ -27,7 +27,7 @@ from typing import Any
 from pyroute2 import netns
 
 from tests import own_state
-from tests.bench import memory, promises, report
+from tests.bench import memory, promises, report, watch_log
 from tests.bench.calls import (
     CALLGRIND,
     Sample,
@@ -82,7 +82,7 @@ def main() -> None:
         bench = Bench(Path(folder), Path(on_disk), socket_path, path, peer)
         bench.run()
         progress("promises")
-        others = [*bench.others_to_reach(), *promises.measure(Path(folder))]
+        others = [*bench.others_to_reach(), *promises.measure(Path(folder)), *watch_log.measure(Path(folder))]
     facts = bench.facts()
     reached = report.show(bench.figures, facts, others)
     machine = {"cpus": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
