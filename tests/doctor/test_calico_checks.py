@@ -240,4 +240,4 @@ def test_objects_with_nothing_but_what_they_must_have_break_no_check() -> None:
     for facts in (cluster(**bare), cluster(**{name: [] for name in bare})):
         # Without a controller, calico-node or a CalicoNodeStatus these have nothing to look at.
         not_made = {check.id for check in CHECKS if made(facts, check.id)["result"] == "not-checked"}
-        assert not_made <= {"sp-gc", "calico-backend", "bgp-sessions"}
+        assert not_made <= {"calico-backend", "bgp-sessions"}

@@ -17,8 +17,8 @@ from tests.doctor.kubeconfigs import config, write
 from tests.doctor.test_cluster import PATHS
 from tests.requirements import ROOT
 
-# Of a cluster: the controller's environment, the node's chain, and what the router says.
-NOT_READ = ["sp-gc", "sp-coordinator", "bgp-router-view"]
+# Of a cluster: the node's chain, and what the router says.
+NOT_READ = ["sp-coordinator", "bgp-router-view"]
 NODES, PODS = 5_000, 50_000
 SECONDS, MEGABYTES = 60, 500
 # What kubelets and controllers add, and doctor drops: a pod of a real cluster has some 4 KB.

@@ -8,9 +8,7 @@ import pytest
 import yaml
 
 from cni.doctor.checks import CHECKS
-from cni.doctor.checks.spiderpool_settings import gc_findings
 from cni.doctor.facts import unknown
-from cni.doctor.spiderpool_release import Release
 from tests.doctor.documents import CLUSTER, agent, changed, guide, ip_pool, made, node_pod, workload
 
 SPIDERPOOL_CHECKS = [check for check in CHECKS if check.part == "spiderpool"]
@@ -18,7 +16,6 @@ HELM = (
     "helm upgrade spiderpool spiderpool --repo https://spidernet-io.github.io/spiderpool --namespace kube-system"
     " --version 1.2.1 --reuse-values --set "
 )
-NOT_READ = "of the controller's environment, SPIDERPOOL_GC_IP_ENABLED and what is beside it are not read"
 
 
 def cluster(**facts: Any) -> Any:
@@ -29,7 +26,7 @@ def found(facts: Any, check_id: str) -> list[Any]:
     return list(made(facts, check_id)["findings"])
 
 
-@pytest.mark.parametrize("check", [one for one in SPIDERPOOL_CHECKS if one.id != "sp-gc"], ids=lambda check: check.id)
+@pytest.mark.parametrize("check", SPIDERPOOL_CHECKS, ids=lambda check: check.id)
 def test_it_is_silent_on_the_guides_cluster(check: Any) -> None:
     report = made(cluster(), check.id)
     assert (report["result"], report["findings"]) == ("ok", [])
@@ -47,7 +44,7 @@ def test_it_does_without_what_it_only_uses(check: Any) -> None:
     facts = cluster()
     for name in set(check.uses) - set(check.needs):
         facts = changed(facts, name, unknown("HTTP status 403"))
-    assert made(facts, check.id)["result"] == ("not-checked" if check.id == "sp-gc" else "ok")
+    assert made(facts, check.id)["result"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -169,9 +166,15 @@ def test_detection_that_is_on_is_found() -> None:
     )
 
 
-def test_the_collection_of_garbage_is_not_checked_while_the_environment_is_not_read() -> None:
-    report = made(cluster(), "sp-gc")
-    assert (report["result"], report.get("because")) == ("not-checked", NOT_READ)
+def with_garbage_collection(**env: str | None) -> Any:
+    """Return the guide's cluster, with these variables of the controller; None: from elsewhere."""
+    controller = workload("spiderpool-controller")
+    usual = {"SPIDERPOOL_GC_IP_ENABLED": "true", "SPIDERPOOL_GC_DEFAULT_INTERVAL_DURATION": "600", **env}
+    controller["spec"]["template"]["spec"]["containers"][0]["env"] = [
+        {"name": name, "value": value} if value is not None else {"name": name, "valueFrom": {"fieldRef": {}}}
+        for name, value in usual.items()
+    ]
+    return cluster(deployments=[controller])
 
 
 @pytest.mark.parametrize(
@@ -180,6 +183,11 @@ def test_the_collection_of_garbage_is_not_checked_while_the_environment_is_not_r
         ("SPIDERPOOL_GC_IP_ENABLED", "false", "ipam.gc.enabled=true"),
         ("SPIDERPOOL_GC_DEFAULT_INTERVAL_DURATION", "7200", "ipam.gc.gcAll.intervalInSecond=600"),
         (
+            "SPIDERPOOL_GC_STATELESS_TERMINATING_POD_ON_READY_NODE_ENABLED",
+            "false",
+            "ipam.gc.statelessPod.zombieOnReadyNode=true",
+        ),
+        (
             "SPIDERPOOL_GC_STATELESS_TERMINATING_POD_ON_NOT_READY_NODE_ENABLED",
             "false",
             "ipam.gc.statelessPod.zombieOnNotReadyNode=true",
@@ -187,12 +195,16 @@ def test_the_collection_of_garbage_is_not_checked_while_the_environment_is_not_r
     ],
 )
 def test_garbage_that_is_not_collected_or_seldom_is_found(variable: str, value: str, mended: str) -> None:
-    release = Release("spiderpool", "kube-system", "1.2.1")
-    usual = {"SPIDERPOOL_GC_IP_ENABLED": "true", "SPIDERPOOL_GC_DEFAULT_INTERVAL_DURATION": "600"}
-    assert list(gc_findings(usual, release)) == []
-    (finding,) = gc_findings({**usual, variable: value}, release)
-    assert finding.mend
-    assert finding.mend.text == HELM + mended
+    assert found(with_garbage_collection(), "sp-gc") == []
+    report = made(with_garbage_collection(**{variable: value}), "sp-gc")
+    (finding,) = report["findings"]
+    assert (report["result"], finding.get("mend", {}).get("text")) == ("warning", HELM + mended)
+
+
+def test_whether_garbage_is_collected_is_not_known_where_a_config_map_says_it() -> None:
+    report = made(with_garbage_collection(SPIDERPOOL_GC_IP_ENABLED=None), "sp-gc")
+    assert report["result"] == "not-checked"
+    assert "SPIDERPOOL_GC_IP_ENABLED comes from elsewhere" in report.get("because", "")
 
 
 def coordinated(**facts: Any) -> Any:

@@ -93,19 +93,16 @@ def _find_gc(facts: FactReader) -> Iterator[Finding]:
     controller = spiderpool_release.component(facts.value("cluster.deployments"), CONTROLLER)
     if controller is None:
         return
-    environment = {name: value for name, value in _environment(controller, CONTROLLER).items() if value is not None}
-    if not environment:
-        raise NotKnown(f"of the controller's environment, {_GC_ENABLED} and what is beside it are not read")
-    yield from gc_findings(environment, spiderpool_release.release(controller))
-
-
-def gc_findings(environment: Mapping[str, str], release: Release) -> Iterator[Finding]:
-    """Yield what is wrong with the collection of garbage, by the environment of the controller."""
+    environment = _environment(controller, CONTROLLER)  # what is not in it has a default that is well
+    enabled = environment.get(_GC_ENABLED, "true")
+    if enabled is None:
+        raise NotKnown(f"the controller's {_GC_ENABLED} comes from elsewhere, which is not read")
+    release = spiderpool_release.release(controller)
     name = f"Deployment/{release.namespace}/{CONTROLLER}"
-    if environment.get(_GC_ENABLED, "true") == "false":
+    if enabled == "false":
         yield Finding(name, "it collects no garbage: ipam.gc.enabled is false", release.upgrade("ipam.gc.enabled=true"))
         return
-    seconds = environment.get(_GC_SECONDS, "")
+    seconds = environment.get(_GC_SECONDS) or ""
     if seconds.isdecimal() and int(seconds) > _LONGEST_GC:
         mend = release.upgrade("ipam.gc.gcAll.intervalInSecond=600")
         yield Finding(name, f"it collects garbage every {seconds} s only", mend)
