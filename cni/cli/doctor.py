@@ -178,7 +178,7 @@ def _show_way(given: Options, facts: "Facts", report: "DoctorReport") -> int:
     from cni.doctor import pod_way, render
     from cni.doctor.facts import FactReader, NotKnown
 
-    reader = FactReader(facts)
+    reader = FactReader(facts, pod_way.USES)
     try:
         pod = pod_way.find_pod(reader, given.pod)
     except NotKnown as reason:

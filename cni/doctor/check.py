@@ -45,6 +45,11 @@ class Check:
     waits: bool = False  # whether time may mend it: --wait tries it again
 
     @property
+    def declared(self) -> frozenset[str]:
+        """The names of all facts that it may look at."""
+        return frozenset((*self.needs, *self.uses))
+
+    @property
     def doc(self) -> str:
         """Where its documentation is."""
         return f"docs/doctor/{self.part}.md#{self.id}"

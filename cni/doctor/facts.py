@@ -3,6 +3,7 @@
 A fact that is not known raises NotKnown, which run.py turns into "not checked, because".
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from cni.contracts.facts import Facts, Unknown
@@ -12,15 +13,22 @@ class NotKnown(Exception):  # noqa: N818  (no error: a check that cannot be made
     """Why a fact is not known."""
 
 
+class UndeclaredError(Exception):
+    """A fact was looked at that was not declared, so that it may not have been read: a mistake of the check."""
+
+
 class FactReader:
     """The facts that a check looks at."""
 
-    def __init__(self, facts: Facts) -> None:
-        """Read this document."""
+    def __init__(self, facts: Facts, declared: Collection[str] | None = None) -> None:
+        """Read this document: only the facts of these names, where they are given."""
         self._facts = facts
+        self._declared = declared
 
     def value(self, name: str) -> Any:
-        """Return a fact's value, of the type that contracts/facts.py gives it. NotKnown."""
+        """Return a fact's value, of the type that contracts/facts.py gives it. NotKnown, UndeclaredError."""
+        if self._declared is not None and name not in self._declared:
+            raise UndeclaredError(f"it looks at {name}, and does not declare it")
         part, _, key = name.partition(".")
         section: dict[str, Any] = dict(self._facts[part])  # type: ignore[literal-required]
         if key not in section:
@@ -36,7 +44,7 @@ class FactReader:
         return self._facts["collected_at"]
 
     def value_or(self, name: str, otherwise: Any) -> Any:
-        """Return a fact's value, or something else where it is not known."""
+        """Return a fact's value, or something else where it is not known. UndeclaredError."""
         try:
             return self.value(name)
         except NotKnown:

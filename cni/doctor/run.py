@@ -28,13 +28,12 @@ def chosen(checks: Iterable[Check], only: Sequence[str], skip: Sequence[str], *,
 
 def wanted_facts(checks: Iterable[Check], skipped: Mapping[str, str]) -> set[str]:
     """Return the names of the facts that the checks look at which are to be made."""
-    return {name for check in checks if not skipped[check.id] for name in (*check.needs, *check.uses)}
+    return {name for check in checks if not skipped[check.id] for name in check.declared}
 
 
 def report(checks: Iterable[Check], facts: Facts, skipped: Mapping[str, str], version: str) -> DoctorReport:
     """Make the checks that are not skipped, and return what they have found."""
-    reader = FactReader(facts)
-    made = [_skipped(check, skipped[check.id]) if skipped[check.id] else _made(check, reader) for check in checks]
+    made = [_skipped(check, skipped[check.id]) if skipped[check.id] else _made(check, facts) for check in checks]
     numbers = Counter(one["result"] for one in made)
     return {"version": version, "summary": {result: numbers[result] for result in RESULTS}, "checks": made}
 
@@ -53,7 +52,8 @@ def exit_status(made: DoctorReport, fail_on: Severity) -> int:
     return 0 if summary["ok"] or summary["warning"] else 3
 
 
-def _made(check: Check, reader: FactReader) -> CheckReport:
+def _made(check: Check, facts: Facts) -> CheckReport:
+    reader = FactReader(facts, check.declared)
     try:
         for name in check.needs:
             reader.value(name)

@@ -25,7 +25,7 @@ AS_NUMBER = 64512  # where nobody says another
 _ADDRESSES = {4: "projectcalico.org/IPv4Address", 6: "projectcalico.org/IPv6Address"}
 # The facts that `calico` reads. Filters are needed only if a peer names one.
 NEEDS = ("cluster.nodes", "cluster.ip_pools", "cluster.bgp_configurations", "cluster.bgp_peers")
-USES = ("cluster.bgp_filters", "cluster.block_affinities")
+USES = ("cluster.bgp_filters", "cluster.block_affinities", "cluster.cluster_informations")
 
 
 @dataclass(frozen=True)

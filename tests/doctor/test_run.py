@@ -81,6 +81,19 @@ def test_a_check_that_fails_itself_does_not_stop_the_others() -> None:
     assert "report it: KeyError: 'x'" in made["checks"][0].get("because", "")
 
 
+def test_a_check_gets_no_fact_that_it_does_not_declare() -> None:
+    def look(facts: FactReader) -> Iterable[Finding]:
+        assert facts.value("node.name") == "node1"
+        assert facts.value_or("node.bird6", None)
+        facts.value_or("node.bird", None)
+        return ()
+
+    one = Check("an-id", "node", "failure", "x", "y", "z", ("node.name",), look, uses=("node.bird6",))
+    (made,) = run.report([one], guide(), {"an-id": ""}, "1.0.0")["checks"]
+    assert made["result"] == "not-checked"
+    assert "UndeclaredError: it looks at node.bird, and does not declare it" in made.get("because", "")
+
+
 def test_nothing_that_could_be_checked_is_a_status_of_its_own() -> None:
     assert run.exit_status(report(check(needs=("cluster.nodes",))), "failure") == 3
     made = report(check(), "--skip")
