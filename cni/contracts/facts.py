@@ -138,6 +138,7 @@ class NodeFacts(TypedDict, total=False):
 
     name: Fact[str]
     installation: Fact[Installation | None]
+    record_fault: Fact[Annotated[str, Field(description="Why the record of install is of no use; empty where it is.")]]
     plugin: Fact[Plugin]
     conflist: Fact[Conflist]
     chain: Fact[list[ChainPlugin]]

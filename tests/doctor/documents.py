@@ -45,6 +45,7 @@ NODE: dict[str, Any] = {
         "swapped_at": 1.0,
         "drift_count": 0,
     },
+    "record_fault": "",
     "plugin": {
         "path": "/opt/cni/bin/spiderpool",
         "bundle": "1.0.0-0123abcd",

@@ -53,8 +53,9 @@ def installed(node: Node) -> Node:
 
 def test_on_a_bare_node_nothing_else_is_read(node: Node) -> None:
     read = facts(node)["node"]
-    assert read["installation"] is None
-    assert all(read[name] == {"unknown": "nothing is installed here"} for name in NAMES - {"installation"})
+    assert (read["installation"], read["record_fault"]) == (None, "")
+    others = NAMES - {"installation", "record_fault"}
+    assert all(read[name] == {"unknown": "nothing is installed here"} for name in others)
 
 
 def test_before_an_install_it_is(node: Node) -> None:
@@ -90,6 +91,13 @@ def test_what_a_container_has_not_mounted_is_not_taken_for_missing(installed: No
 def test_a_damaged_bundle_is_found(installed: Node) -> None:
     (installed.bin / ".spiderpool/current/_internal/data").write_text("else")
     assert "_internal/data does not hold what SHA256SUMS says" in found(installed, "node-bundle")[0]
+
+
+def test_a_damaged_record_is_found_and_the_rest_is_read(installed: Node) -> None:
+    (installed.root / "var/lib/spiderpool-ipam/folders").unlink()
+    (installed.conf / ".spiderpool-ipam.swap").write_text("{")
+    assert "/etc/cni/net.d/.spiderpool-ipam.swap is damaged" in found(installed, "node-installed")[0]
+    assert found(installed, "node-plugin-answers") == []
 
 
 def test_another_program_in_the_plugins_place_is_found(installed: Node) -> None:

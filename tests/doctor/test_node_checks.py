@@ -27,6 +27,7 @@ def test_it_is_not_made_where_its_facts_are_not_known(check: Any) -> None:
 
 BAD = [
     ("node-installed", "installation", None, "failure", "nothing is installed here"),
+    ("node-installed", "record_fault", "/etc/cni/net.d/.spiderpool-ipam.swap is damaged", "failure", "is damaged"),
     ("node-installed", "installation.state", "restored", "failure", "uninstall has restored"),
     ("node-bundle", "plugin.bundle_fault", "is damaged: libc.so.6 is missing", "failure", "libc.so.6 is missing"),
     ("node-plugin-answers", "plugin.answer_fault", "no answer within 2 s", "failure", "no answer within 2 s"),

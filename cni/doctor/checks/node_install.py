@@ -14,6 +14,10 @@ _STATES = {
 
 
 def _find_installed(facts: FactReader) -> Iterator[Finding]:
+    fault: str = facts.value("node.record_fault")
+    if fault:
+        yield Finding("the record of install", fault)
+        return
     installation: Installation | None = facts.value("node.installation")
     if installation is None:
         yield Finding("this node", "nothing is installed here", _INSTALL)
@@ -85,7 +89,8 @@ CHECKS = (
         looks_at="the record of install",
         why="Without the plugin, Calico takes the addresses of this node's pods from its own IPAM.",
         to_do="Run `spiderpool-ipam install` on the node, or have the DaemonSet do it.",
-        needs=("node.installation",),
+        needs=("node.record_fault",),
+        uses=("node.installation",),
         find=_find_installed,
         waits=True,
     ),

@@ -60,12 +60,19 @@ def collect(find_folders: Callable[[], Folders], names: set[str], *, before_inst
     """Return these facts. Each that cannot be had says why."""
     try:
         node = Node(find_folders())
-        is_bare = node.record is None
     except (InstallerError, OSError) as error:
         return {name: unknown(_words(error)) for name in names}
-    if is_bare and not before_install:
-        return {name: unknown(_NOTHING) for name in names} | {"installation": None}
+    if _is_bare(node) and not before_install:
+        return {name: unknown(_NOTHING) for name in names} | {"installation": None, "record_fault": ""}
     return {name: _fact(_READERS[name], node) for name in names}
+
+
+def _is_bare(node: Node) -> bool:
+    """Tell whether nothing is installed. A record that cannot be read is one."""
+    try:
+        return node.record is None
+    except (records.RecordError, OSError):
+        return False
 
 
 def _fact(read: Callable[[Node], Any], node: Node) -> Any:
@@ -115,6 +122,14 @@ def _installation(node: Node) -> Installation | None:
         "swapped_at": record.since,
         "drift_count": record.drift_count,
     }
+
+
+def _record_fault(node: Node) -> str:
+    try:
+        records.read(node.folders)
+    except records.RecordError as error:
+        return str(error)
+    return ""
 
 
 def _plugin(node: Node) -> Plugin:
@@ -170,6 +185,7 @@ def _local_addresses(node: Node) -> list[LocalAddress]:
 _READERS: Mapping[str, Callable[[Node], Any]] = {
     "name": _name,
     "installation": _installation,
+    "record_fault": _record_fault,
     "plugin": _plugin,
     "conflist": lambda node: node.conf_folder.fact(),
     "chain": lambda node: node.conf_folder.chain(),
