@@ -55,6 +55,13 @@ class Plugin(TypedDict):
     watch_runs: Annotated[bool | None, Field(description="Whether watch runs, which repairs it.")]
 
 
+class Start(TypedDict):
+    """How the plugin starts."""
+
+    path: str
+    how: Annotated[str, Field(description="From its image, or why it does not, as its launcher or install says it.")]
+
+
 class ConfFile(TypedDict):
     """A file that runtimes load."""
 
@@ -140,6 +147,7 @@ class NodeFacts(TypedDict, total=False):
     installation: Fact[Installation | None]
     record_fault: Fact[Annotated[str, Field(description="Why the record of install is of no use; empty where it is.")]]
     plugin: Fact[Plugin]
+    start: Fact[Start]
     conflist: Fact[Conflist]
     chain: Fact[list[ChainPlugin]]
     agent: Fact[Agent]

@@ -55,6 +55,7 @@ NODE: dict[str, Any] = {
         "sha256": "0" * 64,
         "watch_runs": True,
     },
+    "start": {"path": "/opt/cni/bin/spiderpool", "how": "from its image"},
     "conflist": {
         "folder": "/etc/cni/net.d",
         "files": [

@@ -13,6 +13,7 @@ from cni.doctor.checks import (
     felix,
     node_agent,
     node_bird,
+    node_image,
     node_install,
     node_network,
     node_routes,
@@ -28,6 +29,7 @@ from cni.doctor.checks import (
 
 CHECKS: tuple[Check, ...] = (
     *node_install.CHECKS,
+    *node_image.CHECKS,
     *node_agent.CHECKS,
     *node_network.CHECKS,
     *node_upkeep.CHECKS,

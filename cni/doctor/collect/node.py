@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cni import input_file
-from cni.contracts.facts import Agent, Installation, LocalAddress, Plugin
+from cni.contracts.facts import Agent, Installation, LocalAddress, Plugin, Start
 from cni.contracts.installation import Desired, Record
 from cni.contracts.log import LogLine
 from cni.defaults import IPAM_TYPE, LOG_PATH
@@ -147,6 +147,13 @@ def _plugin(node: Node) -> Plugin:
     }
 
 
+def _start(node: Node) -> Start:
+    return {
+        "path": node.folders.name_of(node.folders.bin / plugin_links.PLUGIN),
+        "how": plugin_links.start(node.folders.bin),
+    }
+
+
 def _digest(path: Path) -> str | None:
     try:
         return hashlib.sha256(b"").hexdigest() if not path.stat().st_size else sums.sha256(path)
@@ -187,6 +194,7 @@ _READERS: Mapping[str, Callable[[Node], Any]] = {
     "installation": _installation,
     "record_fault": _record_fault,
     "plugin": _plugin,
+    "start": _start,
     "conflist": lambda node: node.conf_folder.fact(),
     "chain": lambda node: node.conf_folder.chain(),
     "agent": _agent,
