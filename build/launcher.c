@@ -96,6 +96,13 @@ int is_dropped(const char *variable)
     return 0;
 }
 
+/* Give a variable a name that nobody looks up: with the highest bit of its first byte set, it is no UTF-8. The operator's
+ * program gets what is dropped under such names, to hand it on to the programs of others (collect/exec_plugin.py). */
+static int disguise(char *variable)
+{
+    return *variable |= 0x80;
+}
+
 static int is_equal(const char *one, const char *other)
 {
     while (*one && *one == *other)
@@ -151,8 +158,9 @@ __attribute__((used)) static void start(long *stack)
     /* These keep PyInstaller's bootloader from starting itself again, and OpenSSL from a file that names modules. */
     const char *environment[last - variable + 4], **next = environment;
     *next++ = archive, *next++ = "_PYI_PARENT_PROCESS_LEVEL=-1", *next++ = "OPENSSL_CONF=";
-    while ((*next = *variable++))
-        if (!is_dropped(*next))
+    int is_operator = is_equal(base_name(self), "spiderpool-ipam");
+    for (; (*next = *variable); variable++)
+        if (!is_dropped(*next) || (is_operator && disguise(*variable)))
             next++;
     const char *arguments[6 + argc];
     arguments[0] = loader, arguments[1] = "--inhibit-cache", arguments[2] = "--library-path";
