@@ -57,7 +57,10 @@ class Options:
 @click.option("--only", multiple=True, metavar="ID", help="Make this check only; may be repeated.")
 @click.option("--skip", multiple=True, metavar="ID", help="Leave this check out; may be repeated.")
 @click.option(
-    "--fail-on", type=click.Choice(["failure", "warning"]), default="failure", help="What makes the exit status 1."
+    "--fail-on",
+    type=click.Choice(["failure", "warning", "nothing"]),
+    default="failure",
+    help="What makes the exit status 1; nothing: it is 0, whatever is found.",
 )
 @click.option(
     "-o", "--output", type=click.Choice(["table", "short", "json"]), default="table", help="short: what is not ok."
@@ -73,7 +76,7 @@ class Options:
 def doctor(find_folders: "Callable[[], Folders]", **options: Any) -> None:
     """Find what is wrong between a pod's annotation and the router, and say how to mend it.
 
-    The exit status is 0 if nothing has failed, 1 if something has, 3 if nothing could be checked.
+    The exit status is 0 if nothing has failed, 1 if something has, 2 for wrong usage, 3 if nothing could be checked.
     """
     given = Options(**options)
     if given.node_only and given.cluster_only:
@@ -107,7 +110,8 @@ def _check(given: Options, find_folders: "Callable[[], Folders]") -> None:
     from cni.installer.bundle import own
 
     version = own.version()
-    skipped = run.chosen(CHECKS, given.only, given.skip, pre=given.pre)
+    left_out: run.LeftOut = "cluster" if given.node_only else "node" if given.cluster_only else ""
+    skipped = run.chosen(CHECKS, given.only, given.skip, pre=given.pre, left_out=left_out)
     deadline = Deadline(given.wait)
     while True:
         facts = _facts(given, find_folders, _wanted(given, run.wanted_facts(CHECKS, skipped)), version)
@@ -169,7 +173,14 @@ def _read_bundle(path: Path) -> "Facts":
 def _write_bundle(path: Path, facts: "Facts", report: "DoctorReport") -> None:
     from cni.doctor import bundle
 
-    bundle.write(path, facts, report)
+    try:
+        bundle.write(path, facts, report)
+    except InstallerError as error:
+        raise click.UsageError(f"--bundle: {error}") from None
+    except OSError as error:
+        from cni.installer.node.os_errors import one_line
+
+        raise click.UsageError(f"--bundle: {one_line(error)}") from None
     click.echo(f"{path} holds what was read: its README.txt says what that is", err=True)
 
 

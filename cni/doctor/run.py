@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias
 
 from cni.contracts.doctor import RESULTS, CheckReport, DoctorReport, FindingReport, Result, Severity
 from cni.contracts.facts import Facts
@@ -9,11 +10,20 @@ from cni.doctor.check import Check, Finding
 from cni.doctor.facts import FactReader, NotKnown
 
 _ORDER: tuple[Severity, ...] = ("failure", "warning", "information")
+LeftOut: TypeAlias = Literal["", "node", "cluster"]
+FailOn: TypeAlias = Literal["failure", "warning", "nothing"]
+_ONLY: Mapping[LeftOut, str] = {"node": "--cluster-only", "cluster": "--node-only"}
+_GIVEN = {"cluster.router"}  # what --router gives, and nobody has to ask for
 _RESULTS: Mapping[Severity, Result] = {"failure": "failure", "warning": "warning", "information": "ok"}
 
 
-def chosen(checks: Iterable[Check], only: Sequence[str], skip: Sequence[str], *, pre: bool) -> dict[str, str]:
-    """Return by what each check is skipped, by id: an option's name, or "" for those that are to be made."""
+def chosen(
+    checks: Iterable[Check], only: Sequence[str], skip: Sequence[str], *, pre: bool, left_out: LeftOut = ""
+) -> dict[str, str]:
+    """Return by what each check is skipped, by id: an option's name, or "" for those that are to be made.
+
+    `left_out` is what nothing is read of.
+    """
     skipped = {}
     for check in checks:
         skipped[check.id] = ""
@@ -23,6 +33,8 @@ def chosen(checks: Iterable[Check], only: Sequence[str], skip: Sequence[str], *,
             skipped[check.id] = "--skip"
         elif pre and not check.before_install:
             skipped[check.id] = "--pre"
+        elif left_out and any(name.startswith(f"{left_out}.") for name in {*check.needs} - _GIVEN):
+            skipped[check.id] = _ONLY[left_out]
     return skipped
 
 
@@ -44,9 +56,11 @@ def may_change(checks: Iterable[Check], made: DoctorReport) -> bool:
     return any(one["id"] in waiting and one["result"] not in ("ok", "skipped") for one in made["checks"])
 
 
-def exit_status(made: DoctorReport, fail_on: Severity) -> int:
+def exit_status(made: DoctorReport, fail_on: FailOn) -> int:
     """Return 0 where nothing has failed, 1 where something has, 3 where nothing could be checked."""
     summary = made["summary"]
+    if fail_on == "nothing":
+        return 0
     if summary["failure"] or (fail_on == "warning" and summary["warning"]):
         return 1
     return 0 if summary["ok"] or summary["warning"] else 3

@@ -102,6 +102,14 @@ def test_nothing_that_could_be_checked_is_a_status_of_its_own() -> None:
     assert run.exit_status(made, "failure") == 3
 
 
+def test_where_nothing_is_read_of_a_part_what_needs_it_is_skipped() -> None:
+    of_both = check(needs=("node.name", "cluster.nodes"))
+    assert run.chosen([of_both], [], [], pre=False, left_out="cluster") == {"an-id": "--node-only"}
+    assert run.chosen([of_both], [], [], pre=False, left_out="node") == {"an-id": "--cluster-only"}
+    told = check(needs=("cluster.router",))  # --router tells it
+    assert run.chosen([told], [], [], pre=False, left_out="cluster") == {"an-id": ""}
+
+
 def test_only_skip_and_pre_choose() -> None:
     checks = [check(), Check("other", "node", "failure", "x", "y", "z", (), lambda _: (), before_install=True)]
     assert run.chosen(checks, ["other"], [], pre=False) == {"an-id": "--only", "other": ""}

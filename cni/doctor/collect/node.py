@@ -80,6 +80,8 @@ def _fact(read: Callable[[Node], Any], node: Node) -> Any:
         return read(node)
     except (InstallerError, OSError) as error:
         return unknown(_words(error))
+    except Exception as error:  # the others are to be read. Its text may quote a file, and so a secret.
+        return unknown(f"to read it has failed, report it: {type(error).__name__}")
 
 
 def _words(error: Exception) -> str:
