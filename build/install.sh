@@ -7,8 +7,8 @@ usage() {
 Usage: install.sh [--systemd] [options of `spiderpool-ipam install`]
        install.sh --uninstall [options of `spiderpool-ipam uninstall`]
 
-Checks the architecture and the checksums of the files in this folder, then runs `spiderpool-ipam install` with the
-options given.
+Checks the architecture and the checksums of the files in this folder, tells what `spiderpool-ipam doctor` finds before
+an installation, then runs `spiderpool-ipam install` with the options given.
   --systemd    also install and start spiderpool-ipam-watch.service, which keeps the node as it was installed
   --uninstall  stop that service, run `spiderpool-ipam uninstall`, and remove the service if the node was given back
 The exit status is that of spiderpool-ipam, 1 when a check fails, or 2 when an option is wrong.
@@ -50,7 +50,7 @@ if [ -L "$self" ]; then self=$(readlink -f "$self"); fi
 here=$(CDPATH='' cd -- "${self%/*}/" && pwd -P)
 program=$here/spiderpool-ipam
 service=spiderpool-ipam-watch.service
-action=install systemd='' dry_run='' root='' watch=''
+action=install systemd='' dry_run='' root='' watch='' bin_dir='' conf_dir=''
 
 # Read the options. The script's own are taken out; each of the others is appended to "$@" again, as one word.
 left=$#
@@ -74,6 +74,7 @@ while [ "$left" -gt 0 ]; do
         --host-root=*) root=${option#*=} root=${root%/} ;;
         --cni-*-dir=*) watch="$watch $(argument "$option")" ;; # `install` records the other options on the node
     esac
+    case $option in --cni-bin-dir=*) bin_dir=$option ;; --cni-conf-dir=*) conf_dir=$option ;; esac
     set -- "$@" "$option"
 done
 unit=$root/etc/systemd/system/$service
@@ -227,6 +228,9 @@ check_architecture
 check_files
 if [ -z "$dry_run" ]; then
     if [ "$systemd" ] || [ -e "$unit" ]; then check_unit_folder; fi
+    say 'spiderpool-ipam doctor --pre --node-only says of this node:' # it stops nothing; only `install` itself refuses
+    "$program" doctor --pre --node-only --output=short --fail-on=nothing ${root:+"--host-root=$root"} \
+        ${bin_dir:+"$bin_dir"} ${conf_dir:+"$conf_dir"} >&2 || :
 fi
 "$program" install "$@"
 [ "$dry_run" ] && exit

@@ -30,6 +30,11 @@ def pod_spec(name: str) -> dict[str, Any]:
     return dict(daemon_set(name)["spec"]["template"]["spec"])
 
 
+def init_container(spec: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = [one for one in spec["initContainers"] if one["name"] == name]
+    return dict(found)
+
+
 class Mount(NamedTuple):
     """A folder of the node in a container."""
 

@@ -46,7 +46,7 @@ def _rights(spec: dict[str, Any], container: dict[str, Any]) -> list[str]:
     return [
         "--read-only", "--read-only-tmpfs=false", "--security-opt=no-new-privileges",
         *(f"--cap-drop={name}" for name in security["capabilities"]["drop"]),
-        *(f"--cap-add={name}" for name in security["capabilities"]["add"]),
+        *(f"--cap-add={name}" for name in security["capabilities"].get("add", [])),
         f"--user={spec['securityContext']['runAsUser']}:{spec['securityContext']['runAsGroup']}",
         f"--memory={container['resources']['limits']['memory'].removesuffix('i')}",
         "--network=host" if spec["hostNetwork"] else "--network=none",
@@ -103,7 +103,7 @@ def test_it_holds_the_release_and_runs_the_operator_program(podman: Podman) -> N
 
 def test_the_daemonset_installs_and_holds_and_the_other_gives_back(podman: Podman, with_agent: Node) -> None:
     node, spec = with_agent, manifests.pod_spec("install")
-    (install,), (watch,) = spec["initContainers"], spec["containers"]
+    install, (watch,) = manifests.init_container(spec, "install"), spec["containers"]
     (node.bin / "spiderpool").write_text("another's")
     for expected in (", installed", "unchanged"):  # a pod that is restarted runs it again
         done = podman.run(node, spec, install, "--rm")
@@ -137,10 +137,20 @@ def test_the_daemonset_installs_and_holds_and_the_other_gives_back(podman: Podma
     assert podman("inspect", "--format={{.State.ExitCode}}", "done").stdout.strip() == "0"
 
 
+def test_doctor_tells_what_does_not_hold_yet_and_stops_nothing(podman: Podman, node: Node) -> None:
+    spec = manifests.pod_spec("install")
+    before = sorted(node.root.rglob("*"))
+    done = podman.run(node, spec, manifests.init_container(spec, "doctor"), "--rm")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "node-agent" in done.stdout
+    assert "there is no such socket" in done.stdout
+    assert {path for path in node.root.rglob("*") if path.is_file()} == {path for path in before if path.is_file()}
+
+
 def test_a_failed_install_says_in_one_line_what_to_do(podman: Podman, node: Node) -> None:
     """The kubelet shows this line as the pod's termination message."""
     node.write(CALICO.replace("calico-ipam", "dhcp"))
     spec = manifests.pod_spec("install")
-    done = podman.run(node, spec, spec["initContainers"][0], "--rm")
+    done = podman.run(node, spec, manifests.init_container(spec, "install"), "--rm")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "its ipam.type is 'dhcp'" in done.stderr

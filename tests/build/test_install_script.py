@@ -1,6 +1,7 @@
 """install.sh of the frozen tree, run on a folder that stands for a node."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from tests.requirements import ROOT
 UNIT = "etc/systemd/system/spiderpool-ipam-watch.service"
 SHELLS = (["dash"], ["busybox", "sh"], ["bash", "--posix"])
 SCRIPTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "build").glob("*.sh"))
+# What doctor says before an installation, which has a test of its own.
+FINDINGS = re.compile(r"(?ms)^spiderpool-ipam doctor --pre --node-only says of this node:\n.*?^\d[^\n]*\n")
 # The programs that the script calls. (`command -v` and `printf` are the shell's own.)
 PROGRAMS = ("cat", "find", "mkdir", "mv", "readlink", "rm", "sed", "uname", "wc")
 
@@ -26,14 +29,9 @@ def run(
     script = (tree or requirements.need_frozen("install.sh").parent) / "install.sh"
     command = [*(shell or ["sh"]), str(script), *options, "--host-root", str(node.root)]
     command[0] = requirements.need_program(command[0])
-    return subprocess.run(
-        command,
-        env={"PATH": "/usr/bin:/bin" if path is None else path},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd="/",
-    )
+    environ = {"PATH": "/usr/bin:/bin" if path is None else path}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, cwd="/")
+    return Done(done.args, done.returncode, done.stdout, FINDINGS.sub("", done.stderr))
 
 
 Done = subprocess.CompletedProcess[str]
@@ -66,6 +64,20 @@ def test_it_installs_with_the_options_given_in_every_shell(shell: list[str], nod
     assert done.stdout.startswith('{"binDir": "/opt/cni/bin"')
     assert node.ipam(node.copy) == {"type": "spiderpool", "default_ipv4_ippool": ["a b", "c$d"]}
     assert node.answers()
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_it_tells_what_does_not_hold_before_the_installation_and_goes_on(shell: list[str], node: Node) -> None:
+    (node.root / "var/run/spidernet").mkdir(parents=True)
+    (node.root / "opt/x y").mkdir()
+    script = requirements.need_frozen("install.sh")
+    options = ["--wait-agent=0", "--json", "--cni-bin-dir", "/opt/x y", f"--host-root={node.root}"]
+    done = subprocess.run([*shell, script, *options], capture_output=True, text=True, timeout=60, cwd="/")
+    assert (done.returncode, json.loads(done.stdout)["binDir"]) == (0, "/opt/x y")
+    (said,) = FINDINGS.findall(done.stderr)
+    assert "node-agent" in said
+    assert "/opt/x y/portmap: the chain names the plugin portmap, and there is no such file" in said
+    assert FINDINGS.sub("", done.stderr) == ""
 
 
 def test_its_exit_status_is_that_of_the_program(node: Node) -> None:
@@ -254,7 +266,7 @@ def test_it_finds_its_release_through_a_link(node: Node, tree: Path, tmp_path: P
     (tmp_path / "link").symlink_to(tree / "install.sh")
     script = str(tmp_path / "bin/spiderpool-install")
     done = subprocess.run(["sh", script, "--wait-agent=0", "--host-root", node.root], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, FINDINGS.sub("", done.stderr)) == (0, "")
     assert node.answers()
 
 

@@ -19,7 +19,8 @@ from tests import requirements
 from tests.build import manifests
 from tests.requirements import ROOT
 
-# The paths that install, watch and uninstall use on a usual node, and whether they write to them.
+# The paths that install, watch and uninstall use on a usual node, and whether they write to them; and what doctor reads
+# before an installation.
 REACHED = {
     "/opt/cni/bin": True,
     "/etc/cni/net.d": True,
@@ -27,6 +28,7 @@ REACHED = {
     RESULT_CACHE_FOLDER: False,
     AGENT_SOCKET: False,
 }
+READ = dict.fromkeys(("/opt/cni/bin", "/etc/cni/net.d", STATE_FOLDER, AGENT_SOCKET), False)
 
 
 def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
@@ -87,10 +89,11 @@ def test_every_folder_that_is_reached_is_mounted_where_it_is_looked_for(name: st
     spec = manifests.pod_spec(name)
     for container in containers(spec):
         mounts = manifests.node_mounts(spec, container)
-        assert len(mounts) == len(REACHED)
+        paths = READ if container["name"] == "doctor" else REACHED
+        assert len(mounts) == len(paths)
         for mount in mounts:
             assert mount.container == manifests.HOST / mount.node.relative_to("/")
-            reached = [write for path, write in REACHED.items() if PurePosixPath(path).is_relative_to(mount.node)]
+            reached = [write for path, write in paths.items() if PurePosixPath(path).is_relative_to(mount.node)]
             assert reached == [not mount.read_only], mount
 
 
@@ -118,8 +121,15 @@ def test_it_holds_no_more_rights_than_it_needs(name: str) -> None:
 
 
 def test_a_joining_node_is_waited_for_and_not_started_again_all_the_time() -> None:
-    (install,) = manifests.pod_spec("install")["initContainers"]
+    install = manifests.init_container(manifests.pod_spec("install"), "install")
     assert "--wait-agent=10m" in install["args"]
+
+
+def test_what_has_to_hold_is_told_before_an_installation_and_stops_nothing() -> None:
+    first, second = manifests.pod_spec("install")["initContainers"]
+    assert (first["name"], second["name"]) == ("doctor", "install")
+    assert set(first["args"]) >= {"--pre", "--node-only", "--fail-on=nothing"}
+    assert [one["name"] for one in manifests.pod_spec("uninstall")["initContainers"]] == ["uninstall"]
 
 
 def test_a_kustomization_of_ones_own_holds_for_the_way_back(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def test_manifests_and_unit_give_these() -> None:
     for name in manifests.NAMES:
         spec = manifests.pod_spec(name)
         for container in [*spec["initContainers"], *spec["containers"]]:
-            assert container["securityContext"]["capabilities"]["add"] == list(NEEDED)
+            added = container["securityContext"]["capabilities"].get("add", [])
+            assert added == ([] if container["name"] == "doctor" else list(NEEDED))  # it writes nothing
     unit = re.search(r"^CapabilityBoundingSet=(.*)$", (ROOT / "build/install.sh").read_text(), re.MULTILINE)
     assert unit
     assert unit[1].split() == [f"CAP_{name}" for name in NEEDED]
