@@ -32,7 +32,8 @@ spiderpool.log  the last lines of the plugin's log, where it is ours
 
 To make the same checks again, and those of a later release: spiderpool-ipam doctor --from THIS-FILE
 It holds names and addresses of nodes, pods and pools. It holds no Secrets, no tokens, no values of environment
-variables, and no annotations but those that choose addresses. The log of watch is not in it: see journalctl.
+variables but a few of SpiderPool's and Calico's own settings, and no annotations but those that choose addresses. The
+log of watch is not in it: see journalctl.
 """
 
 
