@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cni.contracts.facts import FACTS
+from cni.doctor.collect import node as node_facts
 from cni.doctor.collect.document import ALL, gather, not_asked
 from cni.doctor.collect.node import collect
 from tests import requirements
@@ -98,6 +99,18 @@ def test_a_damaged_record_is_found_and_the_rest_is_read(installed: Node) -> None
     (installed.conf / ".spiderpool-ipam.swap").write_text("{")
     assert "/etc/cni/net.d/.spiderpool-ipam.swap is damaged" in found(installed, "node-installed")[0]
     assert found(installed, "node-plugin-answers") == []
+
+
+def test_a_fact_whose_reader_fails_is_not_known_and_the_others_are(
+    installed: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise ValueError("s3cr3t")
+
+    monkeypatch.setitem(vars(node_facts)["_READERS"], "log", fail)
+    read = facts(installed)["node"]
+    assert read["log"] == {"unknown": "to read it has failed, report it: ValueError"}
+    assert read["name"] == "node7"
 
 
 def test_another_program_in_the_plugins_place_is_found(installed: Node) -> None:
