@@ -64,6 +64,7 @@ def test_on_a_bare_machine_it_says_so_at_once_and_loads_no_client(tmp_path: Path
     assert "Traceback" not in done.stderr
     assert "this node: nothing is installed here" in done.stdout
     assert "not checked  node-agent: nothing is installed here" in done.stdout
+    assert "not checked  node-conflist-fighting: nothing is installed here" in done.stdout
     loaded = ("httpx", "pyroute2", "rich", "yaml", "starlette", "watchfiles", "cni.doctor.collect.kube")
     assert not [name for name in loaded if f" {name}\n" in done.stderr]
 

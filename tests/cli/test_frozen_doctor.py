@@ -71,6 +71,9 @@ def test_on_a_bare_machine_it_says_so_at_once(tmp_path: Path, show: Callable[[st
         times.append(time.monotonic() - started)
         assert (done.returncode, done.stderr) == (1, "")
         assert "this node: nothing is installed here" in done.stdout
+    found = results(doctor("--node-only", "--json", "--host-root", str(tmp_path)))
+    assert found.pop("node-installed") == "failure"
+    assert {found[check.id] for check in CHECKS[1:] if check.part == "node"} == {"not-checked", "skipped"}
     show(f"doctor --node-only on a bare machine: {min(times):.2f} s")
     assert min(times) < 2 + SLACK
 

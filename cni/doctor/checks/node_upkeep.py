@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from cni.contracts.facts import AgentOperations, Installation, PendingReleases
 from cni.doctor.check import Check, Finding, Mend, command
-from cni.doctor.facts import FactReader
+from cni.doctor.facts import FactReader, NotKnown
 
 _NOT_IMPLEMENTED, _NOT_FOUND = 501, 404
 _LONG_PENDING = 600.0  # seconds
@@ -46,7 +46,9 @@ def _drop(one: PendingReleases) -> Mend | None:
 
 def _find_fighting(facts: FactReader) -> Iterator[Finding]:
     installation: Installation | None = facts.value("node.installation")
-    if installation is None or installation["state"] != "in force":
+    if installation is None:
+        raise NotKnown("nothing is installed here")
+    if installation["state"] != "in force":
         return
     hours = max((facts.collected_at - installation["swapped_at"]) / _HOUR, 1.0)
     count = installation["drift_count"]

@@ -29,7 +29,7 @@ def has_route(address: str) -> bool:
 
 def forwarding() -> Families:
     """Return for which families the node forwards. OSError."""
-    return {"ipv4": _is_on(_IPV4), "ipv6": _is_on(_IPV6)}
+    return {"ipv4": _is_on(_IPV4), "ipv6": _IPV6.exists() and _is_on(_IPV6)}  # a kernel may be without IPv6
 
 
 def cached_addresses(attachment: CachedAttachment) -> list[LocalAddress]:
@@ -44,7 +44,4 @@ def cached_addresses(attachment: CachedAttachment) -> list[LocalAddress]:
 
 
 def _is_on(path: Path) -> bool:
-    try:
-        return path.read_text().strip() != "0"
-    except FileNotFoundError:  # the kernel does not have the family
-        return False
+    return path.read_text().strip() != "0"
