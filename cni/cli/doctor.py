@@ -198,8 +198,15 @@ def _show_way(given: Options, facts: "Facts", report: "DoctorReport") -> int:
     if pod is None:
         raise click.UsageError(f"--pod: there is no pod {given.pod}")
     links = list(pod_way.way(reader, pod))
-    render.show_way(links, lambda link: pod_way.cause(link, report), pod_way.look_at(pod))
+    if _is_json(given):
+        render.show_json({**report, "way": [pod_way.reported(link, report) for link in links]})
+    else:
+        render.show_way(links, lambda link: pod_way.cause(link, report), pod_way.look_at(pod))
     return int(any(link.state == "broken" for link in links))
+
+
+def _is_json(given: Options) -> bool:
+    return given.as_json or given.output == "json"
 
 
 def _show(given: Options, facts: "Facts", report: "DoctorReport") -> None:
@@ -210,7 +217,7 @@ def _show(given: Options, facts: "Facts", report: "DoctorReport") -> None:
     if given.suggest:
         for document in suggest.stream(report, suggest.tool(FactReader(facts))):
             click.echo(document)
-    elif given.as_json or given.output == "json":
+    elif _is_json(given):
         render.show_json(report)
     else:
         render.show(report, CHECKS, short=given.output == "short")

@@ -52,12 +52,23 @@ class CheckReport(TypedDict):
 
 
 @with_config(_CLOSED)
+class LinkReport(TypedDict):
+    """One link of the way of a pod's addresses, from its annotation to the router."""
+
+    name: Annotated[str, Field(description="What it is: pools, SpiderIPPool, … and for each address node, export, ….")]
+    state: Literal["ok", "warning", "broken", "not-known"]
+    seen: Annotated[str, Field(description="What was seen of it; for not-known, why it is not known.")]
+    cause: NotRequired[Annotated[str, Field(description="The id of the check that names the cause of a broken link.")]]
+
+
+@with_config(_CLOSED)
 class DoctorReport(TypedDict):
     """What all checks have found."""
 
     version: Annotated[str, Field(description="The version of the program that has checked.")]
     summary: Annotated[dict[Result, int], Field(description="How many checks had each result.")]
     checks: list[CheckReport]
+    way: NotRequired[Annotated[list[LinkReport], Field(description="With --pod: the way of the pod's addresses.")]]
 
 
 DOCTOR_REPORT = TypeAdapter(DoctorReport)

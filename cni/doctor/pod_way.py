@@ -10,12 +10,12 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from cni.contracts.api_objects import Pod
-from cni.contracts.doctor import CheckReport, DoctorReport, FindingReport
+from cni.contracts.doctor import CheckReport, DoctorReport, FindingReport, LinkReport
 from cni.doctor import pool_filters, sessions
 from cni.doctor.facts import FactReader, NotKnown
 from cni.doctor.pod_links import OF_ADDRESS, OF_POD, Seen, addresses_of, name_of, node_of
 
-State = Literal["ok", "warning", "broken", "not known"]
+State = Literal["ok", "warning", "broken", "not-known"]
 
 USES = {
     "node.name",
@@ -108,7 +108,7 @@ def _made(facts: FactReader, pod: Pod, name: str, look: Callable[[FactReader, Po
             checks = [check for check in seen.checks if is_here or not check.startswith("node-")]
             yield Link(name, "ok" if seen.is_ok else "broken", seen.text, checks, seen.about)
     except NotKnown as reason:
-        yield Link(name, "not known", str(reason))
+        yield Link(name, "not-known", str(reason))
 
 
 def cause(link: Link, report: DoctorReport) -> Cause | None:
@@ -119,6 +119,13 @@ def cause(link: Link, report: DoctorReport) -> Cause | None:
             if finding["severity"] == made[name]["severity"] and _fits(name, finding, link):
                 return _first_cause(Cause(made[name], finding), link, made)
     return None
+
+
+def reported(link: Link, report: DoctorReport) -> LinkReport:
+    """Return a link as --json prints it."""
+    one: LinkReport = {"name": link.name, "state": link.state, "seen": link.text}
+    found = cause(link, report) if link.state == "broken" else None
+    return {**one, "cause": found.check["id"]} if found else one
 
 
 def _fits(name: str, finding: FindingReport, link: Link) -> bool:

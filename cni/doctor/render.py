@@ -24,7 +24,7 @@ _STATES = {
     "ok": ("ok", "green"),
     "warning": ("warning", "yellow"),
     "broken": ("BROKEN", "red"),
-    "not known": ("not known", "cyan"),
+    "not-known": ("not known", "cyan"),
 }
 _WIDTH = max(len(sign) for sign, _ in _SIGNS.values())
 

@@ -212,6 +212,9 @@ def test_a_pods_way_is_shown_and_its_first_broken_link_marked(tmp_path: Path) ->
     assert lines[1] == "BROKEN       SpiderIPPool: v4 has no record of 10.244.100.0   <-- the first broken link"
     assert lines[2].strip() == "see kubectl -n default describe pod a"
     assert doctor(*saved(tmp_path, facts), "--pod", "default/b").returncode == 2
+    report = json.loads(doctor(*saved(tmp_path, facts), "--pod", "default/a", "--json").stdout)
+    jsonschema_rs.validate(SCHEMA, report)
+    assert [(link["name"], link["state"]) for link in report["way"][:2]] == [("pools", "ok"), ("SpiderIPPool", "broken")]
     unknown = changed(facts, "cluster.pods", {"unknown": "HTTP status 403"})
     assert doctor(*saved(tmp_path, unknown), "--pod", "default/a").returncode == 3
 

@@ -163,20 +163,20 @@ def test_what_another_node_has_is_no_reason() -> None:
 
 def test_of_a_pod_elsewhere_the_nodes_links_are_not_known() -> None:
     found = links(changed(whole(), "node.name", "node2"))
-    assert {link.name for link in found if link.state == "not known"} == {f"{ADDRESS}: node", f"{ADDRESS}: BIRD"}
+    assert {link.name for link in found if link.state == "not-known"} == {f"{ADDRESS}: node", f"{ADDRESS}: BIRD"}
     assert "run doctor on node1 to see it" in {link.text for link in found}
 
 
 @pytest.mark.parametrize("fact", ["spider_ip_pools", "namespaces", "nodes"])
 def test_what_is_not_known_says_why_and_the_rest_is_told(fact: str) -> None:
     found = links(changed(whole(), f"cluster.{fact}", unknown("HTTP status 403")))
-    assert (found[0].state, found[0].text) == ("not known", "HTTP status 403")
+    assert (found[0].state, found[0].text) == ("not-known", "HTTP status 403")
     assert next(link.state for link in found if link.name == "SpiderEndpoint") == "ok"
 
 
 def test_without_its_routes_nothing_is_known_of_the_router() -> None:
     found = links(changed(whole(), "cluster.router.routes", {}))[-1]
-    assert (found.state, found.text) == ("not known", "the routes of the router were not given")
+    assert (found.state, found.text) == ("not-known", "the routes of the router were not given")
 
 
 def test_a_pod_that_is_not_there_is_none() -> None:
