@@ -83,6 +83,7 @@ class Conflist(TypedDict):
     loaded_before: Annotated[str, Field(description="A file that runtimes load in its place; empty for none.")]
     fault: Annotated[str, Field(description="Why it is not clear which file is meant; empty where it is.")]
     nodename_is_optional: Annotated[bool, Field(description="Calico's plugin needs no file of the node's name.")]
+    pools: Annotated[dict[str, list[str]], Field(description="The SpiderIPPools that it names, by the key that does.")]
 
 
 class ChainPlugin(TypedDict):

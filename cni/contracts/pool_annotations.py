@@ -15,6 +15,7 @@ IPPOOLS = "ipam.spidernet.io/ippools"
 SUBNET = "ipam.spidernet.io/subnet"
 SUBNETS = "ipam.spidernet.io/subnets"
 OF_NAMESPACE = {4: "ipam.spidernet.io/default-ipv4-ippool", 6: "ipam.spidernet.io/default-ipv6-ippool"}
+OF_CONFLIST = {4: "default_ipv4_ippool", 6: "default_ipv6_ippool"}  # keys of the conflist's `ipam` that name pools, too
 
 
 def _as_go_reads(value: object) -> object:

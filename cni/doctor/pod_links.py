@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cni.contracts.api_objects import Node, Pod
 from cni.contracts.facts import LocalAddress
-from cni.contracts.pool_annotations import IPPOOL, IPPOOLS, SUBNET, SUBNETS
+from cni.contracts.pool_annotations import IPPOOL, IPPOOLS, OF_CONFLIST, SUBNET, SUBNETS
 from cni.contracts.route_facts import Bird, PodInterface, Router
 from cni.contracts.spiderpool_objects import SpiderEndpoint, SpiderIPPool
 from cni.doctor import pool_filters, sessions, subjects, verdict
@@ -60,7 +60,8 @@ def _pools(facts: FactReader, pod: Pod) -> Iterator[Seen]:
     if key in (SUBNETS, SUBNET):
         yield Seen(True, f"{_by(key)}: those that SpiderPool makes out of the SpiderSubnet", checks, about)
     elif not any(one.interface == ETH0 for one in chosen):
-        nobody = "no annotation names one, and none is the default (what the conflist may name is not known)"
+        unknown = "" if facts.value_or("node.conflist", None) else " (what the conflist may name is not known)"
+        nobody = f"no annotation names one, and none is the default{unknown}"
         yield Seen(False, f"{_by(key)}: none for {ETH0}" if key else nobody, checks, about)
     for one in chosen:
         if one.interface == ETH0 or (one.candidates and not one.taken):  # which SpiderPool refuses all of the pod for
@@ -71,6 +72,8 @@ def _pools(facts: FactReader, pod: Pod) -> Iterator[Seen]:
 def _by(key: str) -> str:
     if not key:
         return "by default"
+    if key in OF_CONFLIST.values():
+        return f"by the conflist's {key}"
     whose = "pod" if key in (IPPOOL, IPPOOLS, SUBNET, SUBNETS) else "namespace"
     return f"by the {whose}'s annotation {key}"
 

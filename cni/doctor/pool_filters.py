@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cni.contracts.facts import Conflist
 from cni.contracts.spiderpool_objects import LabelSelector, Requirement, SpiderIPPool
 from cni.doctor import spiderpool_release
 from cni.doctor.facts import FactReader
@@ -19,7 +20,7 @@ from cni.doctor.subjects import Subject
 FAMILIES = (4, 6)
 DEFAULT_NETWORK = "v1.multus-cni.io/default-network"
 # The facts that `surroundings` reads where they are known, beside the pools.
-USES = ("cluster.nodes", "cluster.namespaces", "cluster.spider_configs", "cluster.daemon_sets")
+USES = ("cluster.nodes", "cluster.namespaces", "cluster.spider_configs", "cluster.daemon_sets", "node.conflist")
 DISABLED = "it is disabled"
 _NETWORK = "MULTUS_CLUSTER_NETWORK"
 _OF_APPLICATION = "ipam.spidernet.io/owner-application-name"
@@ -38,6 +39,7 @@ class Surroundings:
     has_subnets: bool = True
     agent_namespace: str = "kube-system"
     cluster_network: str = ""  # of Multus, for pods that name none; "" where it is not known
+    conflist_pools: Mapping[str, Sequence[str]] = field(default_factory=dict)  # by the key of the conflist
     by_name: Mapping[str, SpiderIPPool] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,6 +50,7 @@ class Surroundings:
 def surroundings(facts: FactReader) -> Surroundings:
     """Return them as they were read. NotKnown, if there are no pools."""
     said, namespaces = settings(facts), facts.value_or("cluster.namespaces", None)
+    conflist: Conflist | None = facts.value_or("node.conflist", None)  # which says the same on each node
     return Surroundings(
         pools=facts.value("cluster.spider_ip_pools"),
         node_labels=_by_name(facts.value_or("cluster.nodes", None), "labels"),
@@ -57,6 +60,7 @@ def surroundings(facts: FactReader) -> Surroundings:
         has_subnets=said.get("enableSpiderSubnet", True),
         agent_namespace=spiderpool_release.helm(facts).namespace,
         cluster_network=_cluster_network(facts),
+        conflist_pools=conflist["pools"] if conflist else {},
     )
 
 

@@ -1,13 +1,12 @@
 """Which pools SpiderPool takes for a pod, and who has named them. Pure.
 
-SpiderPool 1.2.2: pkg/ipam/pool_selections.go, and sortPoolCandidates in pkg/ipam/allocate.go. The pools that the
-conflist may name come between the namespace's and the default ones; they are not known here.
+SpiderPool 1.2.2: pkg/ipam/pool_selections.go, and sortPoolCandidates in pkg/ipam/allocate.go.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from cni.contracts.pool_annotations import IPPOOL, IPPOOLS, OF_NAMESPACE, SUBNET, SUBNETS, Item
+from cni.contracts.pool_annotations import IPPOOL, IPPOOLS, OF_CONFLIST, OF_NAMESPACE, SUBNET, SUBNETS, Item
 from cni.contracts.spiderpool_objects import SpiderIPPool
 from cni.doctor.pool_filters import FAMILIES, Surroundings, family_of, refusal
 from cni.doctor.pool_names import ETH0, AnnotationError, is_pattern, items, matching, names_of, parsed
@@ -28,7 +27,7 @@ class Candidate(NamedTuple):
 class Choice(NamedTuple):
     """The pools that are named for an address of one family of one interface."""
 
-    key: str  # the annotation that names them; "" where they are the default ones
+    key: str  # the annotation, or the conflist's key, that names them; "" where they are the default ones
     interface: str
     family: int
     candidates: Sequence[Candidate]
@@ -42,11 +41,13 @@ class Choice(NamedTuple):
 
 
 def told_by(subject: Subject, around: Surroundings) -> str:
-    """Return the annotation that says where a pod's addresses come from; "" where the default pools are taken."""
+    """Return the annotation, or the conflist's key, that says where a pod's addresses come from; "" where the default
+    pools are taken."""
     keys = (SUBNETS, SUBNET, IPPOOLS, IPPOOL) if around.has_subnets else (IPPOOLS, IPPOOL)
     own = next((key for key in keys if key in subject.annotations), "")
     told = _of_namespace(subject, around)
-    return own or next((key for key in OF_NAMESPACE.values() if key in told and _names_any(key, told[key])), "")
+    of_namespace = (key for key in OF_NAMESPACE.values() if key in told and _names_any(key, told[key]))
+    return own or next(of_namespace, "") or next(iter(around.conflist_pools), "")
 
 
 def _of_namespace(subject: Subject, around: Surroundings) -> Mapping[str, str]:
@@ -69,9 +70,14 @@ def choices(subject: Subject, around: Surroundings) -> list[Choice]:
         named = items(key, subject.annotations[key])
         return [one for name, item in named for one in choices_of_item(key, name, item, subject, around)]
     told, found = _of_namespace(subject, around), []
-    for family, its_key in OF_NAMESPACE.items():
-        if names := parsed(its_key, told.get(its_key, "[]")) if key else _default_names(around, family):
-            found.append(choice(its_key if key else "", family, names, subject, around))
+    for family in FAMILIES:
+        its_key = "" if not key else OF_NAMESPACE[family] if key in told else OF_CONFLIST[family]
+        if its_key in OF_CONFLIST.values():
+            names = around.conflist_pools.get(its_key, [])
+        else:
+            names = parsed(its_key, told.get(its_key, "[]")) if its_key else _default_names(around, family)
+        if names:
+            found.append(choice(its_key, family, names, subject, around))
     return [one for one in found if one.family in around.families]  # after all patterns have been read
 
 

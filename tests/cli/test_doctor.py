@@ -214,7 +214,10 @@ def test_a_pods_way_is_shown_and_its_first_broken_link_marked(tmp_path: Path) ->
     assert doctor(*saved(tmp_path, facts), "--pod", "default/b").returncode == 2
     report = json.loads(doctor(*saved(tmp_path, facts), "--pod", "default/a", "--json").stdout)
     jsonschema_rs.validate(SCHEMA, report)
-    assert [(link["name"], link["state"]) for link in report["way"][:2]] == [("pools", "ok"), ("SpiderIPPool", "broken")]
+    assert [(link["name"], link["state"]) for link in report["way"][:2]] == [
+        ("pools", "ok"),
+        ("SpiderIPPool", "broken"),
+    ]
     unknown = changed(facts, "cluster.pods", {"unknown": "HTTP status 403"})
     assert doctor(*saved(tmp_path, unknown), "--pod", "default/a").returncode == 3
 

@@ -73,6 +73,7 @@ NODE: dict[str, Any] = {
         "loaded_before": "",
         "fault": "",
         "nodename_is_optional": False,
+        "pools": {},
     },
     "chain": [{"type": "calico", "path": "/opt/cni/bin/calico", "state": "executable"}],
     "agent": {"socket": "/var/run/spidernet/spiderpool.sock", "fault": "", "seconds": 0.003},

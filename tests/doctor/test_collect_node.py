@@ -73,7 +73,7 @@ def test_on_an_installed_node_all_is_read_and_keeps_its_contract(installed: Node
     assert not [name for name in IN_TURN if isinstance(node[name], dict) and "unknown" in node[name]]
     assert node["installation"]["state"] == "in force"
     assert node["name"] == "node7"
-    assert node["conflist"]["ipam_type"] == "spiderpool"
+    assert (node["conflist"]["ipam_type"], node["conflist"]["pools"]) == ("spiderpool", {})
     for check in ("node-installed", "node-bundle", "node-plugin-answers", "node-plugin-ours", "node-conflist"):
         assert found(installed, check) == []
     assert found(installed, "node-chain-binaries") == []
@@ -139,6 +139,11 @@ def test_a_plugin_that_is_gone_is_found(installed: Node) -> None:
 def test_a_conflist_that_others_have_written_is_found(installed: Node) -> None:
     installed.write()
     assert found(installed, "node-conflist") == ["ipam.type is calico-ipam"]
+
+
+def test_the_pools_that_the_conflist_names_are_read(installed: Node) -> None:
+    installed.install(settings={"default_ipv4_ippool": ["v4"]})
+    assert facts(installed)["node"]["conflist"]["pools"] == {"default_ipv4_ippool": ["v4"]}
 
 
 def test_a_conflist_that_is_cut_is_found(installed: Node) -> None:

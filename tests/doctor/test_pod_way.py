@@ -261,6 +261,22 @@ def test_the_namespace_comes_before_the_default_pools() -> None:
     assert (told.state, told.text) == ("broken", text)
 
 
+def test_the_conflist_comes_between_the_namespace_and_the_default_pools() -> None:
+    facts = with_annotations()
+    assert "the conflist" not in links(facts)[0].text  # which is known, and names none
+    conflist = {**facts["node"]["conflist"], "pools": {"default_ipv4_ippool": ["v4"], "default_ipv6_ippool": ["none"]}}
+    facts = changed(facts, "node.conflist", conflist)
+    v4, v6 = links(facts)[:2]
+    assert (v4.state, v4.text) == ("ok", "IPv4 by the conflist's default_ipv4_ippool: v4")
+    assert (v6.state, v6.text) == (
+        "broken",
+        "IPv6 by the conflist's default_ipv6_ippool: no pool; not none (there is no such pool)",
+    )
+    namespace = {"metadata": {"name": "default", "annotations": {"ipam.spidernet.io/default-ipv4-ippool": '["v4"]'}}}
+    (told, *_) = links(changed(facts, "cluster.namespaces", [namespace]))
+    assert "by the namespace's annotation" in told.text
+
+
 def test_a_pod_of_a_spider_subnet_has_the_pools_that_spiderpool_makes() -> None:
     found = links(with_annotations(**{"ipam.spidernet.io/subnet": '{"ipv4": ["s"]}'}))[0]
     assert found.state == "ok"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from cni.doctor.ranges import ranges_of, without
-from tests.doctor.documents import CLUSTER, calico_node, guide, made, node_pod, spider_pool
+from tests.doctor.documents import CLUSTER, calico_node, changed, guide, made, node_pod, spider_pool
 
 
 def cluster(**facts: Any) -> Any:
@@ -54,6 +54,13 @@ def test_with_a_default_of_each_family_all_is_well() -> None:
     v4_only = {"metadata": {"name": "spiderpool-conf"}, "data": {"conf.yml": "enableIPv6: false"}}
     facts = {"spider_ip_pools": [pools[0], {**pools[1], "spec": V6}], "spider_configs": [v4_only]}
     assert found("sp-default-pool", pods=[pod()], **facts) == []
+
+
+def test_pools_of_the_conflist_are_as_good_as_default_ones() -> None:
+    facts = cluster(pods=[pod()])
+    assert made(facts, "sp-default-pool")["result"] == "failure"
+    facts = changed(facts, "node.conflist", {**facts["node"]["conflist"], "pools": {"default_ipv4_ippool": ["v4"]}})
+    assert made(facts, "sp-default-pool")["findings"] == []
 
 
 V6 = {"subnet": "fd00:244::/64"}

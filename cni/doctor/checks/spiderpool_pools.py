@@ -157,7 +157,8 @@ CHECKS = (
         why="A pod that names no pool does not start without one: “no pool selection rules of any type are specified”.",
         to_do=(
             "Have one pool of each family be the default, name pools in the namespace's annotations, or in the pods'."
-            " Our `default_ipv4_ippool` and `default_ipv6_ippool` in the conflist do as well; they are not looked at."
+            " Our `default_ipv4_ippool` and `default_ipv6_ippool` in the conflist do as well; `--cluster-only` does not"
+            " see them."
         ),
         needs=("cluster.spider_ip_pools", "cluster.pods", "cluster.namespaces"),
         uses=(*pool_filters.USES, *node_pods.USES),

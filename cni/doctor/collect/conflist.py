@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from cni.contracts import facts
 from cni.contracts.installation import Desired, Record
+from cni.contracts.pool_annotations import OF_CONFLIST
 from cni.installer.conflist.document import ConflistError, Document
 from cni.installer.conflist.folder import ConfFile, loaded_before, read_folder
 from cni.installer.conflist.plan import Plan, plan
@@ -42,6 +43,7 @@ class ConfFolder:
             "loaded_before": "",
             "fault": self.fault,
             "nodename_is_optional": False,
+            "pools": {key: names for key in OF_CONFLIST.values() if (names := self.settings.get(key))},
         }
         if self.planned:
             found.update(_planned(self.planned))
