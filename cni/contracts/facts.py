@@ -86,6 +86,18 @@ class Conflist(TypedDict):
     pools: Annotated[dict[str, list[str]], Field(description="The SpiderIPPools that it names, by the key that does.")]
 
 
+class OwnSettings(TypedDict):
+    """What a network configuration says to our plugin."""
+
+    file: str
+    main_plugin: Annotated[str, Field(description="The type of the plugin that calls ours.")]
+    faults: Annotated[dict[str, str], Field(description="By key, what is wrong with its value.")]
+    unknown: Annotated[list[str], Field(description="Keys that are none of ours.")]
+    shape: Annotated[str, Field(description="result_shape; empty where it says nothing.")]
+    socket: str
+    timeout: Annotated[int, Field(description="Seconds.")]
+
+
 class ChainPlugin(TypedDict):
     """A plugin that the runtime's file names."""
 
@@ -150,6 +162,7 @@ class NodeFacts(TypedDict, total=False):
     plugin: Fact[Plugin]
     start: Fact[Start]
     conflist: Fact[Conflist]
+    netconf: Fact[list[OwnSettings]]
     chain: Fact[list[ChainPlugin]]
     agent: Fact[Agent]
     agent_operations: Fact[AgentOperations]

@@ -155,6 +155,7 @@ class Settings(TypedDict, total=False):
     enableAutoPoolForApplication: bool
     enableIPConflictDetection: bool
     enableGatewayDetection: bool
+    ipamUnixSocketPath: str
 
 
 def _from_yaml(value: object) -> object:

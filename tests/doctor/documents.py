@@ -75,6 +75,17 @@ NODE: dict[str, Any] = {
         "nodename_is_optional": False,
         "pools": {},
     },
+    "netconf": [
+        {
+            "file": "/etc/cni/net.d/10-calico.conflist",
+            "main_plugin": "calico",
+            "faults": {},
+            "unknown": [],
+            "shape": "",
+            "socket": "/var/run/spidernet/spiderpool.sock",
+            "timeout": 120,
+        }
+    ],
     "chain": [{"type": "calico", "path": "/opt/cni/bin/calico", "state": "executable"}],
     "agent": {"socket": "/var/run/spidernet/spiderpool.sock", "fault": "", "seconds": 0.003},
     "agent_operations": {

@@ -15,6 +15,7 @@ from cni.doctor.checks import (
     node_bird,
     node_image,
     node_install,
+    node_netconf,
     node_network,
     node_routes,
     node_upkeep,
@@ -30,6 +31,7 @@ from cni.doctor.checks import (
 CHECKS: tuple[Check, ...] = (
     *node_install.CHECKS,
     *node_image.CHECKS,
+    *node_netconf.CHECKS,
     *node_agent.CHECKS,
     *node_network.CHECKS,
     *node_upkeep.CHECKS,

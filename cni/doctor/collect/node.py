@@ -17,7 +17,7 @@ from cni.contracts.facts import Agent, Installation, LocalAddress, Plugin, Start
 from cni.contracts.installation import Desired, Record
 from cni.contracts.log import LogLine
 from cni.defaults import IPAM_TYPE, LOG_PATH
-from cni.doctor.collect import agent, bird, calico_token, conflist, log_tail, network, pod_routes
+from cni.doctor.collect import agent, bird, calico_token, conflist, log_tail, netconf, network, pod_routes
 from cni.doctor.facts import unknown
 from cni.installer import presence
 from cni.installer.bundle import plugin_links, self_test, sums
@@ -198,6 +198,7 @@ _READERS: Mapping[str, Callable[[Node], Any]] = {
     "plugin": _plugin,
     "start": _start,
     "conflist": lambda node: node.conf_folder.fact(),
+    "netconf": lambda node: netconf.read(node.folders, node.conf_folder.files),
     "chain": lambda node: node.conf_folder.chain(),
     "agent": _agent,
     "agent_operations": lambda node: agent.operations(
