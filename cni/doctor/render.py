@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ _STATES = {
     "broken": ("BROKEN", "red"),
     "not-known": ("not known", "cyan"),
 }
+_MOST_LINES = 3  # for what one option has skipped of a part
 _WIDTH = max(len(sign) for sign, _ in _SIGNS.values())
 
 
@@ -35,15 +37,23 @@ def show_json(report: DoctorReport) -> None:
 
 
 def show(report: DoctorReport, checks: tuple[Check, ...], *, short: bool) -> None:
-    """Print a line for each check, below its part, and its findings; `short`: only of what is not ok."""
+    """Print a line for each check, below its part, and its findings; `short`: only of what is not ok.
+
+    What an option has skipped of a part is one line, where it would be many.
+    """
     looks_at = {check.id: check.looks_at for check in checks}
     caused = _by_cause(report)
     for part in PARTS:
         shown = [one for one in report["checks"] if one["part"] == part and _is_shown(one, short=short)]
         if shown:
             click.secho(part, bold=True)
+        skipped = Counter(one.get("because", "") for one in shown if one["result"] == "skipped")
+        together = {because: number for because, number in skipped.items() if number > _MOST_LINES}
         for check in shown:
-            _show_check(check, looks_at.get(check["id"], ""), caused.get(check["id"], []))
+            if check["result"] != "skipped" or check.get("because", "") not in together:
+                _show_check(check, looks_at.get(check["id"], ""), caused.get(check["id"], []))
+        for because, number in together.items():
+            _show_line("skipped", f"{number} checks: {because}")
     click.echo(_summary(report))
 
 
@@ -65,11 +75,8 @@ def _by_cause(report: DoctorReport) -> dict[str, list[tuple[str, FindingReport]]
 
 
 def _show_check(check: CheckReport, looks_at: str, symptoms: list[tuple[str, FindingReport]]) -> None:
-    sign, colour = _SIGNS[check["result"]]
     because = f": {check['because']}" if "because" in check else ""
-    click.echo(
-        f"  {click.style(sign.ljust(_WIDTH), fg=colour)}  {check['id']}{_printable(because) or f'  ({looks_at})'}"
-    )
+    _show_line(check["result"], f"{check['id']}{_printable(because) or f'  ({looks_at})'}")
     for finding in check["findings"]:
         for line in _lines(finding):
             click.echo(f"  {' ' * _WIDTH}    {line}")
@@ -77,6 +84,11 @@ def _show_check(check: CheckReport, looks_at: str, symptoms: list[tuple[str, Fin
         click.echo(f"  {' ' * _WIDTH}    and so {name}: {_printable(finding['object'])}: {_printable(finding['seen'])}")
     if check["result"] in ("warning", "failure"):
         click.echo(f"  {' ' * _WIDTH}    see {check['doc']}")
+
+
+def _show_line(result: Result, text: str) -> None:
+    sign, colour = _SIGNS[result]
+    click.echo(f"  {click.style(sign.ljust(_WIDTH), fg=colour)}  {text}")
 
 
 def _lines(finding: FindingReport) -> Iterator[str]:

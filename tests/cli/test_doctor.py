@@ -196,6 +196,13 @@ def test_the_manifests_are_printed_as_one_stream(tmp_path: Path) -> None:
     assert doctor(*saved(tmp_path, guide(CLUSTER)), "--suggest").stdout == ""
 
 
+def test_what_an_option_skips_of_a_part_is_one_line() -> None:
+    lines = doctor("--node-only", "--skip", "node-agent").stdout.splitlines()
+    assert "  skipped      15 checks: by --node-only" in lines
+    assert "  skipped      node-agent: by --skip" in lines
+    assert not [line for line in lines if "sp-api" in line]
+
+
 POD = {
     "metadata": {"name": "a", "namespace": "default", "annotations": {"ipam.spidernet.io/ippool": '{"ipv4":["v4"]}'}},
     "spec": {"nodeName": "node1"},
