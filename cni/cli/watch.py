@@ -5,11 +5,11 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cni.cli.node_options import takes_folders
+from cni.cli.node_options import failing_in_one_line, takes_folders
 from cni.installer import readiness
 
 if TYPE_CHECKING:
@@ -41,28 +41,47 @@ class HostPort(click.ParamType[tuple[str, int]]):
     help="A file that is there as long as plugin and conflist are as `install` set them up; else FILE.fault says why.",
 )
 @click.option("--metrics-addr", type=HostPort(), metavar="HOST:PORT", help="Serve metrics there, in Prometheus' form.")
+@click.option(
+    "--log-format", type=click.Choice(["auto", "text", "logfmt", "json"]), default="auto", show_default=True,
+    help="What stderr gets. auto: the journal gets priorities, a terminal text, and everything else logfmt.",
+)  # fmt: skip
 def watch(
-    find_folders: "Callable[[], Folders]", readiness_file: Path | None, metrics_addr: tuple[str, int] | None
+    find_folders: "Callable[[], Folders]",
+    readiness_file: Path | None,
+    metrics_addr: tuple[str, int] | None,
+    log_format: Literal["auto", "text", "logfmt", "json"],
 ) -> None:
     """Keep plugin and conflist as `install` set them up, until SIGTERM.
 
     calico-node writes its conflist at each start, and spiderpool-agent copies its own plugin over ours. What others
     have changed is repaired within a second, and reported on stderr. SIGTERM leaves the node as it is.
     """
-    from cni.installer.conflist import record as records
+    from cni.installer import log_line
     from cni.installer.log_queue import LogQueue
     from cni.installer.stop_signals import setting
+
+    descriptor = sys.stderr.fileno() if sys.stderr else -1
+    log = LogQueue(descriptor, log_line.choose(log_format, descriptor, os.environ))
+    stop = threading.Event()
+    try:
+        with failing_in_one_line():
+            folders = _installed(find_folders)
+            with setting(stop, give_up=lambda: _give_up(log)):
+                _keep(folders, readiness_file, metrics_addr, stop, log)
+    except click.ClickException as error:  # it is told in the form of all other lines
+        log.write(log_line.ERROR + error.format_message())
+        raise SystemExit(1) from None
+    finally:
+        log.close(_LAST_LINES)
+
+
+def _installed(find_folders: "Callable[[], Folders]") -> "Folders":
+    from cni.installer.conflist import record as records
 
     folders = find_folders()
     if not records.read(folders):
         raise click.ClickException(f"nothing is installed in {folders.conf_name}: run install first")
-    stop = threading.Event()
-    log = LogQueue(sys.stderr.fileno() if sys.stderr else -1)
-    try:
-        with setting(stop, give_up=lambda: _give_up(log)):
-            _keep(folders, readiness_file, metrics_addr, stop, log)
-    finally:
-        log.close(_LAST_LINES)
+    return folders
 
 
 def _keep(
@@ -104,6 +123,7 @@ def _keep(
 def _signs_of_life(reconciler: "Reconciler", readiness_file: Path | None, log: "LogQueue") -> Callable[[], None]:
     """Return what tells systemd, probes and `status` that the main loop has gone round once more."""
     from cni.installer.heartbeat import Heartbeat
+    from cni.installer.log_line import ERROR
     from cni.installer.node.os_errors import one_line
     from cni.installer.presence import Presence
 
@@ -121,7 +141,7 @@ def _signs_of_life(reconciler: "Reconciler", readiness_file: Path | None, log: "
         except OSError as error:  # the node is to be kept all the same
             fault = one_line(error)
         if fault and fault != told:
-            log.write(f"the readiness file cannot be written: {fault}")
+            log.write(f"{ERROR}the readiness file cannot be written: {fault}")
         told = fault
 
     return give
@@ -129,6 +149,8 @@ def _signs_of_life(reconciler: "Reconciler", readiness_file: Path | None, log: "
 
 def _give_up(log: "LogQueue") -> None:
     """End at once: whatever is cut off here, the next watch completes, as after any kill."""
-    log.write("what watch was doing did not end in time after the signal to stop, so it is cut off")
+    from cni.installer.log_line import ERROR
+
+    log.write(f"{ERROR}what watch was doing did not end in time after the signal to stop, so it is cut off")
     log.close(_LAST_LINES)
     os._exit(1)

@@ -11,6 +11,7 @@ from cni.installer.conflist.document import ConflistError, NoneFoundError, Sever
 from cni.installer.conflist.plan import Plan, plan
 from cni.installer.conflist.restore import remove_copies
 from cni.installer.graces import Graces
+from cni.installer.log_line import WARN
 from cni.installer.node.folders import Folders
 
 
@@ -50,6 +51,6 @@ def _note_emptied(folders: Folders, record: Record, log: Callable[[str], None]) 
     A record that was lost with all that is gone tells that by itself.
     """
     for line in remove_copies(folders, record):
-        log(f"{line}: its source is gone")
+        log(f"{WARN}{line}: its source is gone")
     if (record.copies or not record.emptied) and not records.is_lost(folders):
         records.write(folders, replace(record, copies=[], emptied=True))

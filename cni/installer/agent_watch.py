@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 
+from cni.installer.log_line import ERROR, WARN
 from cni.installer.node import agent_health, pending
 from cni.installer.reconciler import Reconciler
 
@@ -28,7 +29,7 @@ class AgentWatch:
             except Exception as error:
                 # Whatever it is, the next round may succeed; if the thread ended, all that is pending would stay.
                 self.fault = f"cannot be asked: {type(error).__name__}: {error}"
-                self._log(f"the spiderpool-agent {self.fault}")
+                self._log(f"{ERROR}the spiderpool-agent {self.fault}")
             self._reconciler.agent_fault = self.fault
             if stop.wait(_WHILE_FAULTY if self.fault else AGENT_EVERY):
                 return
@@ -40,12 +41,12 @@ class AgentWatch:
             fault or self.fault != agent_health.NOT_ASKED
         ):  # a first answer that is well is no news
             name = self._reconciler.folders.name_of(socket)
-            self._log(f"the spiderpool-agent on {name}: {fault or 'healthy again'}")
+            self._log(f"{WARN if fault else ''}the spiderpool-agent on {name}: {fault or 'healthy again'}")
         self.fault = fault
 
     def _replay(self) -> None:
         folders = self._reconciler.folders
-        outcome = pending.replay(folders, self._log)
+        outcome = pending.replay(folders, lambda line: self._log(WARN + line))
         if outcome.released:
             number = "1 pending release" if outcome.released == 1 else f"{outcome.released} pending releases"
             self._log(f"sent {number} to the spiderpool-agent")

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 from cni.installer.bundle import plugin_links
+from cni.installer.log_line import ERROR
 from cni.installer.reconciler import Reconciler
 
 VERIFY_EVERY = 3600.0  # seconds
@@ -29,6 +30,6 @@ class BundleWatch:
                 self._reconciler.flaw = plugin_links.verify(self._reconciler.folders.bin, stop.is_set)
             except Exception as error:
                 # Whatever it is, the next round may succeed.
-                self._log(f"the installed release cannot be compared: {type(error).__name__}: {error}")
+                self._log(f"{ERROR}the installed release cannot be compared: {type(error).__name__}: {error}")
             if stop.wait(VERIFY_EVERY):
                 return

@@ -9,6 +9,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Literal
 
+from cni.installer.log_line import WARN
+
 Object = Literal["plugin", "conflist"]
 Reason = Literal["overwritten", "removed", "replaced"]
 
@@ -45,7 +47,7 @@ class Conflict:
         """Return what to say when repairing begins to back off; `member` is what others keep changing."""
         often = f"more than {CONFLICT_DRIFTS} times in {CONFLICT_WINDOW / 60:g} minutes"
         return (
-            f"warning: others have changed {member} {often}: find out what else writes it. From now on it is repaired"
+            f"{WARN}others have changed {member} {often}: find out what else writes it. From now on it is repaired"
             f" at most every {BACK_OFF:g} s"
         )
 

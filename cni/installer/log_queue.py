@@ -8,22 +8,26 @@ import select
 import threading
 from collections import deque
 
+from cni.installer.log_line import WARN, Form
+
 _LIMIT = 1000  # lines
 
 
 class LogQueue:
     """What is still to be written to one descriptor."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, form: Form) -> None:
         self._descriptor = descriptor
+        self._form = form
         self._lines: deque[str] = deque()
         self._dropped = 0
         self._writing = False
         self._changed = threading.Condition()
         threading.Thread(target=self._write_all, daemon=True).start()
 
-    def write(self, line: str) -> None:
-        """Have a line written. This never waits for a reader."""
+    def write(self, report: str) -> None:
+        """Have a line written, with the present time. This never waits for a reader."""
+        line = self._form(report)
         with self._changed:
             if len(self._lines) == _LIMIT:
                 self._lines.popleft()
@@ -41,7 +45,8 @@ class LogQueue:
             with self._changed:
                 self._changed.wait_for(lambda: self._lines)
                 line, dropped, self._writing = self._lines.popleft(), self._dropped, True
-            written = self._try(f"{_told(dropped)}{line}\n".encode(errors="backslashreplace"))
+            lines = [self._form(_told(dropped)), line] if dropped else [line]
+            written = self._try("".join(f"{text}\n" for text in lines).encode(errors="backslashreplace"))
             with self._changed:
                 self._dropped += -dropped if written else 1
                 self._writing = False
@@ -66,4 +71,4 @@ class LogQueue:
 
 def _told(dropped: int) -> str:
     number = "1 earlier line of this log was" if dropped == 1 else f"{dropped} earlier lines of this log were"
-    return f"{number} dropped: not read in time\n" if dropped else ""
+    return f"{WARN}{number} dropped: not read in time"

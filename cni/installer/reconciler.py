@@ -28,6 +28,7 @@ from cni.installer.conflist.plan import Plan
 from cni.installer.conflist.record import RecordError
 from cni.installer.errors import InstallerError
 from cni.installer.graces import Graces
+from cni.installer.log_line import ERROR, WARN
 from cni.installer.node import agent_health, lock
 from cni.installer.node.atomic_file import ChangedError
 from cni.installer.node.folders import Folders
@@ -101,7 +102,7 @@ class Reconciler:
         if pods := self._astray.count(self.folders.results):
             self.state = self.state._replace(pods_on_other_ipam=self.state.pods_on_other_ipam + pods)
             who = "1 pod" if pods == 1 else f"{pods} pods"
-            self._log(f"{who} got another IPAM's address meanwhile")
+            self._log(f"{WARN}{who} got another IPAM's address meanwhile")
 
     def _read_record(self) -> Record | None:
         record = records.read(self.folders)
@@ -195,7 +196,9 @@ class Reconciler:
                 f" as soon as the spiderpool-agent is healthy: {self.agent_fault}"
             )
         if is_lost:
-            self._log(f"the record in {self.folders.conf_name} was lost or damaged: it is made again from its copy")
+            self._log(
+                f"{WARN}the record in {self.folders.conf_name} was lost or damaged: it is made again from its copy"
+            )
         applied = reconcile(planned)
         self._look_again(applied)
         self._report_write(applied)
@@ -229,12 +232,12 @@ class Reconciler:
             self.state = self.state._replace(fault=text)
         else:
             self.is_read_only = self._was_in_sync and isinstance(error, OSError) and error.errno == errno.EROFS
-            self._settle(text)
+            self._settle(text, ERROR)
 
-    def _settle(self, fault: str) -> None:
+    def _settle(self, fault: str, level: str = WARN) -> None:
         """Keep the result of a check, and report it when it is another than before."""
         if fault != self._reported:
-            self._log(fault or "in sync: plugin and conflist are as `install` set them up")
+            self._log(level + fault if fault else "in sync: plugin and conflist are as `install` set them up")
             self._reported = fault
         if not fault:
             self._was_in_sync = True

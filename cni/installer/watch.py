@@ -19,6 +19,7 @@ from cni.installer.bundle import plugin_links
 from cni.installer.conflist import record as records
 from cni.installer.conflist.folder import SUFFIXES, loadable
 from cni.installer.errors import InstallerError
+from cni.installer.log_line import WARN
 from cni.installer.reconciler import Reconciler, UninstalledError
 
 TICK = 0.5  # seconds between two looks at the clock
@@ -94,7 +95,7 @@ class Watch:
         """Report that file events cannot be had, or can be had again, once."""
         if fault and not self._fault:
             limit = next((text for words, text in _LIMITS.items() if words in fault), "")
-            self._log(f"no file events here, so watch checks twice a second instead: {limit or fault}")
+            self._log(f"{WARN}no file events here, so watch checks twice a second instead: {limit or fault}")
         elif self._fault and not fault:
             self._log("there are file events again")
         self._fault = fault

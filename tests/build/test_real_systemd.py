@@ -144,6 +144,17 @@ def test_the_unit_goes_when_the_node_is_given_back_and_not_before(machine: Machi
     assert not machine.path("/opt/cni/bin/.spiderpool").exists()
 
 
+def test_the_journal_has_the_level_of_each_line_and_nothing_but_its_message(machine: Machine) -> None:
+    install(machine)
+    machine.write(CONFLIST, "{")
+    wait_for(lambda: "not JSON" in machine.log_of(UNIT), "the fault", 25)
+    command = ("journalctl", "--no-pager", "--output=json", "--output-fields=PRIORITY,MESSAGE", "_TRANSPORT=stdout")
+    lines = [json.loads(line) for line in machine.run(*command, f"_SYSTEMD_UNIT={UNIT}").stdout.splitlines()]
+    for text, priority in (("in sync: ", "6"), ("the spiderpool-agent on ", "4"), ("not JSON", "3")):
+        assert {line["PRIORITY"] for line in lines if text in line["MESSAGE"]} == {priority}, text
+    assert not [line for line in lines if "level=" in line["MESSAGE"] or "<" in line["MESSAGE"]]
+
+
 def test_a_watch_that_hangs_is_started_again(machine: Machine) -> None:
     install(machine)
     machine.write(DROP_IN, "[Service]\nWatchdogSec=3\n")

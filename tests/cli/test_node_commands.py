@@ -159,7 +159,8 @@ def test_an_address_that_is_in_use_is_named(node: Node) -> None:
         address = f"127.0.0.1:{server.getsockname()[1]}"
         done = node.run("watch", "--metrics-addr", address)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"Error: the metrics cannot be served on {address}: Address already in use\n"
+    text = f"the metrics cannot be served on {address}: Address already in use"
+    assert done.stderr.endswith(f' level=error msg="{text}"\n')
 
 
 def test_a_port_that_is_none_is_wrong_usage(node: Node) -> None:

@@ -68,8 +68,8 @@ def test_whoever_fights_for_ever_is_backed_off_from_and_the_member_is_named(
         (node.conf / OWNED).write_text(SWAPPED)
         wait_for(lambda: any("02-istio" in name for name in node.record.also), "the file to be known", 2)
     scene.start("fighter", str(node.conf / file), key, value)
-    warning = f"warning: others have changed {member} more than 5 times in 10 minutes: find out what else writes it"
-    wait_for(lambda: "warning: " in watch.said, "the warning", 15)
+    warning = f"others have changed {member} more than 5 times in 10 minutes: find out what else writes it"
+    wait_for(lambda: 'level=warn msg="others have changed ' in watch.said, "the warning", 15)
     assert warning in watch.said
     wait_for(lambda: not watch.ready.exists(), "watch not to be ready", 2)
 

@@ -17,7 +17,7 @@ def read_all(descriptor: int, until: bytes) -> list[str]:
 
 def test_lines_come_in_their_order_and_close_waits_for_them(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as file:
-        log = LogQueue(file.fileno())
+        log = LogQueue(file.fileno(), str)
         for number in range(500):
             log.write(f"line {number}")
         log.close(SLACK)
@@ -26,7 +26,7 @@ def test_lines_come_in_their_order_and_close_waits_for_them(tmp_path: Path) -> N
 
 def test_without_a_reader_nothing_waits_and_the_reader_is_told_how_many_lines_are_missing() -> None:
     reading, writing = os.pipe()
-    log = LogQueue(writing)
+    log = LogQueue(writing, str)
     started = time.monotonic()
     for number in range(20000):
         log.write(f"line {number:5} {'x' * 100}")
@@ -35,7 +35,7 @@ def test_without_a_reader_nothing_waits_and_the_reader_is_told_how_many_lines_ar
     lines = read_all(reading, b"line 19999")
     lines += read_all(reading, b"\n") if not lines[-1].endswith("x" * 100) else []
     kept = [line for line in lines if line.startswith("line")]
-    told = [int(line.split()[0]) for line in lines if "dropped: not read in time" in line]
+    told = [int(line[3:].split()[0]) for line in lines if "dropped: not read in time" in line]
     assert sum(told) == 20000 - len(kept) > 15000
     assert kept == sorted(kept)
     os.close(reading)
@@ -45,7 +45,7 @@ def test_a_reader_that_has_gone_and_a_closed_stderr_are_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     for descriptor in (writing, -1):
-        log = LogQueue(descriptor)
+        log = LogQueue(descriptor, str)
         log.write("one")
         log.write("two")
         log.close(SLACK)
@@ -56,18 +56,18 @@ def test_after_a_full_disk_the_number_of_lost_lines_is_told() -> None:
     reading, writing = os.pipe()
     full = os.open("/dev/full", os.O_WRONLY)
     descriptor = os.dup(full)
-    log = LogQueue(descriptor)
+    log = LogQueue(descriptor, str)
     log.write("one")
     log.close(SLACK)
     os.dup2(writing, descriptor)
     log.write("two")
-    assert read_all(reading, b"two\n") == ["1 earlier line of this log was dropped: not read in time", "two"]
+    assert read_all(reading, b"two\n") == ["<4>1 earlier line of this log was dropped: not read in time", "two"]
 
 
 def test_a_pipe_that_does_not_block_and_a_name_that_is_not_utf_8() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    log = LogQueue(writing)
+    log = LogQueue(writing, str)
     for _ in range(2):
         log.write("x" * 100000)
     log.write("\udcff")
