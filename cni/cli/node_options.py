@@ -7,12 +7,15 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cni.defaults import MAIN_PLUGIN_TYPE
 from cni.installer.errors import InstallerError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 
 class NodePath(click.ParamType[str]):
@@ -40,6 +43,14 @@ class NodePath(click.ParamType[str]):
         path = Path(text).absolute()
         # Links stay in the name, because microk8s' lead elsewhere after each refresh. With ".." they cannot.
         return str(path.resolve() if ".." in path.parts else path)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> "list[CompletionItem[str]]":
+        """Have the shell complete it, as every path."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
 
 
 def takes_folders(command: Callable[..., None]) -> Callable[..., None]:

@@ -8,7 +8,7 @@ extension alone (validation.py). tests/plugin/test_import_budget.py keeps it so.
 import posix
 import time
 
-from cni.cni_versions import LATEST, SUPPORTED, WHEN_EMPTY
+from cni.cni_versions import LATEST, WHEN_EMPTY
 from cni.deadline import Deadline
 from cni.errors import INTERNAL, IO_FAILURE, TRY_AGAIN_LATER, CNIError
 from cni.plugin import interrupts, log
@@ -26,17 +26,15 @@ STDIN_LIMIT = 16 * 1024 * 1024  # bytes
 DETAILS_LIMIT = 300  # bytes: libcni joins msg and details into the pod's event
 _PRINT_TIMEOUT = 2  # seconds beyond the call's deadline, for a reader of stdout that is slow
 
-_ABOUT = f"""spiderpool: the CNI IPAM plugin for Calico with SpiderPool, run by a container runtime or a CNI plugin
-CNI protocol versions supported: {", ".join(SUPPORTED)}
-"""
-
 
 def main(environ: "Mapping[bytes, bytes]", stdin: int, stdout: int, stderr: int) -> int:
     """Run one CNI call over the given file descriptors; return the exit status: 0, or 1 with an error object."""
     started = time.monotonic()
     command = environ.get(b"CNI_COMMAND", b"").decode("utf-8", "replace")
     if not command:
-        _tell(stderr, _ABOUT)
+        from cni.plugin import about
+
+        _tell(stderr, about.text())
         return 0
     call = Call(command)
     document = b""

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from cni.cli.version import version
 from cni.cni_versions import SUPPORTED
 from cni.installer.bundle import own
+from tests import requirements
 
 
 def run(*args: str) -> subprocess.CompletedProcess[str]:
@@ -44,10 +45,43 @@ def test_every_command_has_help(command: str) -> None:
     assert "Usage: spiderpool-ipam " + command in done.stdout
 
 
-def test_an_unknown_command_is_wrong_usage() -> None:
-    done = run("instal")
-    assert done.returncode == 2
-    assert "instal" in done.stderr
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["instal"], "No such command 'instal'. (Did you mean one of: 'install', 'uninstall'?)"),
+        (["--versoin"], "No such option '--versoin'. Did you mean '--version'?"),
+        (["attach", "chekc"], "No such command 'chekc'. Did you mean 'check'?"),
+        (["install", "--drry-run"], "No such option '--drry-run'. Did you mean '--dry-run'?"),
+        (["frobnicate"], "No such command 'frobnicate'."),
+        (["detcet"], "No such command 'detcet'."),  # the plugin runs it, and nobody else
+    ],
+)
+def test_what_is_mistyped_is_wrong_usage_and_what_may_be_meant_is_told(words: list[str], meant: str) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == f"Error: {meant}"
+
+
+def test_the_version_is_one_line_by_the_option_as_well() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"spiderpool-ipam {metadata.version('spiderpool-ipam')}\n"
+
+
+@pytest.mark.parametrize("environ", [{}, {"LANG": "de_DE.UTF-8", "PATH": "/usr/bin"}])
+def test_both_frozen_programs_tell_the_version_of_their_release(environ: dict[str, str]) -> None:
+    for name in ("spiderpool-ipam", "spiderpool"):
+        program = requirements.need_frozen(name)
+        done = subprocess.run([program, "--version"], env=environ, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"spiderpool-ipam {metadata.version('spiderpool-ipam')}\n"
+
+
+def test_without_a_runtime_the_plugin_says_what_it_is() -> None:
+    program = requirements.need_frozen("spiderpool")
+    done = subprocess.run([program], env={}, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"CNI protocol versions supported: {', '.join(SUPPORTED)}\n" in done.stderr
 
 
 RELEASE = '"metadata": {"component": {"name": "spiderpool-ipam", "version": "1.2.3"}}'
