@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cni.cli.node_options import takes_folders
+from cni.contracts.exit_statuses import PLUGIN_STAYS
 
 if TYPE_CHECKING:
     from cni.contracts.reports import PendingOfAgent, UninstallReport
     from cni.installer.node.folders import Folders
-
-PLUGIN_STAYS = 3
 
 
 @click.command()

@@ -1,7 +1,8 @@
 """`make spec`: publish the contracts.
 
-Writes spec/{netconf,result,report,doctor,log,agent} and the plugin's validators: cni/plugin/_validators.py has those
-that every call needs, cni/plugin/_rare_validators.py the others, which the plugin loads when it needs one.
+Writes spec/{netconf,result,report,doctor,log,agent}, docs/reports.md, and the plugin's validators:
+cni/plugin/_validators.py has those that every call needs, cni/plugin/_rare_validators.py the others, which the plugin
+loads when it needs one.
 """
 
 import json
@@ -17,12 +18,14 @@ from cni.contracts import (
     core_schemas,
     detection,
     doctor,
+    exit_statuses,
     facts,
     log,
     netconf,
     openapi,
     pending,
     reports,
+    reports_page,
     result,
     watch_log,
 )
@@ -50,6 +53,9 @@ def publish(root: Path) -> dict[Path, str]:
         files[root / f"spec/result/{version}.schema.json"] = _json_schema(Union[contract, result.Error])  # noqa: UP007
     for command, report in reports.REPORTS.items():
         files[root / f"spec/report/{command}.schema.json"] = _json_schema(report, mode="serialization")
+    statuses = json.dumps(exit_statuses.EXIT_STATUSES, indent=2, ensure_ascii=False)
+    files[root / "spec/report/exit-statuses.json"] = statuses + "\n"
+    files[root / "docs/reports.md"] = reports_page.page()
     files[root / "spec/doctor/report.schema.json"] = _json_schema(doctor.DoctorReport)
     files[root / "spec/doctor/facts.schema.json"] = _json_schema(facts.Facts)
     files[root / "spec/log/line.schema.json"] = _json_schema(log.LogLine)

@@ -31,11 +31,11 @@ class InstallReport(_Report):
     bin_dir: NodePath
     conf_dir: NodePath
     bundle: Annotated[str, Field(description="The bundle in force: its version and the start of its hash.")]
-    bundle_changed: bool
+    bundle_changed: Annotated[bool, Field(description="It was put there by this run.")]
     foreign_kept: Annotated[bool, Field(description="Another plugin of that name is kept for uninstall.")]
     start: Annotated[str, Field(description=_START)]
     conflist: Annotated[str, Field(description="The file that names the plugin, as the node calls it.")]
-    conflist_changed: bool
+    conflist_changed: Annotated[bool, Field(description="It was written by this run.")]
     message: Annotated[str, Field(description="Why the conflist was written; empty where it was as desired.")]
     loaded_first: Annotated[str | None, Field(description="A file that runtimes take before the conflist.")]
     options: Annotated[list[str], Field(description="What holds from now on, as options of install.")]
@@ -54,7 +54,7 @@ class DryRunReport(_Report):
 class UninstallReport(_Report):
     """The result of uninstall."""
 
-    done: list[str]
+    done: Annotated[list[str], Field(description="One line for each thing that was restored or removed.")]
     plugin_stays: Annotated[list[str], Field(description="Why the plugin is still needed; empty where it is gone.")]
 
 
@@ -66,14 +66,14 @@ class PendingOfAgent(_Report):
         Literal["embedded", "real", "absent", "silent"],
         Field(description="What is behind the socket; absent: nobody listens; silent: no proper answer."),
     ]
-    releases: Count
+    releases: Annotated[Count, Field(description="How many they are.")]
     oldest: Annotated[UnixSeconds, Field(description="When the oldest of them was written down.")]
 
 
 class PendingReport(_Report):
     """The releases that no agent has taken yet."""
 
-    agents: list[PendingOfAgent]
+    agents: Annotated[list[PendingOfAgent], Field(description="One object for each agent that has missed some.")]
     dropped: Annotated[Count, Field(description="How many releases --drop has dropped.")]
 
 
@@ -94,7 +94,7 @@ class StatusReport(_Report):
     watch_runs: Annotated[bool | None, Field(description="Whether watch runs on the node; null: it cannot be told.")]
     agent_socket: NodePath
     agent_fault: Annotated[str, Field(description="What is wrong with the agent; empty where it is healthy.")]
-    pending_releases: Count
+    pending_releases: Annotated[Count, Field(description="How many releases no agent has taken yet.")]
     pending: Annotated[list[PendingOfAgent], Field(description="The same by the agents that they are for.")]
     problems: Annotated[list[str], Field(description="One line for each thing that is not well.")]
 
@@ -102,15 +102,15 @@ class StatusReport(_Report):
 class Component(_Report):
     """A piece of software in the release."""
 
-    name: str
-    version: str
+    name: Annotated[str, Field(description="Its name, as in the release's SBOM.")]
+    version: Annotated[str, Field(description="Its version there.")]
 
 
 class VersionReport(_Report):
     """The version, what the plugin speaks, and what is bundled."""
 
-    version: str
-    cni_versions: list[str]
+    version: Annotated[str, Field(description="The version of the release.")]
+    cni_versions: Annotated[list[str], Field(description="The CNI versions that the plugin speaks.")]
     components: Annotated[list[Component], Field(description="Empty where it runs from a source tree.")]
 
 
