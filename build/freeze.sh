@@ -64,6 +64,8 @@ version=$("$tree/spiderpool-ipam" version | sed 's/^spiderpool-ipam \([^,]*\),.*
 case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=$(uname -m) ;; esac
 tarball=spiderpool-ipam-$version-linux-$arch.tar.gz
 install -m 755 build/install.sh "$tree/install.sh"
+PYTHONPATH=. .venv/bin/python -B build/share.py "$tree"
+install -m 644 build/links.sh "$tree/share/links.sh"
 (cd "$tree" && find . ! -type d -printf '%P\0' | sort -z | xargs -0 sha256sum) >"$work/SHA256SUMS"
 mv "$work/SHA256SUMS" "$tree/SHA256SUMS"
 chmod -R u=rwX,go=rX,a-st "$tree"

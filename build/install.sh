@@ -49,6 +49,8 @@ case $self in */*) ;; *) self=./$self ;; esac
 if [ -L "$self" ]; then self=$(readlink -f "$self"); fi
 here=$(CDPATH='' cd -- "${self%/*}/" && pwd -P)
 program=$here/spiderpool-ipam
+# shellcheck source=build/links.sh
+if [ -f "$here/share/links.sh" ]; then . "$here/share/links.sh"; fi
 service=spiderpool-ipam-watch.service
 action=install systemd='' dry_run='' root='' watch='' bin_dir='' conf_dir=''
 
@@ -213,6 +215,7 @@ uninstall() {
     case $state in active | activating) systemctl stop "$service" ;; esac
     status=0
     "$program" uninstall "$@" || status=$?
+    if [ "$status$root" = 0 ] && command -v unlink_names >/dev/null; then unlink_names; fi
     case $status:$state in
         0:* | 3:*) remove_unit ;; # 3: Calico's conflist is given back, and only the plugin stays
         *:active | *:activating)
@@ -234,6 +237,7 @@ if [ -z "$dry_run" ]; then
 fi
 "$program" install "$@"
 [ "$dry_run" ] && exit
+[ "$root" ] || link_names # with --host-root, links below it could lead out of it
 if [ "$systemd" ]; then
     write_unit
     start_unit

@@ -20,6 +20,7 @@ _PACKAGES = {
     "busybox": "busybox-static",
     "chattr": "e2fsprogs",
     "gcore": "gdb",
+    "groff": "groff-base",
     "ip": "iproute2",
     "nsenter": "util-linux",
     "ping": "iputils-ping",
