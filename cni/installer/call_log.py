@@ -13,6 +13,7 @@ from typing import Any
 from cni import defaults, syntax
 from cni.installer.call_counts import CallCounts
 from cni.installer.followed_log import FollowedLog
+from cni.installer.log_line import WARN
 from cni.installer.node.folders import Folders
 from cni.installer.node.os_errors import one_line
 from cni.installer.reconciler import Reconciler
@@ -57,7 +58,7 @@ class CallLog:
                 # Whatever it is, the next round may succeed.
                 self.reason, fault = "unreadable", f"{type(error).__name__}: {error}"
             if fault and fault != self._told:
-                self._log(f"the plugin's log cannot be read, so its calls are not counted: {fault}")
+                self._log(f"{WARN}the plugin's log cannot be read, so its calls are not counted: {fault}")
             self._told = fault
             if stop.wait(LOOK_EVERY):
                 return

@@ -140,7 +140,7 @@ def test_a_log_that_cannot_be_read_is_told_once_and_counted_when_it_can_be(
     followed.has_counted(1)
     followed.is_at("")
     assert followed.said == [
-        f"the plugin's log cannot be read, so its calls are not counted: {path}: it is a folder, not a file"
+        f"<4>the plugin's log cannot be read, so its calls are not counted: {path}: it is a folder, not a file"
     ]
 
 
