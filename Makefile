@@ -42,6 +42,7 @@ check: .venv/.freeze .venv/.test .venv/.lint ## Lint, type-check, and see that `
 	$(BIN)/python -m cni.doctor.pages --check
 	$(BIN)/python build/monitoring/dashboard.py --check
 	$(BIN)/python build/monitoring/page.py --check
+	$(BIN)/python build/reference.py --check
 
 .PHONY: build
 build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarball
@@ -52,6 +53,11 @@ spec: .venv/.lint ## Publish what is generated: JSON schemas, openapi.yaml, the 
 	$(BIN)/python -m cni.doctor.pages
 	$(BIN)/python build/monitoring/dashboard.py
 	$(BIN)/python build/monitoring/page.py
+	$(BIN)/python build/reference.py
+
+.PHONY: pictures
+pictures: .venv/.runtime ## Draw docs/pictures/*.svg out of their sources; needs graphviz and fonts-noto-cjk
+	$(BIN)/python build/pictures.py
 
 .PHONY: conformance
 conformance: .venv/.runtime ## Run the vectors against any IPAM plugin: PLUGIN=/path

@@ -19,6 +19,8 @@ _PACKAGES = {
     "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
     "busybox": "busybox-static",
     "chattr": "e2fsprogs",
+    "dot": "graphviz",
+    "fc-list": "fontconfig",
     "gcore": "gdb",
     "groff": "groff-base",
     "ip": "iproute2",
