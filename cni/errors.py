@@ -1,7 +1,7 @@
 """The one error type and the table of codes. Imports nothing.
 
 Codes 1 to 99 are the CNI specification's ("Error": well-known error codes), 8 and 999 are libcni's,
-from 100 on they are ours. docs/errors.md says what to do about each.
+from 100 on they are ours. docs/reference/errors.md says what to do about each.
 """
 
 INCOMPATIBLE_VERSION = 1

@@ -84,7 +84,7 @@ def test_the_page_of_errors_has_every_code_and_no_other() -> None:
 
 
 def test_the_table_of_keys_has_every_key_of_the_ipam_object_and_no_other() -> None:
-    cells = first_cells(ROOT / "spec/netconf/README.md", "Keys of the `ipam` object")
+    cells = first_cells(ROOT / "docs/reference/configuration.md", "Keys of the ipam object")
     assert sorted(cell.strip("`") for cell in cells) == sorted(Ipam.__annotations__)
 
 

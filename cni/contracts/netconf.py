@@ -11,12 +11,24 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, with_con
 from typing_extensions import TypedDict
 
 from cni import defaults, syntax
-from cni.cni_versions import SUPPORTED
+from cni.cni_versions import SUPPORTED, WHEN_EMPTY
 
+# These descriptions are published twice: in spec/netconf, and in docs/reference/configuration.md (build/reference.py).
 _SHAPE = (
-    "calico: addresses as /32 and /128 and nothing else; subnet: prefix, gateway and routes. "
-    "Default: calico where the main plugin's type is calico, else subnet."
+    "`calico`: addresses as /32 and /128, and nothing else. `subnet`: prefix, gateway and routes. "
+    "Default: `calico` where the main plugin's type is calico, else `subnet`."
 )
+_LOG_LEVEL = (
+    "`debug` and `info` log every call, `warn` and `error` log failures, `panic` and `fatal` log nothing. "
+    f"Default: {defaults.LOG_LEVEL}."
+)
+_LOG_FILE = (
+    "The log file, with one JSON line for each call. Only a log is written to: a new or empty file, or one that begins "
+    "with `{` and cannot be executed. A symbolic link to its folder is followed if it and the folder belong to root. "
+    "Otherwise nothing is logged, and a line on standard error says why. /dev/null switches logging off. "
+    f"Default: {defaults.LOG_PATH}."
+)
+_STATIC = "Static addresses. An ADD fails with code 2 unless the agent gives these."
 _COUNT_SCHEMA = {"type": "integer", "minimum": 0, "maximum": syntax.WHOLE_NUMBER_MAX}
 
 # Binding the subscript to a name keeps mypy from reading SUPPORTED as part of a type.
@@ -53,50 +65,65 @@ Seconds = Annotated[
 class Ipam(TypedDict):
     """The `ipam` object: which agent to ask, for what, and where to log."""
 
-    type: NotRequired[Annotated[str | None, Field(description="The IPAM plugin's name; the caller looks it up.")]]
+    type: NotRequired[Annotated[str | None, Field(description="The name of the IPAM plugin: `spiderpool`.")]]
     ipam_unix_socket_path: NotRequired[
-        Annotated[SocketPath | None, Field(description=f"The agent's socket. Default: {defaults.AGENT_SOCKET}.")]
+        Annotated[
+            SocketPath | None,
+            Field(description=f"The socket of the spiderpool-agent. Default: {defaults.AGENT_SOCKET}."),
+        ]
     ]
     request_timeout: NotRequired[
         Annotated[
             Seconds | None,
-            Field(description=f"Seconds for all that one call asks of the agent. Default: {defaults.REQUEST_TIMEOUT}."),
+            Field(
+                description="Seconds for all that one call asks of the agent. DEL takes at most 30, STATUS at most 2. "
+                f"Default: {defaults.REQUEST_TIMEOUT}."
+            ),
         ]
     ]
-    result_shape: NotRequired[
-        Annotated[
-            Literal["calico", "subnet"] | None,
-            Field(description=_SHAPE),
-        ]
+    result_shape: NotRequired[Annotated[Literal["calico", "subnet"] | None, Field(description=_SHAPE)]]
+    default_ipv4_ippool: NotRequired[
+        Annotated[list[str] | None, Field(description="SpiderIPPools to try first for IPv4.")]
     ]
-    default_ipv4_ippool: NotRequired[Annotated[list[str] | None, Field(description="SpiderIPPools to try first.")]]
-    default_ipv6_ippool: NotRequired[Annotated[list[str] | None, Field(description="SpiderIPPools to try first.")]]
-    clean_gateway: NotRequired[Annotated[bool | None, Field(description="Ask for no default route.")]]
+    default_ipv6_ippool: NotRequired[
+        Annotated[list[str] | None, Field(description="SpiderIPPools to try first for IPv6.")]
+    ]
+    clean_gateway: NotRequired[
+        Annotated[bool | None, Field(description="Asks the agent for no default route. Default: false.")]
+    ]
     match_master_subnet: NotRequired[
-        Annotated[bool | None, Field(description="Ask for an address in the master interface's subnet.")]
-    ]
-    log_level: NotRequired[
         Annotated[
-            LogLevel | None, Field(description=f"The lowest level that is logged. Default: {defaults.LOG_LEVEL}.")
+            bool | None,
+            Field(description="Asks the agent for an address in the subnet of the master interface. Default: false."),
         ]
     ]
-    log_file_path: NotRequired[Annotated[str | None, Field(description=f"Default: {defaults.LOG_PATH}.")]]
+    log_level: NotRequired[Annotated[LogLevel | None, Field(description=_LOG_LEVEL)]]
+    log_file_path: NotRequired[Annotated[str | None, Field(description=_LOG_FILE)]]
     log_file_max_size: NotRequired[
         Annotated[
             WholeNumber | None,
-            Field(description=f"MB at which the log file is set aside. Default: {defaults.LOG_MAX_SIZE}."),
+            Field(
+                description="The size in MB at which the log file is set aside, and a new one is begun. "
+                f"Default: {defaults.LOG_MAX_SIZE}."
+            ),
         ]
     ]
     log_file_max_age: NotRequired[
         Annotated[
             WholeNumber | None,
-            Field(description=f"Days that it is kept then; 0: no limit. Default: {defaults.LOG_MAX_AGE}."),
+            Field(
+                description="The number of days for which such files are kept; 0 means no limit. "
+                f"Default: {defaults.LOG_MAX_AGE}."
+            ),
         ]
     ]
     log_file_max_count: NotRequired[
         Annotated[
             WholeNumber | None,
-            Field(description=f"Files set aside that are kept; 0: all. Default: {defaults.LOG_MAX_COUNT}."),
+            Field(
+                description="The number of such files that are kept; 0 means no limit. "
+                f"Default: {defaults.LOG_MAX_COUNT}."
+            ),
         ]
     ]
 
@@ -105,14 +132,14 @@ class Ipam(TypedDict):
 class RuntimeConfig(TypedDict):
     """The capability arguments that matter here (CONVENTIONS.md of containernetworking/cni)."""
 
-    ips: NotRequired[list[str] | None]
+    ips: NotRequired[Annotated[list[str] | None, Field(description=_STATIC)]]
 
 
 @with_config(ConfigDict(strict=True))
 class CniArgs(TypedDict):
     """`args.cni` of CONVENTIONS.md."""
 
-    ips: NotRequired[list[str] | None]
+    ips: NotRequired[Annotated[list[str] | None, Field(description=_STATIC)]]
 
 
 @with_config(ConfigDict(strict=True))
@@ -130,21 +157,32 @@ class ValidAttachment(TypedDict):
     ifname: str
 
 
-_Gc = TypedDict("_Gc", {"cni.dev/valid-attachments": NotRequired[list[ValidAttachment] | None]})
+_KEPT = "Read by GC only, which needs it: the attachments to keep. GC frees all others of this network."
+_Gc = TypedDict(
+    "_Gc",
+    {"cni.dev/valid-attachments": NotRequired[Annotated[list[ValidAttachment] | None, Field(description=_KEPT)]]},
+)
 
 
 @with_config(ConfigDict(strict=True))
 class NetConf(_Gc):
     """The network configuration as a CNI plugin gets it on stdin."""
 
-    cniVersion: NotRequired[Version | None]
-    name: Name
-    type: NotRequired[Annotated[str | None, Field(description="The main plugin's name; `calico` sets the shape.")]]
+    cniVersion: NotRequired[
+        Annotated[Version | None, Field(description=f"The CNI version of the call. Default: {WHEN_EMPTY}.")]
+    ]
+    name: Annotated[Name, Field(description="The name of the network. It has to be there.")]
+    type: NotRequired[
+        Annotated[str | None, Field(description="The name of the main plugin. `calico` decides on `result_shape`.")]
+    ]
     ipam: Ipam
     runtimeConfig: NotRequired[RuntimeConfig | None]
     args: NotRequired[Args | None]
     prevResult: NotRequired[
-        Annotated[Any, Field(description="Read by CHECK only; each of its `ips` must have an `address`.")]
+        Annotated[
+            Any,
+            Field(description="Read by CHECK only: the result of the ADD. Each of its `ips` must have an `address`."),
+        ]
     ]
 
 

@@ -11,7 +11,7 @@ COMMANDS = ("ADD", "DEL", "CHECK", "STATUS", "GC")
 CODES = sorted(value for name, value in vars(errors).items() if name.isupper() and isinstance(value, int))
 OTHER = "other"  # the label of a command or code that this release does not know: a log must not make series at will
 
-# Seconds. docs/benchmarks.md has most of these figures; the log has whole milliseconds, rounded down.
+# Seconds. docs/design/benchmarks.md has most of these figures; the log has whole milliseconds, rounded down.
 BUCKETS = (
     *(0.002, 0.005),  # an ADD from the image: 2.9 ms in the median, 3.5 in the 99th percentile
     *(0.01, 0.025),  # an ADD without the image: 7 ms; the answer of a real agent: 5 ms in the median

@@ -25,7 +25,7 @@ REQUIRED = {
 }
 
 # upstream's K8sArgs (spiderpool cmd/spiderpool/cmd/cni_types.go)
-_KNOWN_ARGS = {
+KNOWN_ARGS = {
     "IgnoreUnknown",
     "IP",
     "K8S_POD_NAME",
@@ -65,7 +65,7 @@ def parse_cni_args(text: str) -> dict[str, str]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise ValueError(f"pair {position} is not of the form KEY=VALUE")
-        if key not in _KNOWN_ARGS:
+        if key not in KNOWN_ARGS:
             unknown = unknown or position
         if key == "IgnoreUnknown":
             ignores_unknown = _boolean(value)

@@ -81,6 +81,8 @@ def test_the_pages_have_a_section_for_each_id_and_no_other() -> None:
     assert not [str(path) for path, text in published.items() if not path.exists() or path.read_text() != text], (
         "run python -m cni.doctor.pages"
     )
+    listed = published.pop(ROOT / "docs/reference/checks.md")
+    assert re.findall(r"^\| \[([\w-]+)\]", listed, re.MULTILINE) == [check.id for check in CHECKS]
     assert set((ROOT / "docs/doctor").glob("*.md")) == set(published)
     sections = [line[3:] for text in published.values() for line in text.splitlines() if line.startswith("## ")]
     assert sorted(sections) == sorted(check.id for check in CHECKS)
