@@ -7,7 +7,7 @@ module. Any other codec is a LookupError.
 
 This module is also the first of ours that runs, before the interpreter opens the standard streams. For these the
 interpreter takes two names from the module `io`, which has them from C's `_io`. So `_io` is put in the place of `io`,
-and neither `io` nor `abc` creates its classes. cni/README.md tells how much both save.
+and neither `io` nor `abc` creates its classes. docs/design/image.md lists what else saves time.
 """
 
 import _codecs
