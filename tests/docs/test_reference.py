@@ -76,3 +76,10 @@ def test_the_page_on_the_image_has_the_instructions_that_are_recorded() -> None:
     recorded = json.loads((ROOT / "tests/build/instructions.json").read_text())
     figures = [f"{count / 1e6:.1f} million" for count in recorded.values()]
     assert ["Instructions of one ADD", *figures] in rows(ROOT / "docs/design/image.md", "The idea")
+
+
+def test_the_result_on_the_page_of_one_add_is_that_of_the_vector_that_it_names() -> None:
+    text = (ROOT / "docs/design/one-add.md").read_text()
+    (vector,) = re.findall(r"`(spec/vectors/[\w./-]+)`", text)
+    (shown,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    assert json.loads(shown) == json.loads((ROOT / vector / "stdout.json").read_text())
