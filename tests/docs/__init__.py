@@ -1,1 +1,1 @@
-"""The documentation says what the program does: its commands are run, its lists compared, its pictures drawn again."""
+"""The pages of docs/ are true: what they tell people to type is run, and prints what they say."""
