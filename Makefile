@@ -43,6 +43,7 @@ check: .venv/.freeze .venv/.test .venv/.lint ## Lint, type-check, and see that `
 	$(BIN)/python build/monitoring/dashboard.py --check
 	$(BIN)/python build/monitoring/page.py --check
 	$(BIN)/python build/reference.py --check
+	$(BIN)/python build/commands_page.py --check
 
 .PHONY: build
 build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarball
@@ -54,6 +55,7 @@ spec: .venv/.lint ## Publish what is generated: JSON schemas, openapi.yaml, the 
 	$(BIN)/python build/monitoring/dashboard.py
 	$(BIN)/python build/monitoring/page.py
 	$(BIN)/python build/reference.py
+	$(BIN)/python build/commands_page.py
 
 .PHONY: pictures
 pictures: .venv/.runtime ## Draw docs/pictures/*.svg out of their sources; needs graphviz and fonts-noto-cjk

@@ -49,7 +49,7 @@ if [ "$(uname -m)" = x86_64 ]; then
         # Where nothing of the image is, at 16 TiB (build/image/tracer.h).
         with_image=("-Wl,-Ttext-segment=0x100000000000" "-DBUILD_ID={$(sed 's/../0x&,/g' <<<"$build_id")}" build/image.c)
     elif [ $? = 2 ] && [ -z "${REQUIRE_IMAGE:-}" ]; then
-        echo "warning: the plugin gets no image, so each call takes twice as long, or longer" >&2
+        echo "warning: the plugin gets no image, so each call takes two to three times as long" >&2
     else
         exit 1
     fi

@@ -1,6 +1,6 @@
 """`make spec`: publish the contracts.
 
-Writes spec/{netconf,result,report,doctor,log,agent}, docs/reports.md, and the plugin's validators:
+Writes spec/{netconf,result,report,doctor,log,agent}, docs/reference/reports.md, and the plugin's validators:
 cni/plugin/_validators.py has those that every call needs, cni/plugin/_rare_validators.py the others, which the plugin
 loads when it needs one.
 """
@@ -55,7 +55,7 @@ def publish(root: Path) -> dict[Path, str]:
         files[root / f"spec/report/{command}.schema.json"] = _json_schema(report, mode="serialization")
     statuses = json.dumps(exit_statuses.EXIT_STATUSES, indent=2, ensure_ascii=False)
     files[root / "spec/report/exit-statuses.json"] = statuses + "\n"
-    files[root / "docs/reports.md"] = reports_page.page()
+    files[root / "docs/reference/reports.md"] = reports_page.page()
     files[root / "spec/doctor/report.schema.json"] = _json_schema(doctor.DoctorReport)
     files[root / "spec/doctor/facts.schema.json"] = _json_schema(facts.Facts)
     files[root / "spec/log/line.schema.json"] = _json_schema(log.LogLine)

@@ -1,5 +1,6 @@
-"""What each exit status of the operator's commands means. Published as spec/report/exit-statuses.json, docs/reports.md
-and in the manual pages. A command of a group has those of the group.
+"""What each exit status of the operator's commands means. A command of a group has those of the group.
+
+Published as spec/report/exit-statuses.json, in docs/reference/reports.md and in the manual pages.
 """
 
 PLUGIN_STAYS = 3

@@ -1,4 +1,4 @@
-"""docs/reports.md: what the operator's commands print with --json, and their exit statuses. Pure."""
+"""docs/reference/reports.md: what the operator's commands print with --json, and their exit statuses. Pure."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +10,8 @@ from cni.contracts.reports import REPORTS
 
 # What is described elsewhere: command -> where.
 ELSEWHERE = {
-    "doctor": "[`spec/doctor/report.schema.json`](../spec/doctor/README.md)",
-    "attach": "what the plugin printed: a result or an error of CNI, by [`spec/result`](../spec/result) for each CNI"
+    "doctor": "[`spec/doctor/report.schema.json`](../../spec/doctor/README.md)",
+    "attach": "what the plugin printed: a result or an error of CNI, by [`spec/result`](../../spec/result) for each CNI"
     " version; nothing where the plugin printed nothing, as `check`, `del`, `status` and `gc` do when all is well",
 }
 
@@ -36,7 +36,7 @@ _STATUSES = f"""## Exit statuses
 {EVERY_COMMAND}
 
 `install.sh` ends with the status of the command that it runs, with 1 if a file of the release is damaged, and with 2
-for a wrong option. [`spec/report/exit-statuses.json`](../spec/report/exit-statuses.json) holds this table. The
+for a wrong option. [`spec/report/exit-statuses.json`](../../spec/report/exit-statuses.json) holds this table. The
 plugin itself ends as CNI demands: with 0, or with 1 and an [error](errors.md) on stdout."""
 
 
@@ -53,7 +53,7 @@ def page() -> str:
 def _report(command: str, report: Any) -> Iterator[str]:
     schema = TypeAdapter(report).json_schema(mode="serialization")
     known = schema.get("$defs", {})
-    link = f"[`spec/report/{command}.schema.json`](../spec/report/{command}.schema.json)"
+    link = f"[`spec/report/{command}.schema.json`](../../spec/report/{command}.schema.json)"
     yield f"### {command}\n\n`{command} --json` prints {link}."
     for one in schema.get("anyOf", [schema]):
         yield from _object(_resolved(one, known), known)

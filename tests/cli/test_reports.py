@@ -105,7 +105,7 @@ def test_a_command_that_fails_prints_no_report(command: str, node: Node) -> None
 
 
 def test_the_page_says_of_every_key_what_it_means() -> None:
-    rows = re.findall(r"^\| `\w+` \|.*", (ROOT / "docs/reports.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `\w+` \|.*", (ROOT / "docs/reference/reports.md").read_text(), re.MULTILINE)
     assert len(rows) > 50
     assert not [row for row in rows if row.split("|")[-2].strip() == ""]
 

@@ -77,7 +77,7 @@ CHECKS = (
         part="node",
         severity="warning",
         looks_at="whether the plugin starts from its image here, by what its launcher says",
-        why="Without its image the plugin does the same, and each call takes twice as long, or longer.",
+        why="Without its image the plugin does the same, and each call takes two to three times as long.",
         to_do=(
             "That depends on the reason. If the image is damaged, install the release again. If install has set it"
             " aside, because an ADD from it went wrong on this node, have it tried again after a change of the kernel"
