@@ -25,14 +25,16 @@ MAKE = re.compile(r"(?:^|&&|\() *(?:[$#] +)?(?:\w+=\S* +)*make((?: +[\w./=-]+)+)
 COMMENT = re.compile(r"(?<=\S) +#.*")
 
 
-def anchors(page: Path) -> set[str]:
-    """Return the anchors that GitHub makes for the headings of a page."""
+def anchors(page: Path) -> list[str]:
+    """Return the anchors that GitHub makes for the headings of a page: letters of any script stay."""
     found: dict[str, int] = {}
+    ordered = []
     for heading in HEADING.findall(FENCE.sub("", page.read_text())):
         text = LINK.sub(lambda link: link[0][1 : link[0].index("]")], heading).replace("`", "").lower()
         anchor = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
         found[anchor] = found.get(anchor, -1) + 1
-    return {f"{anchor}-{number}" if number else anchor for anchor, most in found.items() for number in range(most + 1)}
+        ordered.append(f"{anchor}-{found[anchor]}" if found[anchor] else anchor)
+    return ordered
 
 
 def broken_links(page: Path) -> Iterator[str]:
