@@ -163,7 +163,7 @@ def test_a_policy_that_keeps_all_out_is_the_only_finding_and_is_mended_in_frr() 
     finding = only(seen_by(router({"172.25.0.0/26": []}, peer_state="Policy")), "bgp-router-view")
     assert finding["object"] == "neighbor 172.16.13.11"
     assert finding["mend"]["text"] == (
-        "vtysh -c 'configure terminal' -c 'router bgp 23000' -c 'no bgp ebgp-requires-policy'"
+        "vtysh -c 'configure terminal' -c 'router bgp 23000' -c 'no bgp ebgp-requires-policy' -c 'do clear bgp * soft'"
     )
 
 
@@ -172,6 +172,21 @@ def test_a_session_that_is_not_up_is_a_symptom_where_bird_says_why() -> None:
     assert only(facts, "bgp-router-view").get("cause", "") == ""
     facts = changed(facts, "node.bird.protocols.0.state", "Active")
     assert only(facts, "bgp-router-view")["cause"] == "node-bird"
+
+
+def test_a_session_that_calicos_objects_do_not_give_to_a_node_is_a_symptom_of_that() -> None:
+    peers = [bgp_peer("router", "172.16.13.1", nodeSelector="kubernetes.io/hostname == 'node2'")]
+    finding = only(seen_by(router(state="Active"), bgp_peers=peers), "bgp-router-view")
+    assert finding["cause"] == "bgp-peer-per-node"
+    facts = changed(seen_by(router(state="Active"), bgp_peers=peers), "cluster.nodes", unknown("no rights"))
+    assert "cause" not in only(facts, "bgp-router-view")
+
+
+def test_a_router_that_takes_nothing_of_anybody_lacks_all_routes() -> None:
+    said = router({})
+    assert [one["object"] for one in found(seen_by(said), "bgp-router-view")] == ["10.244.100.0/32", "10.244.100.1/32"]
+    said["neighbors"]["172.16.13.11"]["prefixes_received"] = 2  # so the routes were not given
+    assert found(seen_by(said), "bgp-router-view") == []
 
 
 def without(prefix: str) -> Any:

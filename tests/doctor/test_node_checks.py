@@ -6,7 +6,7 @@ import pytest
 
 from cni.doctor.checks import CHECKS
 from cni.doctor.facts import unknown
-from tests.doctor.documents import CLUSTER, changed, guide, made, spider_pool
+from tests.doctor.documents import CLUSTER, changed, guide, made, only, spider_pool
 
 NODE_CHECKS = [check for check in CHECKS if check.part == "node"]
 
@@ -59,7 +59,38 @@ def test_another_program_in_the_plugins_place_is_a_failure_unless_watch_repairs_
     facts = changed(facts, "node.plugin.watch_runs", False)
     (finding,) = made(facts, "node-plugin-ours")["findings"]
     assert finding["severity"] == "failure"
-    assert "watch" in finding.get("mend", {"text": ""})["text"]
+    assert finding.get("mend") == {"kind": "command", "text": "spiderpool-ipam install"}
+
+
+def test_a_release_into_which_another_program_was_written_is_a_symptom_of_that() -> None:
+    facts = changed(guide(), "node.plugin.bundle_fault", "is damaged: spiderpool does not hold what SHA256SUMS says")
+    assert "cause" not in only(facts, "node-bundle")
+    assert only(changed(facts, "node.plugin.drift", "overwritten"), "node-bundle")["cause"] == "node-plugin-ours"
+
+
+def test_an_agent_that_does_not_answer_starts_anew_when_its_pod_is_deleted() -> None:
+    labels = {"app.kubernetes.io/component": "spiderpool-agent"}
+    metadata = {"name": "spiderpool-agent-x7k2p", "namespace": "kube-system", "labels": labels}
+    pods = [{"metadata": {**metadata, "name": "other"}, "spec": {"nodeName": "node2"}}]
+    facts = changed(guide({"agent_pods": pods}), "node.agent.fault", "Connection refused")
+    assert only(facts, "node-agent")["mend"]["text"].startswith("kubectl get pods -A -o wide")
+    facts = changed(facts, "cluster.agent_pods", [*pods, {"metadata": metadata, "spec": {"nodeName": "node1"}}])
+    assert only(facts, "node-agent")["mend"]["text"] == "kubectl -n kube-system delete pod spiderpool-agent-x7k2p"
+
+
+def test_the_default_route_that_is_missing_leads_to_a_router_of_the_nodes_network() -> None:
+    connected = {"prefix": "172.16.13.0/24", "type": "unicast", "gateways": []}
+    facts = changed(changed(guide(CLUSTER), "node.route_to_gateway", False), "node.routes", [connected])
+    finding = only(facts, "node-default-route")
+    assert finding["mend"]["text"] == "ip route add default via 172.16.13.1"
+    for name, value in (
+        ("node.bird.protocols.0.neighbor", "172.16.14.1"),  # in another network
+        ("node.bird.protocols.0.neighbor", "172.16.13.21"),  # node2
+        ("node.bird", unknown("no rights")),
+        ("cluster.nodes", unknown("no rights")),
+    ):
+        finding = only(changed(facts, name, value), "node-default-route")
+        assert finding["mend"]["text"] == "ip route add 169.254.1.1 dev UPLINK"
 
 
 def test_calicos_plugin_may_be_told_the_nodes_name_by_its_configuration() -> None:

@@ -62,6 +62,8 @@ def test_a_wrong_as_number_is_mended_where_the_router_has_said_its_own() -> None
 
 
 def test_a_bird_that_says_nothing_is_found_if_its_family_is_in_use() -> None:
+    peerless = {**bird(PEER), "protocols": []}
+    assert only(node(bird=peerless), "node-bird-exports")["cause"] == "bgp-peer-per-node"
     silent = {**bird(PEER), "fault": "there is no bird6.ctl", "protocols": []}
     assert only(node(bird6=silent), "node-bird")["seen"] == "there is no bird6.ctl"
     only_v4 = {"spider_ip_pools": CLUSTER["spider_ip_pools"][:1]}
@@ -115,6 +117,8 @@ def test_an_address_that_calico_did_not_make_is_not_looked_for() -> None:
 
 def test_without_a_session_that_is_up_it_is_a_symptom() -> None:
     assert only(node(bird=bird(PEER, state="Active")), "node-bird-exports")["cause"] == "node-bird"
+    peerless = {**bird(PEER), "protocols": []}
+    assert only(node(bird=peerless), "node-bird-exports")["cause"] == "bgp-peer-per-node"
     silent = {**bird(PEER), "fault": "BIRD has not answered", "protocols": []}
     assert made(node(bird=silent), "node-bird-exports").get("because") == "BIRD has not answered"
 
@@ -205,8 +209,10 @@ def test_a_default_route_that_leads_past_the_router_is_found() -> None:
     assert found(node({**ONLY_V4, "bgp_peers": peers}, routes=ELSEWHERE), "node-way-to-others") == []
 
 
-def test_without_a_default_route_it_is_a_symptom() -> None:
-    assert only(node(ONLY_V4, routes=[]), "node-way-to-others")["cause"] == "node-default-route"
+def test_without_a_default_route_it_is_a_symptom_until_the_gateway_has_a_route_of_its_own() -> None:
+    dead = node(ONLY_V4, routes=[], route_to_gateway=False)
+    assert only(dead, "node-way-to-others")["cause"] == "node-default-route"
+    assert "cause" not in only(node(ONLY_V4, routes=[], route_to_gateway=True), "node-way-to-others")
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,10 @@ def test_who_fights_watch_more_than_three_times_an_hour_is_found(count: int, num
     findings = found(facts, "node-conflist-fighting")
     assert len(findings) == number
     assert all("--as" in one["mend"]["text"] for one in findings)
+    mended = made(
+        changed(facts, "node.installation.as_name", "05-spiderpool-calico.conflist"), "node-conflist-fighting"
+    )
+    assert (mended["result"], len(mended["findings"])) == ("ok", number)
 
 
 def annotated(key: str, **metadata: Any) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def _find_router(facts: FactReader) -> Iterator[Finding]:
     router: Router = facts.value("cluster.router")
     yield from _neighbors(facts, router)
     endpoints: list[SpiderEndpoint] | None = facts.value_or("cluster.spider_endpoints", None)
-    if router["routes"] and endpoints is not None:
+    if endpoints is not None:
         homes = dict(_homes(endpoints))
         yield from _missing(facts, router, homes)
         yield from _wrong(facts, router, homes)
@@ -61,13 +61,35 @@ def _neighbors(facts: FactReader, router: Router) -> Iterator[Finding]:
     for address, neighbor in router["neighbors"].items():
         if neighbor["peer_state"] == "Policy":
             number = router.get("as_number", "AS_NUMBER")
-            lines = ("configure terminal", f"router bgp {number}", "no bgp ebgp-requires-policy")
+            # bgpd takes back no route that it has refused before, unless it asks for all of them again.
+            lines = (
+                "configure terminal",
+                f"router bgp {number}",
+                "no bgp ebgp-requires-policy",
+                "do clear bgp * soft",
+            )
             mend = command("vtysh " + " ".join(f"-c '{line}'" for line in lines))
             seen = f"its session is {neighbor['state']}, and its peerState is Policy: no route is taken or sent"
             yield Finding(f"neighbor {address}", seen, mend)
         elif neighbor["state"] != ESTABLISHED:
             cause = "node-bird" if _has_dead_session(facts) else ""
+            if _has_no_peer(facts, address):
+                cause = "bgp-peer-per-node"
             yield Finding(f"neighbor {address}", f"its session is {neighbor['state']}", cause=cause)
+
+
+def _has_no_peer(facts: FactReader, address: str) -> bool:
+    """Tell whether this is the address of a node that has no session by Calico's objects."""
+    family = network(address).version if address_of(address) else 0
+    nodes: list[Node] = facts.value_or("cluster.nodes", [])
+    try:
+        calico = sessions.calico(facts)
+    except NotKnown:
+        return False
+    return any(
+        sessions.address(node, family) == address and not sessions.has_session(calico, node["metadata"]["name"], family)
+        for node in (nodes if family else [])
+    )
 
 
 def _has_dead_session(facts: FactReader) -> bool:
@@ -88,7 +110,7 @@ def _homes(endpoints: Sequence[SpiderEndpoint]) -> Iterator[tuple[str, Home]]:
 
 
 def _missing(facts: FactReader, router: Router, homes: Homes) -> Iterator[Finding]:
-    given = {network(prefix).version for prefix in router["routes"]}
+    given = {network(prefix).version for prefix in router["routes"]} | _empty(router)
     if any(one["peer_state"] == "Policy" for one in router["neighbors"].values()):
         return
     found = [one for one in homes if one not in router["routes"] and network(one).version in given]
@@ -98,6 +120,16 @@ def _missing(facts: FactReader, router: Router, homes: Homes) -> Iterator[Findin
         yield Finding(prefix, seen, cause=_cause(facts, node, prefix))
     if found[_SHOWN:]:
         yield Finding(f"{len(found) - _SHOWN} more", "the router has no route to them")
+
+
+def _empty(router: Router) -> set[int]:
+    """Return the families in which the router takes no route of anybody, though it has sessions."""
+    taken: dict[int, int] = {}
+    for address, neighbor in router["neighbors"].items():
+        if neighbor["state"] == ESTABLISHED and address_of(address):
+            family = network(address).version
+            taken[family] = taken.get(family, 0) + neighbor["prefixes_received"]
+    return {family for family, number in taken.items() if not number}
 
 
 def _cause(facts: FactReader, node: str, prefix: str) -> str:
@@ -164,9 +196,9 @@ CHECKS = (
         looks_at="the router's neighbours and routes, by what FRR says (--router)",
         why="Who is outside of the cluster reaches a pod only if the router has a route to it by way of its node.",
         to_do=(
-            "Where peerState is Policy: `no bgp ebgp-requires-policy`, or give the neighbours a route-map. Give doctor"
-            " what the router says: `vtysh -c 'show bgp summary json' -c 'show ip route bgp json' -c 'show ipv6 route"
-            " bgp json' | spiderpool-ipam doctor --router -`."
+            "Where peerState is Policy: `no bgp ebgp-requires-policy`, or give the neighbours a route-map, and then"
+            " `clear bgp * soft`. Give doctor what the router says: `vtysh -c 'show bgp summary json' -c 'show ip route"
+            " bgp json' -c 'show ipv6 route bgp json' | spiderpool-ipam doctor --router -`."
         ),
         needs=("cluster.router",),
         uses=(

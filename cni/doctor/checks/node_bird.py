@@ -92,7 +92,8 @@ def _find_exports(facts: FactReader) -> Iterator[Finding]:
             raise NotKnown(bird["fault"])
         up = [protocol for protocol in bird["protocols"] if protocol["state"] == ESTABLISHED]
         if not up:
-            yield Finding(one["address"], f"it is exported to nobody: {one['pod']}", cause="node-bird")
+            cause = "node-bird" if bird["protocols"] else "bgp-peer-per-node"
+            yield Finding(one["address"], f"it is exported to nobody: {one['pod']}", cause=cause)
         prefix = str(network(one["address"]))
         for protocol in up:
             if prefix not in {route["prefix"] for route in protocol["exported"]}:

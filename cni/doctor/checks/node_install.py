@@ -28,7 +28,9 @@ def _find_installed(facts: FactReader) -> Iterator[Finding]:
 def _find_bundle(facts: FactReader) -> Iterator[Finding]:
     plugin: Plugin = facts.value("node.plugin")
     if plugin["bundle"] is not None and plugin["bundle_fault"]:
-        yield Finding(plugin["path"], plugin["bundle_fault"], _INSTALL)
+        # What overwrites the plugin writes into the release that its name leads to.
+        cause = "node-plugin-ours" if plugin["drift"] == "overwritten" else ""
+        yield Finding(plugin["path"], plugin["bundle_fault"], _INSTALL, cause=cause)
 
 
 def _find_answer(facts: FactReader) -> Iterator[Finding]:
@@ -48,11 +50,10 @@ def _find_ours(facts: FactReader) -> Iterator[Finding]:
         "replaced": "it is another program of this name",
     }[plugin["drift"]]
     digest = f" (SHA-256 {plugin['sha256'][:12]})" if plugin["sha256"] else ""
-    mend = command("spiderpool-ipam install && spiderpool-ipam watch")
     if plugin["watch_runs"]:
         yield Finding(plugin["path"], f"{seen}{digest}; watch runs, and repairs it", severity="warning")
     else:
-        yield Finding(plugin["path"], f"{seen}{digest}, and watch does not run", mend)
+        yield Finding(plugin["path"], f"{seen}{digest}, and watch does not run", _INSTALL)
 
 
 def _find_conflist(facts: FactReader) -> Iterator[Finding]:

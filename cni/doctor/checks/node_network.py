@@ -4,11 +4,14 @@ from collections.abc import Iterator
 
 from cni.contracts.api_objects import Node
 from cni.contracts.facts import Conflist, Families
+from cni.contracts.route_facts import Bird, KernelRoute
 from cni.contracts.spiderpool_objects import SpiderIPPool
-from cni.doctor.check import Check, Finding, command
+from cni.doctor import sessions
+from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader
-from cni.doctor.ranges import network
+from cni.doctor.ranges import address_of, network
 
+_GATEWAY = "169.254.1.1"
 _NODENAME = "/var/lib/calico/nodename"
 _HAS_CALICO = command("kubectl -n kube-system get pods -o wide -l k8s-app=calico-node")
 
@@ -26,8 +29,25 @@ def _find_nodename(facts: FactReader) -> Iterator[Finding]:
 
 def _find_default_route(facts: FactReader) -> Iterator[Finding]:
     if not facts.value("node.route_to_gateway") and _has_pools(facts, 4):
-        mend = command("ip route add 169.254.1.1 dev UPLINK")
-        yield Finding("169.254.1.1", "this node has no route to it, as it has no IPv4 default route", mend)
+        seen = "this node has no route to it, as it has no IPv4 default route"
+        yield Finding(_GATEWAY, seen, _give_route(facts))
+
+
+def _give_route(facts: FactReader) -> Mend:
+    """Return the command that adds a default route by way of the router, or else a route to the gateway alone.
+
+    The router is a BGP peer that is no node, in a network that this node is in.
+    """
+    bird: Bird | None = facts.value_or("node.bird", None)
+    nodes: list[Node] | None = facts.value_or("cluster.nodes", None)
+    routes: list[KernelRoute] = facts.value_or("node.routes", [])
+    near = [network(one["prefix"]) for one in routes if one["type"] == "unicast" and not one["gateways"]]
+    others = {sessions.address(node, 4) for node in nodes or []}
+    for protocol in bird["protocols"] if bird and nodes is not None else []:
+        address = address_of(protocol["neighbor"])
+        if protocol["neighbor"] not in others and any(address in cidr for cidr in near):
+            return command(f"ip route add default via {address}")
+    return command(f"ip route add {_GATEWAY} dev UPLINK")
 
 
 def _find_forwarding(facts: FactReader) -> Iterator[Finding]:
@@ -71,9 +91,12 @@ CHECKS = (
             "The kernel answers a pod's ARP request for its gateway only if it has a route to it. Without one, IPv4 is"
             " dead in every pod of this node, though the router has the pods' routes, and IPv6 works."
         ),
-        to_do="Give the node a default route, or a route to 169.254.1.1 by its uplink.",
+        to_do=(
+            "Give the node a default route, now and in its network's configuration: to the router, as in the guide. Or"
+            " give it a route to 169.254.1.1 by its uplink. Then `node-way-to-others` says what else it needs."
+        ),
         needs=("node.route_to_gateway",),
-        uses=("cluster.spider_ip_pools",),
+        uses=("node.bird", "node.routes", "cluster.nodes", "cluster.spider_ip_pools"),
         find=_find_default_route,
         before_install=True,
         waits=True,

@@ -93,7 +93,8 @@ def _find_way(facts: FactReader) -> Iterator[Finding]:
             )
             seen = f"{leads}, which is no BGP peer" if gateways else leads
             seen = f"{seen}, and no other route leads to {', '.join(left)}"
-            cause = "node-default-route" if not gateways and family == 4 else ""
+            is_dead = family == 4 and facts.value_or("node.route_to_gateway", True) is False
+            cause = "node-default-route" if is_dead else ""
             yield Finding(f"Node/{name}", seen, _accepting(facts, peers[0].object), cause=cause)
 
 
@@ -178,7 +179,7 @@ CHECKS = (
             " well."
         ),
         needs=("node.routes", "node.name", "cluster.spider_ip_pools", *sessions.NEEDS),
-        uses=("cluster.api", *sessions.USES),
+        uses=("node.route_to_gateway", "cluster.api", *sessions.USES),
         find=_find_way,
     ),
     Check(

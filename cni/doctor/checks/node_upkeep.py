@@ -54,10 +54,11 @@ def _find_fighting(facts: FactReader) -> Iterator[Finding]:
     count = installation["drift_count"]
     if count > _OFTEN * hours:
         seen = f"others have changed it {count} times in {hours:.0f} hours, and it was swapped again"
-        mend = (
-            None if installation["as_name"] else command("spiderpool-ipam install --as 05-spiderpool-calico.conflist")
-        )
-        yield Finding(installation["conflist"], seen, mend)
+        if installation["as_name"]:  # the count may be of the time before the copy, which is the mend
+            yield Finding(installation["conflist"], seen, severity="information")
+        else:
+            mend = command("spiderpool-ipam install --as 05-spiderpool-calico.conflist")
+            yield Finding(installation["conflist"], seen, mend)
 
 
 CHECKS = (
