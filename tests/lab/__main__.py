@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.lab import breakages, guide, look_around, programs, race, real_api, sandbox
+from tests.lab import breakages, guide, look_around, objects, programs, race, real_api, sandbox
 from tests.lab.agents import Agent, Embedded, Upstream
 from tests.lab.breakages import BREAKAGES
 from tests.lab.processes import FOLDER, LabError
@@ -71,6 +71,7 @@ def parse() -> argparse.Namespace:
     api = parser.add_mutually_exclusive_group()
     api.add_argument("--record", action="store_true", help="write what BIRD exports to tests/lab/export")
     api.add_argument("--kubeconfig", type=Path, metavar="FILE", help="have its API server instead of the test server")
+    parser.add_argument("--frozen-doctor", action="store_true", help="run doctor out of the release, not the sources")
     parser.add_argument(sandbox.INSIDE, action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -78,7 +79,10 @@ def parse() -> argparse.Namespace:
 def run(options: argparse.Namespace) -> int:
     """Run the guide, and breakages, in the sandbox."""
     pid = sandbox.furnish()
-    started, lab = time.monotonic(), Lab(_AGENTS[options.agent], bool(options.kubeconfig))
+    started, lab = (
+        time.monotonic(),
+        Lab(_AGENTS[options.agent], has_real_api=bool(options.kubeconfig), has_frozen_doctor=options.frozen_doctor),
+    )
     stays = options.keep or options.breakage not in (None, "all")
     if options.race:
         steps = [*race.STEPS, guide.Step("race: 3 x 60 pods, 8 at a time", race.run)]
@@ -97,7 +101,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def run_breakages(lab: Lab, options: argparse.Namespace) -> bool:
-    """Run one breakage, which stays, or each and undo it. False: something else was seen than what is expected."""
+    """Run one breakage, and break it once more, so that it stays; or run all. False: something was not as expected."""
+    look_around.add_commands(lab.nodes)  # doctor names some of them
+    lab.nodes[1].install_again()  # else doctor would say, rightly, that Calico's installer undoes its swap too often
     print(breakages.LEGEND, flush=True)
     is_good = True
     for one in BREAKAGES:
@@ -106,14 +112,15 @@ def run_breakages(lab: Lab, options: argparse.Namespace) -> bool:
         if one.needs_upstream and not lab.agent.knows_pods:
             print(f"{one.name:>23}  left out: {lab.agent.title} does not do that", flush=True)
             continue
-        is_good &= say(f"{one.name:>23}", one.title, partial(breakages.observe, one, lab, options.record))
-        if options.breakage != "all":
-            continue
+        kept = objects.of_calico()
+        is_good &= say(f"{one.name:>23}", one.title, partial(breakages.prove, one, lab, options.record))
         try:
-            breakages.undo(one, lab)
+            breakages.undo(one, lab, kept)
         except LabError as error:
             print(f"{one.name} cannot be undone: {error}", flush=True)
             return False
+        if options.breakage == one.name:
+            one.change(lab)
     return is_good
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import httpx
 import yaml
 
-from tests.lab import chart, objects, programs, spiderpool
+from tests.lab import chart, objects, programs, spiderpool, workloads
+from tests.lab.network import ROUTER
 from tests.lab.node import Node
 from tests.lab.processes import FOLDER, LabError, start, stop, wait_for_line, wait_until
 
 _POOLS = "spiderippools.yaml"
 _SOCKET = "spiderpool.sock"
-_NETWORK = "kube-system/k8s-pod-network"  # what the chart's defaultCniCRName becomes
 
 
 class Embedded:
@@ -61,7 +61,7 @@ class Embedded:
 class Upstream:
     """spiderpool-agent on each node, and spiderpool-controller on the router, which stands for any machine.
 
-    Their pools and the name of Multus' cluster network are those of the chart with the guide's values.
+    Their pools, their workloads and the name of Multus' cluster network are those of the chart with the guide's values.
     """
 
     title = "upstream's spiderpool-agent and -controller"
@@ -69,12 +69,13 @@ class Upstream:
 
     def __init__(self, nodes: list[Node]) -> None:
         self._nodes = nodes
-        self._agents: list[spiderpool.Program] = []
+        self._values: list[str] = []
+        self._cluster_network = ""
+        self._agents: dict[str, spiderpool.Program] = {}
 
     def open(self) -> None:
         """Make the SpiderIPPools, and start all three."""
-        rendered = chart.render(chart.GUIDE + chart.IPV6 + chart.MULTUS)
-        pools = [*yaml.safe_load_all(objects.manifest(_POOLS)), *chart.pools(rendered)]
+        pools = [*yaml.safe_load_all(objects.manifest(_POOLS)), *chart.pools(chart.render(chart.WITH_MULTUS))]
         for pool in {one["metadata"]["name"]: one for one in pools}.values():
             objects.request("POST", f"{objects.SPIDERPOOL}/spiderippools", pool)
         for node in self._nodes:
@@ -84,23 +85,50 @@ class Upstream:
             spiderpool.start_controller(FOLDER / "kubeconfig", FOLDER / "spiderpool-controller")
         except spiderpool.SpiderpoolError as error:
             raise LabError(str(error)) from None
-        self.start(chart.cluster_network(rendered))
+        self.install(chart.WITH_MULTUS)
+        workloads.report_controller(ROUTER[4])
         wait_until(lambda: all("status" in pool for pool in self._pools()), "the status of the SpiderIPPools", 10)
 
-    def start(self, cluster_network: str = _NETWORK) -> None:
-        """Start the agents."""
+    def install(self, values: list[str]) -> None:
+        """Do what helm does with these values, and what the cluster does then: the agents start anew."""
+        rendered = chart.render(values)
+        workloads.apply(rendered)
+        self._values, self._cluster_network = values, chart.cluster_network(rendered)
+        self.stop()
+        self.start()
+
+    def upgrade(self, values: list[str]) -> None:
+        """Do what `helm upgrade --reuse-values` does with these values."""
+        self.install([*self._values, *values])
+
+    def start(self) -> None:
+        """Start the agents that do not run."""
         for node in self._nodes:
-            place = (node.name, self._folder(node) / _SOCKET, FOLDER / "kubeconfig", self._folder(node))
-            try:
-                agent = spiderpool.start_agent(*place, within=node.before, cluster_network=cluster_network)
-            except spiderpool.SpiderpoolError as error:
-                raise LabError(str(error)) from None
-            self._agents.append(agent)
+            if node.name not in self._agents:
+                self._start(node)
+
+    def _start(self, node: Node) -> None:
+        place = (node.name, self._folder(node) / _SOCKET, FOLDER / "kubeconfig", self._folder(node))
+        try:
+            agent = spiderpool.start_agent(*place, within=node.before, cluster_network=self._cluster_network)
+        except spiderpool.SpiderpoolError as error:
+            raise LabError(str(error)) from None
+        self._agents[node.name] = agent
+        workloads.report_agent(node.name)
 
     def stop(self) -> None:
-        """End the agents; their sockets go."""
-        while self._agents:
-            self._agents.pop().stop()
+        """End the agents; their sockets go. Their pods stay as they are: there is no kubelet that would tell."""
+        for agent in self._agents.values():
+            agent.stop()
+        self._agents.clear()
+
+    def follow(self) -> None:
+        """Do what the cluster does with agents whose pods were deleted: they start anew, in new pods."""
+        for node in self._nodes:
+            if not workloads.has_agent(node.name):
+                if agent := self._agents.pop(node.name, None):
+                    agent.stop()
+                self._start(node)
 
     def counts(self) -> dict[str, int]:
         """Return how many addresses of each pool are held."""

@@ -9,9 +9,10 @@ Each is changed as an operator would change it, observed, and undone. Pods are c
 
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import NamedTuple
 
-from tests.lab import changes, export, guide, network, router
+from tests.lab import changes, export, guide, mends, network, objects, router
 from tests.lab.pods import Pod
 from tests.lab.processes import LabError, wait_until
 from tests.lab.topology import Lab
@@ -31,94 +32,111 @@ class Breakage(NamedTuple):
     name: str
     title: str
     change: Callable[[Lab], object]
-    undo: Callable[[Lab], object]
+    named: str = ""  # the ids of the checks of doctor that name the cause
+    undo: Callable[[Lab], object] = changes.nothing  # what the objects of Calico do not tell, which are restored
     without: str = ""  # host routes that the router does not have, such as A4: of pod A, IPv4
     doubled: str = ""  # host routes that it has via both nodes
     lost: str = ""  # pings without an answer, such as AC6
     open: str = ""  # pings that are answered or not, by which of two ways the router takes
     more: Callable[[Lab], str] | None = None  # looks at what else there is to be seen; LabError if it is not
+    told: str = ""  # the id of the check that tells what it can, where doctor does not know what the router says
     decides_export: bool = True
     needs_upstream: bool = False
 
 
 BREAKAGES = [
-    Breakage("guide", "nothing is changed", changes.nothing, changes.nothing),
+    Breakage("guide", "nothing is changed", changes.nothing),
     Breakage(
-        "no-ippool", "no Calico IPPool over the subnet", changes.delete_ippool, changes.apply_ippools,
+        "no-ippool", "no Calico IPPool over the subnet", changes.delete_ippool, "calico-pool-covers",
         without="A4 B4", lost=_V4,
     ),
     Breakage(
         "ippool-narrow", "the IPPool is narrower than the range of the SpiderIPPool", changes.narrow_ippool,
-        changes.widen_ippool, without="A4 B4", lost=_V4,
+        "calico-pool-covers", without="A4 B4", lost=_V4,
     ),
     Breakage(
-        "export-disabled", "disableBGPExport on the IPPool", changes.disable_export, changes.apply_ippools,
+        "export-disabled", "disableBGPExport on the IPPool", changes.disable_export, "calico-pool-exports",
         without="A4 B4", lost=_V4,
     ),
     Breakage(
         "export-disabled-overlap", "disableBGPExport on a second IPPool that overlaps", changes.add_overlapping_ippool,
-        changes.delete_overlapping_ippool, without="A4 B4", lost=_V4,
+        "calico-pool-exports", without="A4 B4", lost=_V4,
     ),
     Breakage(
-        "bgpfilter-reject", "a BGPFilter of the BGPPeer rejects the subnet", changes.add_filter, changes.delete_filter,
+        "bgpfilter-reject", "a BGPFilter of the BGPPeer rejects the subnet", changes.add_filter, "bgp-filter",
         without="A4 B4", lost=_V4,
     ),
     Breakage(
-        "peer-one-node", "the BGPPeers select node2 only", changes.peer_with_node2, changes.apply_bgppeers,
+        "peer-one-node", "the BGPPeers select node2 only", changes.peer_with_node2, "bgp-peer-per-node",
         without="A4 A6", lost="rA4 AB4 AC4 BC4 rA6 AB6 AC6 BC6",
     ),
     Breakage(
-        "wrong-as", "the BGPPeers have a wrong AS number", changes.mistake_as, changes.apply_bgppeers,
+        "wrong-as", "the BGPPeers have a wrong AS number", changes.mistake_as, "node-bird",
         without=_ALL, lost=_ALL_PINGS, more=changes.see_no_session,
     ),
     Breakage(
-        "block-inside", "node2 has a block of calico-ipam inside the subnet", changes.claim_block, changes.free_block,
-        without="B4", lost="AB4 AC4", more=changes.see_block,
+        "block-inside", "node2 has a block of calico-ipam inside the subnet", changes.claim_block, "calico-blocks",
+        changes.free_block, without="B4", lost="AB4 AC4", more=changes.see_block,
     ),
     Breakage(
-        "no-default-route", "node1 has no IPv4 default route", changes.delete_default_route, changes.add_default_route,
-        lost="rA4 AB4 AC4 BC4", more=changes.see_no_neighbour,
+        "no-default-route", "node1 has no IPv4 default route", changes.delete_default_route, "node-default-route",
+        changes.add_default_route, lost="rA4 AB4 AC4 BC4", more=changes.see_no_neighbour,
     ),
     # C's pool has VXLAN, and Felix, which would route the other node's C, is not there.
     Breakage(
-        "mesh", "the mesh is on beside the router", changes.switch_mesh_on, changes.switch_mesh_off, doubled=_ALL,
+        "mesh", "the mesh is on beside the router", changes.switch_mesh_on, "bgp-mesh-and-router", doubled=_ALL,
         open="AC4 BC4",
     ),
     Breakage(
         "mesh-vxlan", "the mesh is on, and the IPPool has vxlanMode: Always", changes.switch_mesh_on_with_vxlan,
-        changes.switch_mesh_and_vxlan_off, doubled=_ALL, open=_V4, more=changes.see_wrong_way,
+        "bgp-mesh-and-router calico-pool-encap", doubled=_ALL, open=_V4, more=changes.see_wrong_way,
     ),
     Breakage(
-        "requires-policy", "bgp ebgp-requires-policy on the router", changes.require_policy, changes.forgo_policy,
-        without=_ALL, lost=_ALL_PINGS, more=changes.see_policy,
+        "requires-policy", "bgp ebgp-requires-policy on the router", changes.require_policy, "bgp-router-view",
+        changes.forgo_policy, without=_ALL, lost=_ALL_PINGS, more=changes.see_policy, told="node-router-silent",
     ),
     Breakage(
-        "agent-stopped", "no spiderpool-agent", changes.stop_agent, changes.start_agent, more=changes.see_no_agent,
-        decides_export=False,
+        "agent-stopped", "no spiderpool-agent", changes.stop_agent, "node-agent", changes.start_agent,
+        more=changes.see_no_agent, decides_export=False,
     ),
     Breakage(
         "agent-without-multus", "agents with the guide's Helm values alone: no MULTUS_CLUSTER_NETWORK",
-        changes.restart_agent_without_multus,
-        changes.restart_agent, more=changes.see_refusal, decides_export=False, needs_upstream=True,
+        changes.install_without_multus, "sp-multus-network", changes.install_with_multus, more=changes.see_refusal,
+        decides_export=False, needs_upstream=True,
     ),
     Breakage(
         "conflist-reverted", "Calico's installer has undone the swap, and no watch runs", changes.revert_conflist,
-        changes.start_watch, more=changes.see_other_ipam, decides_export=False,
+        "node-conflist", changes.start_watch, more=changes.see_other_ipam, decides_export=False,
     ),
     Breakage(
         "plugin-overwritten", "upstream's plugin has overwritten ours, and no watch runs", changes.overwrite_plugin,
-        changes.start_watch, more=changes.see_upstreams_plugin, decides_export=False,
+        "node-plugin-ours", changes.start_watch, more=changes.see_upstreams_plugin, decides_export=False,
     ),
-    Breakage("control-disabled", "disabled: true on the IPPool", changes.disable_ippool, changes.apply_ippools),
-    Breakage(
-        "control-node-selector", "the IPPool's nodeSelector matches no node", changes.select_no_node,
-        changes.apply_ippools,
-    ),
-    Breakage(
-        "control-allowed-uses", "allowedUses: [Tunnel] on the IPPool", changes.allow_tunnels_only,
-        changes.apply_ippools,
-    ),
+    Breakage("control-disabled", "disabled: true on the IPPool", changes.disable_ippool),
+    Breakage("control-node-selector", "the IPPool's nodeSelector matches no node", changes.select_no_node),
+    Breakage("control-allowed-uses", "allowedUses: [Tunnel] on the IPPool", changes.allow_tunnels_only),
 ]  # fmt: skip
+
+
+def prove(breakage: Breakage, lab: Lab, is_recording: bool) -> str:
+    """Break something, see what has to be seen, have doctor name and mend it, and see that all is well.
+
+    LabError: something was not as it has to be.
+    """
+    seen = observe(breakage, lab, is_recording)
+    if not lab.agent.knows_pods:  # there are no SpiderIPPools that doctor could read
+        return seen
+    found, sentence = mends.diagnose(set(breakage.named.split()), lab)
+    told = [mends.see_information(breakage.told, lab)] if breakage.told else []
+    said = [sentence, *told, mends.mend(lab, found), see_all_well(lab)]
+    return f"{seen}\n{'':>33}{'; '.join(said)}"
+
+
+def undo(breakage: Breakage, lab: Lab, kept: dict[str, objects.Object]) -> None:
+    """Undo a change and its mend, and see the guide's sessions and routes again."""
+    objects.restore(kept)
+    breakage.undo(lab)
+    wait_for_the_guide(lab)
 
 
 def observe(breakage: Breakage, lab: Lab, is_recording: bool) -> str:
@@ -140,11 +158,26 @@ def observe(breakage: Breakage, lab: Lab, is_recording: bool) -> str:
     return "; ".join(seen)
 
 
-def undo(breakage: Breakage, lab: Lab) -> None:
-    """Undo the change, and see the guide's sessions and routes again."""
-    breakage.undo(lab)
+def wait_for_the_guide(lab: Lab) -> None:
+    """Wait for the guide's sessions and routes."""
     guide.wait_for_sessions(lab, 30)
-    wait_until(lambda: routes(lab) == (set(), set()), "the guide's routes again", 15)
+    wait_until(lambda: routes(lab) == (set(), set()), "the guide's routes", 15)
+
+
+def see_all_well(lab: Lab) -> str:
+    """See the guide's routes, that all pings are answered, and that a new pod starts and is reached."""
+    wait_for_the_guide(lab)
+    answered = _compare_pings(lab, set(), set())
+    pod = lab.add_pod(1, "probe")
+    try:
+        if ip_address(pod.addresses[4]) not in guide.SUBNETS[4]:
+            raise LabError(f"a new pod has {pod.addresses}")
+        wait_until(lambda: lab.is_announced(pod), "the routes of a new pod", 5)
+        if network.lost([network.Ping("router to a new pod", [], pod.addresses[4])]):
+            raise LabError(f"a new pod does not answer: {pod.addresses}")
+    finally:
+        lab.delete_pod(pod)
+    return f"{answered}, also by a new pod"
 
 
 def routes(lab: Lab) -> tuple[set[str], set[str]]:

@@ -13,7 +13,6 @@ from tests.lab.topology import Lab
 
 _POOL = "spiderpool-ippool"
 _BLOCK = "10.244.100.0/26"  # the first addresses of the SpiderIPPool are in it
-_OVERLAPPING = f"{CALICO}/ippools/overlapping"
 _FILTER = """
 apiVersion: projectcalico.org/v3
 kind: BGPFilter
@@ -29,10 +28,6 @@ def nothing(_lab: Lab) -> None:
 # IPPools
 
 
-def apply_ippools(_lab: Lab) -> None:
-    objects.apply(objects.manifest("ippools.yaml"))
-
-
 def delete_ippool(_lab: Lab) -> None:
     objects.calicoctl("delete", "ippool", _POOL)
 
@@ -40,11 +35,6 @@ def delete_ippool(_lab: Lab) -> None:
 def narrow_ippool(lab: Lab) -> None:
     delete_ippool(lab)
     objects.apply(objects.manifest("ippools.yaml").replace("10.244.0.0/16", "10.244.104.0/22"))
-
-
-def widen_ippool(lab: Lab) -> None:
-    delete_ippool(lab)
-    apply_ippools(lab)
 
 
 def disable_export(_lab: Lab) -> None:
@@ -70,25 +60,12 @@ def add_overlapping_ippool(_lab: Lab) -> None:
     objects.request("POST", f"{CALICO}/ippools", {**body, "spec": {**spec, "nodeSelector": "all()"}})
 
 
-def delete_overlapping_ippool(_lab: Lab) -> None:
-    objects.request("DELETE", _OVERLAPPING)
-
-
 # BGP
-
-
-def apply_bgppeers(_lab: Lab) -> None:
-    objects.apply(objects.manifest("bgppeers.yaml"))
 
 
 def add_filter(_lab: Lab) -> None:
     objects.apply(_FILTER)
     _patch("bgppeer", "my-global-peer", {"filters": ["no-pods"]})
-
-
-def delete_filter(lab: Lab) -> None:
-    apply_bgppeers(lab)
-    objects.calicoctl("delete", "bgpfilter", "no-pods")
 
 
 def peer_with_node2(_lab: Lab) -> None:
@@ -110,18 +87,9 @@ def switch_mesh_on(_lab: Lab) -> None:
     _patch("bgpconfiguration", "default", {"nodeToNodeMeshEnabled": True})
 
 
-def switch_mesh_off(_lab: Lab) -> None:
-    _patch("bgpconfiguration", "default", {"nodeToNodeMeshEnabled": False})
-
-
 def switch_mesh_on_with_vxlan(lab: Lab) -> None:
     _patch("ippool", _POOL, {"vxlanMode": "Always"})
     switch_mesh_on(lab)
-
-
-def switch_mesh_and_vxlan_off(lab: Lab) -> None:
-    switch_mesh_off(lab)
-    apply_ippools(lab)
 
 
 def see_wrong_way(lab: Lab) -> str:
@@ -198,7 +166,7 @@ def delete_default_route(lab: Lab) -> None:
 
 
 def add_default_route(lab: Lab) -> None:
-    lab.nodes[0].run("ip", "route", "add", "default", "via", network.ROUTER[4])
+    lab.nodes[0].run("ip", "route", "replace", "default", "via", network.ROUTER[4])
 
 
 def see_no_neighbour(lab: Lab) -> str:
@@ -221,15 +189,12 @@ def see_no_agent(lab: Lab) -> str:
     return _see_refused_pod(lab, "spiderpool-agent")
 
 
-def restart_agent_without_multus(lab: Lab) -> None:
-    assert isinstance(lab.agent, Upstream)
-    lab.agent.stop()
-    lab.agent.start(chart.cluster_network(chart.render(chart.GUIDE)))
+def install_without_multus(lab: Lab) -> None:
+    _install(lab, chart.GUIDE)
 
 
-def restart_agent(lab: Lab) -> None:
-    lab.agent.stop()
-    lab.agent.start()
+def install_with_multus(lab: Lab) -> None:
+    _install(lab, chart.WITH_MULTUS)
 
 
 def see_refusal(lab: Lab) -> str:
@@ -266,6 +231,11 @@ def start_watch(lab: Lab) -> None:
     node.start_watch()
     if node.ipam_type() != "spiderpool" or node.status()["problems"]:
         raise LabError(f"watch has not repaired {node.name}: {node.status()['problems']}")
+
+
+def _install(lab: Lab, values: list[str]) -> None:
+    assert isinstance(lab.agent, Upstream)
+    lab.agent.install(values)
 
 
 def _patch(kind: str, name: str, spec: dict[str, object]) -> None:

@@ -22,6 +22,7 @@ IPV6 = [
 ]
 # The guide lacks it, and agents since v1.1 refuse every pod without.
 MULTUS = ["multus.multusCNI.defaultCniCRName=k8s-pod-network"]
+WITH_MULTUS = GUIDE + IPV6 + MULTUS
 
 
 def render(values: list[str]) -> list[Object]:

@@ -34,6 +34,7 @@ def seen(lab: Lab) -> tuple[list[Object], dict[str, dict[str, list[str]]]]:
         | _normal(one)
         for kind, path in _KINDS.items()
         for one in sorted(objects.listed(path), key=lambda one: str(one["metadata"]["name"]))
+        if not one.get("spec", {}).get("hostNetwork")  # a pod that has no route of its own
     ]
     return found, {node.name: calico_node.exported(node) for node in lab.nodes}
 

@@ -1,11 +1,16 @@
 """What a lab that stays up offers to people: short commands in /run/lab/bin, and a text that says how to use them."""
 
+import shutil
+import sys
+
 from tests.lab import objects, programs
 from tests.lab.calico_node import SOCKETS
 from tests.lab.node import Node
 from tests.lab.processes import FOLDER
 from tests.lab.router import SOCKET_FOLDER
 
+# Where the machine has no kubectl, the requests that doctor's commands would make are sent all the same.
+_KUBECTL = f"env PYTHONPATH={programs.ROOT} {sys.executable} -m tests.lab.kubectl"
 _TEXT = """
 The lab stays up. As root, in another terminal:
 
@@ -34,6 +39,7 @@ def add_commands(nodes: list[Node]) -> None:
         "birdc6": f'{programs.BIRDC6.resolve()} -s {SOCKETS[6]} "$@"',
         "pod": 'nsenter --net="/run/netns/$1" "${@:2}"',
         "calicoctl": f'env DATASTORE_TYPE=kubernetes {programs.CALICOCTL.resolve()} "$@"',
+        "kubectl": f'{shutil.which("kubectl") or _KUBECTL} "$@"',
         "spiderpool-ipam": f'{programs.OURS.resolve()} "$@"',
     }
     for name, command in commands.items():

@@ -116,6 +116,13 @@ class Node:
         self.run(programs.OURS, "install", "--wait-agent=10s", *options)
         self.start_watch()
 
+    def install_again(self) -> None:
+        """Restore Calico's conflist and install our release again, as if others had never changed anything."""
+        self.stop_watch()
+        # The status is 3 where pods have been made with the plugin, for which it stays.
+        self.run("bash", "-c", '"$0" uninstall || [ $? = 3 ]', programs.OURS)
+        self.install_ours()
+
     def start_watch(self) -> None:
         """Run `spiderpool-ipam watch`."""
         log = self.log("watch")
@@ -140,9 +147,14 @@ class Node:
 
     def status(self) -> dict[str, Any]:
         """Return what `spiderpool-ipam status --json` says; its exit status is 1 where there are problems."""
-        command: list[Word] = [*self.before, programs.OURS, "status", "--json"]
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=30)
-        if not done.stdout:
-            raise LabError(f"`spiderpool-ipam status` on {self.name}: {done.stderr}")
-        report: dict[str, Any] = json.loads(done.stdout)
+        report: dict[str, Any] = json.loads(self.say(programs.OURS, "status", "--json"))
         return report
+
+    def say(self, *command: Word, environ: Environ | None = None) -> str:
+        """Return what a program of ours prints on the node, whatever its exit status. LabError: it is nothing."""
+        done = subprocess.run(
+            [*self.before, *command], env=environment(environ), capture_output=True, text=True, timeout=60
+        )
+        if not done.stdout:
+            raise LabError(f"`{' '.join(map(str, command[1:]))}` on {self.name} says nothing: {done.stderr[-500:]}")
+        return done.stdout

@@ -27,7 +27,14 @@ contexts: [{{name: lab, context: {{cluster: lab, user: lab}}}}]
 current-context: lab
 """
 Object = dict[str, Any]
-CALICO = "/apis/crd.projectcalico.org/v1"
+_CALICO = "crd.projectcalico.org/v1"
+CALICO = f"/apis/{_CALICO}"
+_SETTINGS = {
+    "ippools": "IPPool",
+    "bgppeers": "BGPPeer",
+    "bgpfilters": "BGPFilter",
+    "bgpconfigurations": "BGPConfiguration",
+}
 SPIDERPOOL = "/apis/spiderpool.spidernet.io/v2beta1"
 # No connection is kept, because the server closes one that is idle at a moment of its own.
 _CLIENT = httpx.Client(base_url=URL, timeout=10, limits=httpx.Limits(max_keepalive_connections=0))
@@ -89,6 +96,30 @@ def listed(path: str) -> list[Object]:
     """Return all objects of a kind."""
     items: list[Object] = request("GET", path)["items"]
     return items
+
+
+def of_calico() -> dict[str, Object]:
+    """Return the objects by which Calico is set up, by their paths."""
+    return {
+        f"{CALICO}/{plural}/{one['metadata']['name']}": {"apiVersion": _CALICO, "kind": kind} | one
+        for plural, kind in _SETTINGS.items()
+        for one in listed(f"{CALICO}/{plural}")
+    }
+
+
+def restore(wanted: dict[str, Object]) -> None:
+    """Have the objects by which Calico is set up be those again that `of_calico` has returned before."""
+    present = of_calico()
+    for path in present.keys() - wanted.keys():
+        request("DELETE", path)
+    for path, one in wanted.items():
+        body = {key: value for key, value in one.items() if key != "metadata"}
+        kept = {key: one["metadata"][key] for key in ("name", "annotations", "labels") if key in one["metadata"]}
+        if path not in present:
+            request("POST", path.rpartition("/")[0], {**body, "metadata": kept})
+        elif present[path].get("spec") != one.get("spec"):
+            version = present[path]["metadata"]["resourceVersion"]
+            request("PUT", path, {**body, "metadata": {**kept, "resourceVersion": version}})
 
 
 def calicoctl(*words: str, stdin: str = "") -> str:

@@ -16,8 +16,8 @@ AS = 64512
 class Lab:
     """What stands, and what runs in it."""
 
-    def __init__(self, agent: type[Agent], has_real_api: bool = False) -> None:
-        self.has_real_api = has_real_api
+    def __init__(self, agent: type[Agent], *, has_real_api: bool = False, has_frozen_doctor: bool = False) -> None:
+        self.has_real_api, self.has_frozen_doctor = has_real_api, has_frozen_doctor
         self.nodes = [Node(name, addresses) for name, addresses in NODES.items()]
         self.agent = agent(self.nodes)
         self.pods: dict[str, Pod] = {}
