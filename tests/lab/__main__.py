@@ -121,6 +121,7 @@ def run_breakages(lab: Lab, options: argparse.Namespace) -> bool:
             return False
         if options.breakage == one.name:
             one.change(lab)
+            print(f"{one.name:>23}  is made once more, and stays, so that you can look around", flush=True)
     return is_good
 
 

@@ -7,6 +7,7 @@ names, and what differs then of the agents is applied. Side effects: those of th
 
 import re
 import shlex
+import time
 from itertools import pairwise
 
 from tests.lab import diagnosis, objects
@@ -19,6 +20,7 @@ from tests.lab.topology import Lab
 # The guide's IPPools are not disabled, of which doctor warns in each case.
 OF_THE_GUIDE = "calico-pool-disabled"
 _FOLLOWED = 30  # seconds in which BIRD, and so doctor, has followed a change; seen: below 12, on a busy machine
+_PAUSE = 2  # seconds, between questions of which the answer takes long
 _SILENCE = 45  # seconds; from 30 on, a router that has sent nothing is called silent
 # These do the same on each node. What else doctor says is to be done where it says it.
 _ANYWHERE = ("calicoctl", "helm", "kubectl", "vtysh")
@@ -56,7 +58,10 @@ def see_information(check_id: str, lab: Lab) -> str:
         found = diagnosis.ask(lab, with_router=False)
         if others := diagnosis.named(found) - {OF_THE_GUIDE}:
             raise LabError(f"doctor names {others}")
-        return all(one.information(check_id) for one in found)
+        if all(one.information(check_id) for one in found):
+            return True
+        time.sleep(_PAUSE)
+        return False
 
     took = wait_until(is_told, f"doctor to tell {check_id} without --router", _SILENCE)
     return f"without --router it tells {check_id} after {took:.0f} s"

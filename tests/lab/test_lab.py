@@ -1,6 +1,7 @@
 """`make lab`: the guide and its breakages, run as people run them; nothing of it is left, however it ends."""
 
 import fcntl
+import json
 import os
 import re
 import signal
@@ -107,10 +108,11 @@ def test_guide_holds_twice_in_a_row_with_upstreams_agent() -> None:
         expect_the_guide(run())
 
 
-def test_each_breakage_shows_what_it_has_to_and_can_be_undone() -> None:
-    lab = run("--break", "all")
+def test_each_breakage_shows_what_it_has_to_and_is_named_and_mended_by_doctor() -> None:
+    lab = run("--break", "all", seconds=1200)
     assert (lab.returncode, lab.stderr) == (0, ""), lab.stdout + lab.stderr
     assert all(breakage.name in lab.stdout for breakage in BREAKAGES)
+    assert lab.stdout.count("doctor names ") == lab.stdout.count(": silent after ") == len(BREAKAGES)
 
 
 def test_race_gives_no_address_twice_and_leaves_none(show: Callable[[str], None]) -> None:
@@ -160,6 +162,18 @@ def test_lab_with_a_breakage_stays_and_says_how_to_look_around_and_ends_by_what_
             [*line, *environ, "node1", "spiderpool-ipam", "status"], capture_output=True, text=True, timeout=30
         )
         assert status.returncode == 1, status
+        lab.terminate()
+        lab.wait(10)
+
+
+def test_breakage_that_was_mended_is_made_once_more_for_people_to_look_at() -> None:
+    with running("--break", "no-ippool", until="kill ") as lab:
+        line = ["nsenter", f"--target={min(in_a_sandbox())}", "--mount", "--net", "--pid", "--uts", "--ipc"]
+        environ = ["env", f"PATH=/run/lab/bin:{os.environ['PATH']}", "KUBECONFIG=/run/lab/kubeconfig"]
+        doctor = ["node1", "spiderpool-ipam", "doctor", "--json", "--only", "calico-pool-covers"]
+        said = subprocess.run([*line, *environ, *doctor], capture_output=True, text=True, timeout=60)
+        (check,) = (one for one in json.loads(said.stdout)["checks"] if one["result"] != "skipped")
+        assert (check["id"], check["result"]) == ("calico-pool-covers", "failure")
         lab.terminate()
         lab.wait(10)
 
