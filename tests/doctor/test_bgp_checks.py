@@ -150,7 +150,9 @@ def router(routes: Any = ROUTES, state: str = "Established", peer_state: str = "
 
 
 def seen_by(said: Any, **facts: Any) -> Any:
-    return cluster(**{"spider_endpoints": PODS, "router": said, **facts})
+    endpoints = facts.get("spider_endpoints", PODS)
+    pods = [{"metadata": {key: one["metadata"][key] for key in ("name", "namespace")}} for one in endpoints]
+    return cluster(**{"spider_endpoints": endpoints, "pods": pods, "router": said, **facts})
 
 
 def test_a_router_that_has_each_pod_by_its_node_is_well() -> None:
@@ -201,6 +203,14 @@ def test_a_missing_route_names_its_cause_by_the_verdict() -> None:
     assert only(seen_by(said, ip_pools=[]), "bgp-router-view")["cause"] == "calico-pool-covers"
     block = {"metadata": {"name": "b"}, "spec": {"cidr": "10.244.100.0/26", "node": "node2", "state": "confirmed"}}
     assert only(seen_by(said, block_affinities=[block]), "bgp-router-view")["cause"] == "calico-blocks"
+
+
+def test_a_record_of_a_pod_that_is_gone_needs_no_route() -> None:
+    said = router(without("10.244.100.1/32"))
+    assert found(seen_by(said, pods=seen_by(said)["cluster"]["pods"][:1]), "bgp-router-view") == []
+    stale = only(seen_by(router(), pods=seen_by(said)["cluster"]["pods"][:1]), "bgp-router-view")
+    assert stale["seen"] == "the router has a route to it, and no pod has the address"
+    assert only(seen_by(said, pods=unknown("no rights")), "bgp-router-view")["object"] == "10.244.100.1/32"
 
 
 def test_of_a_family_that_was_not_given_no_route_is_missing() -> None:

@@ -1,9 +1,9 @@
 """Checks of sessions by what others say of them: calico-node of each node, and the router. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from cni.contracts.api_objects import Node
+from cni.contracts.api_objects import Node, Pod
 from cni.contracts.calico_settings import CalicoNodeStatus
 from cni.contracts.facts import Api
 from cni.contracts.route_facts import Bird, Router
@@ -13,6 +13,7 @@ from cni.doctor.check import Check, Finding, command
 from cni.doctor.checks.node_bird import CAUSES, ESTABLISHED
 from cni.doctor.facts import FactReader, NotKnown
 from cni.doctor.ranges import address_of, network, pool_ranges
+from cni.doctor.subjects import has_network
 from cni.doctor.verdict import of_address
 
 Home: TypeAlias = tuple[str, str]  # a node, and "NAMESPACE/NAME" of a pod on it
@@ -51,7 +52,7 @@ def _find_router(facts: FactReader) -> Iterator[Finding]:
     yield from _neighbors(facts, router)
     endpoints: list[SpiderEndpoint] | None = facts.value_or("cluster.spider_endpoints", None)
     if endpoints is not None:
-        homes = dict(_homes(endpoints))
+        homes = dict(_homes(_in_use(facts, endpoints)))
         yield from _missing(facts, router, homes)
         yield from _wrong(facts, router, homes)
         yield from _stale(facts, router, homes)
@@ -97,7 +98,16 @@ def _has_dead_session(facts: FactReader) -> bool:
     return any(one["state"] != ESTABLISHED for bird in birds if bird for one in bird["protocols"])
 
 
-def _homes(endpoints: Sequence[SpiderEndpoint]) -> Iterator[tuple[str, Home]]:
+def _in_use(facts: FactReader, endpoints: Sequence[SpiderEndpoint]) -> Iterator[SpiderEndpoint]:
+    """Yield those of pods that are there: a record may stay for a while when its pod has gone, or for its successor."""
+    pods: list[Pod] | None = facts.value_or("cluster.pods", None)
+    names = {(one["metadata"].get("namespace", ""), one["metadata"]["name"]) for one in pods or [] if has_network(one)}
+    for one in endpoints:
+        if pods is None or (one["metadata"].get("namespace", ""), one["metadata"]["name"]) in names:
+            yield one
+
+
+def _homes(endpoints: Iterable[SpiderEndpoint]) -> Iterator[tuple[str, Home]]:
     """Yield the host route of each address of SpiderPool's that Calico's interface has: its node, and its pod."""
     for endpoint in endpoints:
         current = endpoint.get("status", {}).get("current", {})
@@ -202,6 +212,7 @@ CHECKS = (
         ),
         needs=("cluster.router",),
         uses=(
+            "cluster.pods",
             "cluster.spider_endpoints",
             "cluster.spider_ip_pools",
             "node.bird",
