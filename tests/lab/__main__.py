@@ -9,6 +9,7 @@ lab is running out of this checkout.
 """
 
 import argparse
+import shutil
 import signal
 import sys
 import time
@@ -104,6 +105,8 @@ def run_breakages(lab: Lab, options: argparse.Namespace) -> bool:
     """Run one breakage, and break it once more, so that it stays; or run all. False: something was not as expected."""
     look_around.add_commands(lab.nodes)  # doctor names some of them
     lab.nodes[1].install_again()  # else doctor would say, rightly, that Calico's installer undoes its swap too often
+    if not shutil.which("kubectl"):
+        print("There is no kubectl here: the lab itself sends what kubectl would.", flush=True)
     print(breakages.LEGEND, flush=True)
     is_good = True
     for one in BREAKAGES:

@@ -24,10 +24,21 @@ def apply(rendered: list[Object]) -> None:
     for one in rendered:
         name = one["metadata"]["name"]
         if place := _PLACES.get((one["kind"], name)):
+            body = {**one, "spec": _modest(one["spec"])} if "spec" in one else one
             if objects.exists(f"{place}/{name}"):
-                objects.request("PATCH", f"{place}/{name}", one, _MERGE)
+                objects.request("PATCH", f"{place}/{name}", body, _MERGE)
             else:
-                objects.request("POST", place, one)
+                objects.request("POST", place, body)
+
+
+def _modest(spec: Object) -> Object:
+    """Return what matters of a workload's spec. The rest asks for rights that an API server may refuse to give."""
+    template = spec["template"]
+    containers = [
+        {key: one[key] for key in ("name", "image", "env") if key in one} for one in template["spec"]["containers"]
+    ]
+    pod = {"hostNetwork": template["spec"].get("hostNetwork", False), "containers": containers}
+    return {**spec, "template": {"metadata": template["metadata"], "spec": pod}}
 
 
 def report_controller(address: str) -> None:
