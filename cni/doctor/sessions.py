@@ -22,6 +22,7 @@ from cni.doctor.facts import FactReader
 from cni.doctor.selector import SelectorError, matches
 
 AS_NUMBER = 64512  # where nobody says another
+PORT = 179  # likewise
 _ADDRESSES = {4: "projectcalico.org/IPv4Address", 6: "projectcalico.org/IPv6Address"}
 # The facts that `calico` reads. Filters are needed only if a peer names one.
 NEEDS = ("cluster.nodes", "cluster.ip_pools", "cluster.bgp_configurations", "cluster.bgp_peers")
@@ -36,6 +37,7 @@ class Session:
     address: str  # of the peer
     is_internal: bool  # iBGP
     filters: Sequence[str] = ()
+    port: int = PORT  # of the peer
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,13 @@ class Calico:
     version: tuple[int, int] = (0, 0)  # of Calico; (0, 0): not known
     settings: Mapping[str, BGPConfigurationSpec] = field(init=False)
     by_name: Mapping[str, Node] = field(init=False)
+    by_address: Mapping[str, Node] = field(init=False)  # a node has one of each family
 
     def __post_init__(self) -> None:
-        """Sort configurations and nodes by their names."""
+        """Sort configurations and nodes by their names and addresses."""
         object.__setattr__(self, "by_name", {node["metadata"]["name"]: node for node in self.nodes})
+        found = {text: node for node in self.nodes for family in _ADDRESSES if (text := address(node, family))}
+        object.__setattr__(self, "by_address", found)
         settings = {one["metadata"]["name"]: one.get("spec", {}) for one in self.configurations}
         object.__setattr__(self, "settings", settings)
 
@@ -95,10 +100,13 @@ def address(node: Node, family: int) -> str:
 
 
 def sessions(calico: Calico, name: str, family: int) -> list[Session]:
-    """Return the sessions of the node of this name for a family. A peer that is told twice is one."""
-    found: dict[str, Session] = {}
+    """Return the sessions of the node of this name for a family. A peer that is told twice is one.
+
+    confd writes a session of the mesh and one of a BGPPeer with the same node. BIRD brings up the first, the mesh's.
+    """
+    found: dict[tuple[str, int], Session] = {}
     for session in _told(calico, name, family):
-        found.setdefault(session.address, session)
+        found.setdefault((session.address, session.port), session)
     return list(found.values())
 
 
@@ -113,7 +121,7 @@ def _told(calico: Calico, name: str, family: int) -> Iterator[Session]:
     if node is None or not address(node, family):
         return
     globals_first = sorted(calico.peers, key=lambda peer: bool(_own_nodes_are_selected(peer)))
-    told = (_peers(calico, node, family, globals_first), _reverse(calico, node, family), _mesh(calico, node, family))
+    told = (_mesh(calico, node, family), _peers(calico, node, family, globals_first), _reverse(calico, node, family))
     own = address(node, family)
     yield from (session for session in chain.from_iterable(told) if session.address != own)
 
@@ -129,7 +137,9 @@ def _peers(calico: Calico, node: Node, family: int, peers: Sequence[BGPPeer]) ->
             yield from (_to(calico, peer, node, one, family) for one in others)
         elif (host := host_of(spec.get("peerIP", ""))) and _family(host) == family:
             is_internal = number(spec.get("asNumber"), 0) == _as_number(calico, node)
-            yield Session(_name(peer), host, is_internal, tuple(spec.get("filters") or ()))
+            other = _node_at(calico, peer)
+            port = port_of(spec["peerIP"]) or (_listens(calico, other) if other else PORT)
+            yield Session(_name(peer), host, is_internal, tuple(spec.get("filters") or ()), port)
 
 
 def _reverse(calico: Calico, node: Node, family: int) -> Iterator[Session]:
@@ -139,8 +149,9 @@ def _reverse(calico: Calico, node: Node, family: int) -> Iterator[Session]:
         if selector := spec.get("peerSelector"):
             is_peer = _matches(selector, node)
         else:
-            host = host_of(spec.get("peerIP", ""))
-            is_peer = host == address(node, family) and number(spec.get("asNumber"), 0) == _as_number(calico, node)
+            port, host = port_of(spec.get("peerIP", "")), host_of(spec.get("peerIP", ""))
+            is_peer = _node_at(calico, peer) is node and host == address(node, family)
+            is_peer = is_peer and all(port in (0, one) for one in _ports(calico, node))
         if is_peer:
             others = (one for one in calico.nodes if one is not node and _selects(peer, one) and address(one, family))
             yield from (_to(calico, peer, node, one, family) for one in others)
@@ -151,12 +162,30 @@ def _mesh(calico: Calico, node: Node, family: int) -> Iterator[Session]:
         return
     for one in calico.nodes:
         if one is not node and address(one, family) and not _is_reflector(one):
-            yield Session("mesh", address(one, family), is_internal=True)
+            yield Session("mesh", address(one, family), is_internal=True, port=_listens(calico, one))
+
+
+def _node_at(calico: Calico, peer: BGPPeer) -> Node | None:
+    """Return the node whose address and AS number a peer has."""
+    spec = peer.get("spec", {})
+    node = calico.by_address.get(host_of(spec.get("peerIP", "")))
+    return node if node and number(spec.get("asNumber"), 0) == _as_number(calico, node) else None
+
+
+def _ports(calico: Calico, node: Node) -> list[int]:
+    """Return the ports that are told for a node: its own, then that of all nodes."""
+    told = (calico.settings.get(name, {}) for name in (f"node.{node['metadata']['name']}", "default"))
+    return [spec["listenPort"] for spec in told if spec.get("listenPort")]
+
+
+def _listens(calico: Calico, node: Node) -> int:
+    return (*_ports(calico, node), PORT)[0]
 
 
 def _to(calico: Calico, peer: BGPPeer, node: Node, other: Node, family: int) -> Session:
     is_internal = _as_number(calico, node) == _as_number(calico, other)
-    return Session(_name(peer), address(other, family), is_internal, tuple(peer.get("spec", {}).get("filters") or ()))
+    filters = tuple(peer.get("spec", {}).get("filters") or ())
+    return Session(_name(peer), address(other, family), is_internal, filters, _listens(calico, other))
 
 
 def _own_nodes_are_selected(peer: BGPPeer) -> str:
@@ -197,6 +226,13 @@ def host_of(peer_ip: str) -> str:
     if host.count(":") == 1:
         host = host.partition(":")[0]
     return host if _family(host) else ""
+
+
+def port_of(peer_ip: str) -> int:
+    """Return the port of 10.0.0.1:179 or [fd00::1]:179; 0 if there is none."""
+    host, _, port = peer_ip.rpartition(":")
+    is_told = host.endswith("]") or host.count(":") == 0
+    return int(port) if is_told and host and port.isdecimal() else 0
 
 
 def _family(host: str) -> int:

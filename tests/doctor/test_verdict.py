@@ -68,6 +68,7 @@ NODES = [node("node1", 11), node("node2", 12)]
 POD = "10.244.100.1"
 WIDE = pool("wide", "10.244.0.0/16")
 BASE = [*NODES, settings(), peer(filters=["f"]), WIDE]
+ANY = {"prefixLength": {"min": 32}}
 REJECT = {"action": "Reject", "cidr": "10.244.0.0/16", "matchOperator": "In"}
 
 
@@ -89,11 +90,29 @@ REJECT = {"action": "Reject", "cidr": "10.244.0.0/16", "matchOperator": "In"}
         ([rules({"action": "Reject", "peerType": "eBGP"})], False, "filter", "BGPFilter/f"),
         ([rules({"action": "Reject", "communities": {"values": ["1:2"]}})], True, "pool", "IPPool/wide"),
         ([rules({"action": "Reject"})], False, "filter", "BGPFilter/f"),
+        # BIRD's patterns have no brackets, and a name is matched as a whole.
+        ([rules({"action": "Reject", "interface": "[c]ali*"})], True, "pool", "IPPool/wide"),
+        ([rules({"action": "Reject", "interface": "cali"})], True, "pool", "IPPool/wide"),
+        ([rules({"action": "Reject", "interface": "c\\ali???????????"})], False, "filter", "BGPFilter/f"),
+        # With a prefixLength, a rule has a set of prefixes: none is equal to it.
+        ([rules({**REJECT, "cidr": f"{POD}/32", "matchOperator": "Equal"})], False, "filter", "BGPFilter/f"),
+        ([rules({**REJECT, "cidr": f"{POD}/32", "matchOperator": "Equal", **ANY})], True, "pool", "IPPool/wide"),
+        ([rules({**REJECT, "cidr": f"{POD}/32", "matchOperator": "NotEqual", **ANY})], False, "filter", "BGPFilter/f"),
+        # confd knows one pool for each CIDR.
+        ([pool("a", "10.244.100.0/24"), pool("b", "10.244.100.9/24", disableBGPExport=True)], True, "pool", "IPPool/a"),
+        (
+            [pool("b", "10.244.100.0/24"), pool("a", "10.244.100.9/24", disableBGPExport=True)],
+            False,
+            "export-disabled",
+            "IPPool/a",
+        ),
         ([block("10.244.100.0/26")], False, "block", "BlockAffinity/b"),
         ([block("10.244.100.0/26", name="node2")], True, "pool", "IPPool/wide"),
         ([block("10.244.100.0/26", state="pending")], True, "pool", "IPPool/wide"),
         ([block("10.244.100.0/26", deleted="true")], True, "pool", "IPPool/wide"),
         ([block("10.244.100.1/32")], True, "block", "BlockAffinity/b"),
+        # Of blocks in blocks, the first by its text decides.
+        ([block("10.244.100.1/32"), block("10.244.100.0/26")], False, "block", "BlockAffinity/b"),
     ],
 )
 def test_the_first_rule_of_the_filter_that_matches_decides(
@@ -117,6 +136,30 @@ def test_without_a_session_nothing_is() -> None:
 def test_a_range_that_is_advertised_for_services_is_exported_without_a_pool() -> None:
     objects = [*NODES, settings(serviceLoadBalancerIPs=[{"cidr": "10.244.0.0/16"}]), peer()]
     assert [verdict.rule for _, verdict in of_address(calico(objects), "node1", POD)] == ["services"]
+
+
+EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
+REFLECTOR = "projectcalico.org/RouteReflectorClusterID"
+
+
+@pytest.mark.parametrize(
+    ("key", "cidr", "labels", "annotations", "is_exported"),
+    [
+        ("serviceClusterIPs", f"{POD}/32", {}, {}, True),
+        ("serviceClusterIPs", f"{POD}/32", {EXCLUDED: "true"}, {}, False),
+        ("serviceExternalIPs", f"{POD}/32", {EXCLUDED: "false"}, {}, True),
+        ("serviceLoadBalancerIPs", "10.244.100.0/31", {}, {}, True),
+        ("serviceLoadBalancerIPs", f"{POD}/32", {}, {}, False),
+        ("serviceLoadBalancerIPs", f"{POD}/32", {EXCLUDED: "true"}, {REFLECTOR: "1.0.0.1"}, True),
+    ],
+)
+def test_a_node_advertises_only_its_part_of_the_services(
+    key: str, cidr: str, labels: dict[str, str], annotations: dict[str, str], is_exported: bool
+) -> None:
+    one = node("node1", 11, **annotations)
+    one["metadata"]["labels"].update(labels)
+    ((_, verdict),) = of_address(calico([one, settings(**{key: [{"cidr": cidr}]}), peer()]), "node1", POD)
+    assert (verdict.is_exported, verdict.rule) == (is_exported, "services" if is_exported else "no-pool")
 
 
 @pytest.mark.parametrize(
@@ -161,6 +204,27 @@ def test_a_node_has_the_sessions_that_confd_would_give_it(objects: list[Any], ex
     base = [*NODES, *([] if objects[0]["kind"] == "BGPConfiguration" else [settings()])]
     found = sessions(calico([*base, *objects]), "node1", 4)
     assert [session.object for session in found] == expected
+
+
+def test_a_peer_has_a_session_for_each_of_its_ports() -> None:
+    peers = [peer(), peer("again", peerIP="172.16.13.1:179", node="node1"), peer("other", peerIP="172.16.13.1:1790")]
+    found = sessions(calico([*NODES, settings(), *peers]), "node1", 4)
+    assert [(one.object, one.port) for one in found] == [("BGPPeer/router", 179), ("BGPPeer/other", 1790)]
+
+
+def test_a_node_is_met_on_the_port_that_it_listens_on() -> None:
+    own = {"kind": "BGPConfiguration", "metadata": {"name": "node.node2"}, "spec": {"listenPort": 1790}}
+    by_selector, by_address = peer(peerSelector="name == 'node2'"), peer(peerIP="172.16.13.12", asNumber=64512)
+    for objects in ([settings(), by_selector], [settings(), by_address], [settings(nodeToNodeMeshEnabled=True)]):
+        assert [one.port for one in sessions(calico([*NODES, own, *objects]), "node1", 4)] == [1790]
+    assert [one.port for one in sessions(calico([*NODES, settings(listenPort=1791), by_selector]), "node1", 4)] == [
+        1791
+    ]
+
+
+def test_of_the_mesh_and_a_peer_that_is_a_node_the_mesh_comes_first() -> None:
+    objects = [*NODES, settings(nodeToNodeMeshEnabled=True), peer(peerSelector="all()", filters=["f"])]
+    assert [(one.object, one.filters) for one in sessions(calico(objects), "node1", 4)] == [("mesh", ())]
 
 
 def test_a_route_reflector_has_no_part_in_the_mesh() -> None:
