@@ -97,7 +97,7 @@ int is_dropped(const char *variable)
 }
 
 /* Give a variable a name that nobody looks up: with the highest bit of its first byte set, it is no UTF-8. The operator's
- * program gets what is dropped under such names, to hand it on to the programs of others (collect/exec_plugin.py). */
+ * program gets what is dropped under such names, from which it learns the caller's (cni/doctor/caller.py). */
 static int disguise(char *variable)
 {
     return *variable |= 0x80;

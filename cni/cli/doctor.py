@@ -14,6 +14,7 @@ from cni.installer.errors import InstallerError
 if TYPE_CHECKING:
     from cni.contracts.doctor import DoctorReport
     from cni.contracts.facts import Facts, Unknown
+    from cni.doctor.languages import Language
     from cni.installer.node.folders import Folders
 
 _PAUSE = 2.0  # seconds between two tries of --wait
@@ -44,6 +45,7 @@ class Options:
     origin: Path | None
     list_checks: bool
     explain: str
+    lang: "Language | None"
 
 
 @click.command()
@@ -73,6 +75,11 @@ class Options:
 @click.option("--from", "origin", type=_EXISTING, help="Check what a bundle holds, and nothing else.")
 @click.option("--list", "list_checks", is_flag=True, help="List the checks.")
 @click.option("--explain", default="", metavar="ID", help="Say what a check looks at, why, and what to do.")
+@click.option(
+    "--lang",
+    type=click.Choice(["en", "zh"]),
+    help="The language of why something matters and of what to do; default: the caller's (LANG), and en for JSON.",
+)
 def doctor(find_folders: "Callable[[], Folders]", **options: Any) -> None:
     """Find what is wrong between a pod's annotation and the router, and say how to mend it.
 
@@ -94,13 +101,15 @@ def doctor(find_folders: "Callable[[], Folders]", **options: Any) -> None:
 
 
 def _document(given: Options) -> None:
-    from cni.doctor import pages
+    from cni.doctor import languages, pages
     from cni.doctor.checks import CHECKS
 
+    language = _language(given)
+    checks = languages.checks_in(language, CHECKS)
     if given.explain:
-        click.echo(pages.explain(next(check for check in CHECKS if check.id == given.explain)))
+        click.echo(pages.explain(next(check for check in checks if check.id == given.explain), language))
     else:
-        for line in pages.table(CHECKS):
+        for line in pages.table(checks):
             click.echo(line)
 
 
@@ -186,7 +195,7 @@ def _write_bundle(path: Path, facts: "Facts", report: "DoctorReport") -> None:
 
 def _show_way(given: Options, facts: "Facts", report: "DoctorReport") -> int:
     """Show the way of a pod's addresses; return 0 where no link is broken, 1 where one is, 3 where none is known."""
-    from cni.doctor import pod_way, render
+    from cni.doctor import languages, pod_way, render
     from cni.doctor.facts import FactReader, NotKnown
 
     reader = FactReader(facts, pod_way.USES)
@@ -198,11 +207,20 @@ def _show_way(given: Options, facts: "Facts", report: "DoctorReport") -> int:
     if pod is None:
         raise click.UsageError(f"--pod: there is no pod {given.pod}")
     links = list(pod_way.way(reader, pod))
+    language = _language(given)
+    report = languages.report_in(language, report)
     if _is_json(given):
         render.show_json({**report, "way": [pod_way.reported(link, report) for link in links]})
     else:
-        render.show_way(links, lambda link: pod_way.cause(link, report), pod_way.look_at(pod))
+        render.show_way(links, lambda link: pod_way.cause(link, report), pod_way.look_at(pod), language)
     return int(any(link.state == "broken" for link in links))
+
+
+def _language(given: Options) -> "Language":
+    """Return the language to speak. What programs read is the same for all callers, unless it is asked for."""
+    from cni.doctor import caller
+
+    return given.lang or ("en" if _is_json(given) else caller.language())
 
 
 def _is_json(given: Options) -> bool:
@@ -210,14 +228,16 @@ def _is_json(given: Options) -> bool:
 
 
 def _show(given: Options, facts: "Facts", report: "DoctorReport") -> None:
-    from cni.doctor import render, suggest
+    from cni.doctor import languages, render, suggest
     from cni.doctor.checks import CHECKS
     from cni.doctor.facts import FactReader
 
+    language = _language(given)
+    report = languages.report_in(language, report)
     if given.suggest:
         for document in suggest.stream(report, suggest.tool(FactReader(facts))):
             click.echo(document)
     elif _is_json(given):
         render.show_json(report)
     else:
-        render.show(report, CHECKS, short=given.output == "short")
+        render.show(report, languages.checks_in(language, CHECKS), language, short=given.output == "short")

@@ -2,10 +2,18 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cni.contracts.doctor import Part, Severity
 from cni.doctor.facts import FactReader
+
+
+class Texts(NamedTuple):
+    """The texts of a check, in another language than the table's."""
+
+    looks_at: str
+    why: str
+    to_do: str
 
 
 @dataclass(frozen=True)

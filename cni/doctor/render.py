@@ -4,12 +4,13 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from cni.contracts.doctor import PARTS, CheckReport, DoctorReport, FindingReport, Result
 from cni.doctor.check import Check
+from cni.doctor.languages import Language
 
 if TYPE_CHECKING:
     from cni.doctor.pod_way import Cause, Link
@@ -27,6 +28,23 @@ _STATES = {
     "broken": ("BROKEN", "red"),
     "not-known": ("not known", "cyan"),
 }
+
+
+class Labels(NamedTuple):
+    """What stands before the texts of a finding, and beside a link."""
+
+    why: str
+    mend: str
+    cause: str
+    symptom: str
+    see: str
+    broken: str
+
+
+_LABELS: dict[Language, Labels] = {
+    "en": Labels("why: ", "mend: ", "cause: ", "and so ", "see ", "<-- the first broken link"),
+    "zh": Labels("说明：", "修复：", "根源：", "由此引起 ", "参见 ", "<-- 第一个断开的环节"),
+}
 _MOST_LINES = 3  # for what one option has skipped of a part
 _WIDTH = max(len(sign) for sign, _ in _SIGNS.values())
 
@@ -36,7 +54,7 @@ def show_json(report: DoctorReport) -> None:
     click.echo(json.dumps(report, ensure_ascii=False))
 
 
-def show(report: DoctorReport, checks: tuple[Check, ...], *, short: bool) -> None:
+def show(report: DoctorReport, checks: tuple[Check, ...], language: Language, *, short: bool) -> None:
     """Print a line for each check, below its part, and its findings; `short`: only of what is not ok.
 
     What an option has skipped of a part is one line, where it would be many.
@@ -51,7 +69,7 @@ def show(report: DoctorReport, checks: tuple[Check, ...], *, short: bool) -> Non
         together = {because: number for because, number in skipped.items() if number > _MOST_LINES}
         for check in shown:
             if check["result"] != "skipped" or check.get("because", "") not in together:
-                _show_check(check, looks_at.get(check["id"], ""), caused.get(check["id"], []))
+                _show_check(check, looks_at.get(check["id"], ""), caused.get(check["id"], []), _LABELS[language])
         for because, number in together.items():
             _show_line("skipped", f"{number} checks: {because}")
     click.echo(_summary(report))
@@ -74,16 +92,17 @@ def _by_cause(report: DoctorReport) -> dict[str, list[tuple[str, FindingReport]]
     return found
 
 
-def _show_check(check: CheckReport, looks_at: str, symptoms: list[tuple[str, FindingReport]]) -> None:
+def _show_check(check: CheckReport, looks_at: str, symptoms: list[tuple[str, FindingReport]], labels: Labels) -> None:
     because = f": {check['because']}" if "because" in check else ""
     _show_line(check["result"], f"{check['id']}{_printable(because) or f'  ({looks_at})'}")
     for finding in check["findings"]:
-        for line in _lines(finding):
+        for line in _lines(finding, labels):
             click.echo(f"  {' ' * _WIDTH}    {line}")
     for name, finding in symptoms:
-        click.echo(f"  {' ' * _WIDTH}    and so {name}: {_printable(finding['object'])}: {_printable(finding['seen'])}")
+        seen = f"{_printable(finding['object'])}: {_printable(finding['seen'])}"
+        click.echo(f"  {' ' * _WIDTH}    {labels.symptom}{name}: {seen}")
     if check["result"] in ("warning", "failure"):
-        click.echo(f"  {' ' * _WIDTH}    see {check['doc']}")
+        click.echo(f"  {' ' * _WIDTH}    {labels.see}{check['doc']}")
 
 
 def _show_line(result: Result, text: str) -> None:
@@ -91,38 +110,41 @@ def _show_line(result: Result, text: str) -> None:
     click.echo(f"  {click.style(sign.ljust(_WIDTH), fg=colour)}  {text}")
 
 
-def _lines(finding: FindingReport) -> Iterator[str]:
+def _lines(finding: FindingReport, labels: Labels) -> Iterator[str]:
     yield f"{_printable(finding['object'])}: {_printable(finding['seen'])}"
     if cause := finding.get("cause"):
-        yield f"  cause: {cause}"
-    yield f"  why: {_printable(finding['why'])}"
+        yield f"  {labels.cause}{cause}"
+    yield f"  {labels.why}{_printable(finding['why'])}"
     if mend := finding.get("mend"):
         first, *others = mend["text"].strip().splitlines()
-        yield f"  mend: {_printable(first)}"
+        yield f"  {labels.mend}{_printable(first)}"
         yield from (f"        {_printable(line)}" for line in others)
 
 
-def show_way(links: "Sequence[Link]", find_cause: "Callable[[Link], Cause | None]", otherwise: str) -> None:
+def show_way(
+    links: "Sequence[Link]", find_cause: "Callable[[Link], Cause | None]", otherwise: str, language: Language
+) -> None:
     """Print the links of a pod's way; below the first that is broken, why it is, and the mend or what to look at."""
+    labels = _LABELS[language]
     broken = next((link for link in links if link.state == "broken"), None)
     for link in links:
         sign, colour = _STATES[link.state]
-        mark = "   <-- the first broken link" if link is broken else ""
+        mark = f"   {labels.broken}" if link is broken else ""
         text = f"{_printable(link.name)}: {_printable(link.text)}"
         click.echo(f"{click.style(sign.ljust(_WIDTH), fg=colour)}  {text}{click.style(mark, bold=True)}")
         if link is broken:
-            for line in _broken_by(find_cause(link), otherwise):
+            for line in _broken_by(find_cause(link), otherwise, labels):
                 click.echo(f"{' ' * _WIDTH}    {line}")
 
 
-def _broken_by(cause: "Cause | None", otherwise: str) -> Iterator[str]:
+def _broken_by(cause: "Cause | None", otherwise: str, labels: Labels) -> Iterator[str]:
     if cause is None:
-        yield f"see {_printable(otherwise)}"
+        yield f"{labels.see}{_printable(otherwise)}"
         return
-    first, *others = _lines(cause.finding)
+    first, *others = _lines(cause.finding, labels)
     yield f"{cause.check['id']}: {first}"
     yield from others
-    yield f"  see {cause.check['doc']}"
+    yield f"  {labels.see}{cause.check['doc']}"
 
 
 def _summary(report: DoctorReport) -> str:

@@ -80,9 +80,8 @@ def test_on_a_bare_machine_it_says_so_at_once(tmp_path: Path, show: Callable[[st
 
 def test_the_checks_are_listed_and_explained() -> None:
     assert doctor("--list").stdout.splitlines() == list(pages.table(CHECKS))
-    assert doctor("--explain", "node-image").stdout.rstrip() == pages.explain(
-        next(check for check in CHECKS if check.id == "node-image")
-    )
+    image = next(check for check in CHECKS if check.id == "node-image")
+    assert doctor("--explain", "node-image").stdout.rstrip() == pages.explain(image, "en")
 
 
 def test_on_a_node_the_release_is_found_whole_and_tells_how_it_starts(installed: Node) -> None:

@@ -13,15 +13,13 @@ from pathlib import Path
 
 from cni.contracts.kubeconfig import EXEC_CREDENTIAL, Exec, ExecStatus
 from cni.deadline import Deadline
+from cni.doctor import caller
 from cni.doctor.collect.kubeconfig import Access, AccessError
-from cni.installer.bundle import own
 from cni.installer.node.os_errors import one_line
 
 _VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 _SECONDS = 20.0
 _MOST = 1 << 20  # bytes that it may print
-_ADDED = (b"_PYI_", b"OPENSSL_CONF")  # what the launcher and PyInstaller's bootloader set
-_LEAD_BYTE = b"\xc0"  # the least first byte of a character of UTF-8 that has more than one
 
 
 def credential(access: Access, plugin: Exec, deadline: Deadline) -> ExecStatus:
@@ -58,21 +56,7 @@ def _environment(access: Access, plugin: Exec) -> dict[str, str]:
         spec["cluster"] = access.cluster
     info = {"apiVersion": plugin["apiVersion"], "kind": "ExecCredential", "spec": spec}
     told = {one["name"]: one["value"] for one in plugin.get("env") or []}
-    return {**_callers_own(), **told, "KUBERNETES_EXEC_INFO": json.dumps(info)}
-
-
-def _callers_own() -> dict[str, str]:
-    """Return the environment that this program was started with: the launcher adds variables, and disguises others."""
-    if own.tree() is None:
-        return dict(os.environ)
-    kept = {name: value for name, value in os.environb.items() if not name.startswith(_ADDED)}
-    return {os.fsdecode(_undisguised(name)): os.fsdecode(value) for name, value in kept.items()}
-
-
-def _undisguised(name: bytes) -> bytes:
-    """Undo what `disguise` in build/launcher.c does: a first byte of UTF-8 that no other byte of it follows."""
-    is_disguised = name[:1] >= _LEAD_BYTE and b"" < name[1:2] < b"\x80"
-    return bytes([name[0] & 0x7F]) + name[1:] if is_disguised else name
+    return {**caller.environment(), **told, "KUBERNETES_EXEC_INFO": json.dumps(info)}
 
 
 def _run(command: list[str], environment: dict[str, str], deadline: Deadline) -> bytes:

@@ -1,0 +1,44 @@
+"""The texts of checks, and what a report says of them, in the reader's language. Pure.
+
+What was seen, and the names of checks, results and severities are the same in every language: they can be searched for.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Literal, TypeAlias
+
+from cni.contracts.doctor import CheckReport, DoctorReport, FindingReport
+from cni.doctor import chinese
+from cni.doctor.check import Check
+
+Language: TypeAlias = Literal["en", "zh"]
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+FOLDERS: dict[Language, str] = {"en": "docs", "zh": "docs/zh"}  # of the documentation
+
+
+def of_locale(name: str) -> Language:
+    """Return the language of a locale, such as zh_CN.UTF-8; English where there is no other."""
+    return "zh" if name.lower().startswith("zh") else "en"
+
+
+def checks_in(language: Language, checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Return the checks with their texts in a language."""
+    return (
+        tuple(checks) if language == "en" else tuple(replace(one, **chinese.TEXTS[one.id]._asdict()) for one in checks)
+    )
+
+
+def report_in(language: Language, report: DoctorReport) -> DoctorReport:
+    """Return a report, which is in English, in a language."""
+    if language == "en":
+        return report
+    return {**report, "checks": [_check(language, one) for one in report["checks"]]}
+
+
+def _check(language: Language, check: CheckReport) -> CheckReport:
+    doc = check["doc"].replace(FOLDERS["en"], FOLDERS[language], 1)
+    return {**check, "doc": doc, "findings": [_finding(check["id"], one) for one in check["findings"]]}
+
+
+def _finding(check: str, finding: FindingReport) -> FindingReport:
+    return {**finding, "why": chinese.WHYS.get(finding["why"], chinese.TEXTS[check].why)}
