@@ -1,13 +1,16 @@
-"""Write docs/reference/configuration.md: what is read, as the contracts declare it, with the program's defaults.
+"""Write reference/configuration.md: what is read, as the contracts declare it, with the program's defaults.
 
-With --check it writes nothing, and fails if the page differs. Side effect: writes the page.
+In docs/ and, with the words of reference.zh.yaml, in docs/zh/. With --check it writes nothing, and fails if a page
+differs. Side effect: writes the pages.
 """
 
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter
 
 from cni import defaults
@@ -15,7 +18,8 @@ from cni.contracts.ippool import IpPoolSpec
 from cni.contracts.netconf import NetConf
 from cni.plugin.parameters import KNOWN_ARGS, REQUIRED
 
-PAGE = Path(__file__).parents[1] / "docs/reference/configuration.md"
+ROOT = Path(__file__).parents[1]
+CHINESE = Path(__file__).with_name("reference.zh.yaml")
 
 _TOP = """# Configuration
 
@@ -117,39 +121,65 @@ _MEANING_OF_PATHS = {
 }
 
 
-def page() -> str:
-    """Return what the page has to hold."""
+def publish() -> dict[Path, str]:
+    """Return what each page has to hold. KeyError: a cell that has no Chinese."""
+    chinese = yaml.safe_load(CHINESE.read_text())
+    english = {
+        "top": _TOP,
+        "others": _OTHERS,
+        "args": _ARGS,
+        "pod_args": _POD_ARGS,
+        "pools": _POOLS,
+        "folders": _FOLDERS,
+    }
+    return {
+        ROOT / "docs/reference/configuration.md": _page(english, str),
+        ROOT / "docs/zh/reference/configuration.md": _page(
+            chinese["texts"], lambda cell: chinese["cells"][cell] if _has_words(cell) else cell
+        ),
+    }
+
+
+def _page(texts: Mapping[str, str], say: Callable[[str], str]) -> str:
+    """Return the page: `say` puts a cell into the language of the texts."""
     schema = TypeAdapter(NetConf).json_schema()
     paths = {name: value for name, value in vars(defaults).items() if name.isupper() and str(value).startswith("/")}
-    commands = [f"| {command} | {_listed(names) or 'none'} |" for command, names in REQUIRED.items()]
     needed = IpPoolSpec.__required_keys__
-    pools = [f"| `{key}` | {'yes' if key in needed else 'no'} | {_MEANING_OF_POOL_KEYS[key]} |" for key in _pool_keys()]
-    parts = [
-        (_TOP, _keys(schema["$defs"]["Ipam"])),
-        (_OTHERS, sorted(_other_keys(schema))),
-        (_ARGS, commands),
-        (_POD_ARGS, [f"| `{key}` | {_MEANING_OF_ARGS[key]} |" for key in sorted(KNOWN_ARGS)]),
-        (_POOLS, pools),
-        (_FOLDERS, [f"| `{path}` | {_MEANING_OF_PATHS[name]} |" for name, path in paths.items()]),
-    ]
-    return "".join(text + "".join(f"{row}\n" for row in rows) for text, rows in parts)
+    tables: dict[str, Iterable[tuple[str, ...]]] = {
+        "top": _keys(schema["$defs"]["Ipam"]),
+        "others": sorted(_other_keys(schema)),
+        "args": [(command, _listed(names) or "none") for command, names in REQUIRED.items()],
+        "pod_args": [(f"`{key}`", _MEANING_OF_ARGS[key]) for key in sorted(KNOWN_ARGS)],
+        "pools": [(f"`{key}`", "yes" if key in needed else "no", _MEANING_OF_POOL_KEYS[key]) for key in _pool_keys()],
+        "folders": [(f"`{path}`", _MEANING_OF_PATHS[name]) for name, path in paths.items()],
+    }
+    return "".join(texts[name] + "".join(_row(cells, say) for cells in rows) for name, rows in tables.items())
+
+
+def _row(cells: tuple[str, ...], say: Callable[[str], str]) -> str:
+    return f"| {' | '.join([cells[0], *map(say, cells[1:])])} |\n"
+
+
+def _has_words(cell: str) -> bool:
+    """Tell whether there is more in a cell than keys and values."""
+    return bool(re.sub("`[^`]*`|[ ,]", "", cell))
 
 
 def _pool_keys() -> list[str]:
     return list(IpPoolSpec.__annotations__)
 
 
-def _keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, ...]]:
     """Yield the row of each key of an object that has a description."""
     for key, value in schema["properties"].items():
         if "description" in value:
             meaning, _, default = value["description"].partition(" Default: ")
             default = default.removesuffix(".")
             shown = f"`{default}`" if default and "`" not in default else default
-            yield f"| `{prefix}{key}` | {_kind(value)} | {shown} | {meaning} |"
+            yield f"`{prefix}{key}`", _kind(value), shown, meaning
 
 
-def _other_keys(schema: Mapping[str, Any]) -> Iterator[str]:
+def _other_keys(schema: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     yield from _keys(schema)
     yield from _keys(schema["$defs"]["CniArgs"], "args.cni.")
     yield from _keys(schema["$defs"]["RuntimeConfig"], "runtimeConfig.")
@@ -172,14 +202,13 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def main() -> None:
-    """Write the page, where it differs."""
-    text = page()
-    if PAGE.exists() and PAGE.read_text() == text:
-        return
+    """Write the pages that differ; with --check name them, and fail."""
+    stale = {path: text for path, text in publish().items() if not path.exists() or path.read_text() != text}
     if "--check" in sys.argv[1:]:
-        sys.exit(f"{PAGE} is not what the program says: run `make spec`")
-    PAGE.write_text(text)
-    print(f"wrote {PAGE}")
+        sys.exit("".join(f"{path} is not what the program says: run `make spec`\n" for path in stale) or 0)
+    for path, text in stale.items():
+        path.write_text(text)
+        print(f"wrote {path}")
 
 
 if __name__ == "__main__":

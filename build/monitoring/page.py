@@ -1,11 +1,12 @@
-"""Write docs/reference/metrics.md: the metrics as the program serves them, and the alerts of rules.yaml.
+"""Write reference/metrics.md: the metrics as the program serves them, and the alerts of rules.yaml.
 
-With --check it writes nothing, and fails if the page differs. Side effect: writes the page.
+In docs/ and, with the words of page.zh.yaml, in docs/zh/. With --check it writes nothing, and fails if a page differs.
+Side effect: writes the pages.
 """
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from cni.installer.reconciler import Reconciler
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/reference/metrics.md"
+CHINESE = Path(__file__).with_name("page.zh.yaml")
 RULES = Path(__file__).with_name("rules.yaml")
 
 _CALL = b'{"command":"ADD","code":0,"ms":3,"agent_ms":1}'
@@ -32,6 +34,9 @@ _TOP = """# Metrics
 
 `watch --metrics-addr HOST:PORT` serves these metrics in Prometheus' format ([how](../operate.md#metrics)). This page
 lists them, says when calls are not counted, and lists the alerts that are made of them.
+
+| Metric | Type | Meaning |
+|---|---|---|
 """
 _LOG = """## The plugin's log
 
@@ -68,13 +73,24 @@ to show.
 """
 
 
-def page() -> str:
-    """Return what the page has to hold."""
-    metrics = "\n".join(["| Metric | Type | Meaning |", "|---|---|---|", *map(_row, served())])
-    reasons = "".join(f"| `{reason}` | {words} |\n" for reason, words in REASONS.items())
-    buckets = _BUCKETS.format(bounds=", ".join(f"{bound:g}" for bound in BUCKETS))
-    alerts = "".join(f"| {_alert(rule)} |\n" for rule in rules())
-    return "\n".join([_TOP, metrics, "", buckets, _LOG + reasons, _ALERTS + alerts, _DASHBOARD])
+def publish() -> dict[Path, str]:
+    """Return what each page has to hold. KeyError: a cell that has no Chinese."""
+    chinese = yaml.safe_load(CHINESE.read_text())
+    english = {"top": _TOP, "buckets": _BUCKETS, "log": _LOG, "alerts": _ALERTS, "dashboard": _DASHBOARD}
+    return {
+        PAGE: _page(english, str),
+        ROOT / "docs/zh/reference/metrics.md": _page(chinese["texts"], lambda cell: str(chinese["cells"][cell])),
+    }
+
+
+def _page(texts: Mapping[str, str], say: Callable[[str], str]) -> str:
+    """Return the page: `say` puts a cell into the language of the texts."""
+    metrics = "".join(f"{_row(metric, say)}\n" for metric in served())
+    reasons = "".join(f"| `{reason}` | {say(words)} |\n" for reason, words in REASONS.items())
+    buckets = texts["buckets"].format(bounds=", ".join(f"{bound:g}" for bound in BUCKETS))
+    alerts = "".join(f"| {_alert(rule, say)} |\n" for rule in rules())
+    parts = [texts["top"] + metrics, buckets, texts["log"] + reasons, texts["alerts"] + alerts, texts["dashboard"]]
+    return "\n".join(parts)
 
 
 def served() -> Iterable[Metric]:
@@ -93,36 +109,37 @@ def rules() -> Iterator[dict[str, Any]]:
         yield from group["rules"]
 
 
-def _row(metric: Metric) -> str:
+def _row(metric: Metric, say: Callable[[str], str]) -> str:
     labels = list(dict.fromkeys(label for sample in metric.samples for label in sample.labels if label != "le"))
     name = metric.name + ("_total" if metric.type == "counter" else "")
     shown = f"{name}{{{','.join(labels)}}}" if labels else name
-    return f"| `{shown}` | {metric.type} | {metric.documentation} |"
+    return f"| `{shown}` | {metric.type} | {say(metric.documentation)} |"
 
 
-def _alert(rule: dict[str, Any]) -> str:
+def _alert(rule: dict[str, Any], say: Callable[[str], str]) -> str:
     links = re.findall(r"docs/(\S+?)#([\w-]+)", rule["annotations"]["runbook_url"])
-    named = ", ".join(f"[{anchor}]({_from_page(path)}#{anchor})" for path, anchor in links)
+    named = ", ".join(_link(path, anchor, say) for path, anchor in links)
     means = re.sub(r"\{\{ with .*?\{\{ end \}\}", "", rule["annotations"]["summary"])
     means = means.replace("{{ $labels.instance }}", "a node")
     means = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"`\1`", means)
-    return f"`{rule['alert']}` | {rule['labels']['severity']} | {means} | {named}"
+    return f"`{rule['alert']}` | {rule['labels']['severity']} | {say(means)} | {named}"
 
 
-def _from_page(path: str) -> str:
-    """Return how the page links to a file below docs/: to itself by nothing."""
-    return "" if Path(path).name == PAGE.name else f"../{path}"
+def _link(path: str, anchor: str, say: Callable[[str], str]) -> str:
+    """Return the link to a file below docs/. The names of checks are the same in all languages; this page's are not."""
+    if Path(path).name == PAGE.name:
+        return f"[{say(anchor)}](#{say(anchor)})"
+    return f"[{anchor}](../{path}#{anchor})"
 
 
 def main() -> None:
-    """Write the page, where it differs."""
-    text = page()
-    if PAGE.exists() and PAGE.read_text() == text:
-        return
+    """Write the pages that differ; with --check name them, and fail."""
+    stale = {path: text for path, text in publish().items() if not path.exists() or path.read_text() != text}
     if "--check" in sys.argv[1:]:
-        sys.exit(f"{PAGE} is not what the program says: run `make spec`")
-    PAGE.write_text(text)
-    print(f"wrote {PAGE}")
+        sys.exit("".join(f"{path} is not what the program says: run `make spec`\n" for path in stale) or 0)
+    for path, text in stale.items():
+        path.write_text(text)
+        print(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -62,9 +62,9 @@ _CHINESE = Words(
         "spiderpool": "doctor 对 SpiderPool 检查什么",
         "calico": "doctor 对 Calico 检查什么",
     },
-    looks_at="**检查对象：**{looks_at}。除非另有说明，查出的问题属于 **{severity}**。",
+    looks_at="**检查对象**：{looks_at}。除非另有说明，查出的问题属于 **{severity}**。",
     before_install="在 `install` 之前也必须满足（`--pre`）。",
-    to_do="**处理办法：**",
+    to_do="**处理办法**：",
     reference="""# 检查项
 
 {note}

@@ -37,8 +37,8 @@ def missing_files(page: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("script", ["build/reference.py", "build/monitoring/page.py"])
 def test_a_generated_page_is_what_the_program_says(script: str) -> None:
-    names = runpy.run_path(str(ROOT / script))
-    assert names["PAGE"].read_text() == names["page"]()
+    published = runpy.run_path(str(ROOT / script))["publish"]()
+    assert {path: path.read_text() for path in published} == published
 
 
 def test_the_page_of_errors_has_every_code_and_no_other() -> None:
