@@ -156,7 +156,7 @@ TEXTS = {
     "calico-annotations": Texts(
         "Pod 和模板中向 Calico 自己的 IPAM 请求地址的注解",
         (
-            "使用其他 IPAM 时，Calico 的插件会拒绝带有 ipAddrs 或 ipAddrsNoIpam 的 Pod，Pod 起不来。它不看"
+            "使用其他 IPAM 时，Calico 的插件会拒绝带有 ipAddrs 或 ipAddrsNoIpam 的 Pod，Pod 无法启动。它不看"
             " ipv4pools 和 ipv6pools，于是 Pod 得到的地址来自另一个池，而不是所指定的池。"
         ),
         "删除这些注解，并在注解 `ipam.spidernet.io/ippool` 中指定 SpiderPool 的池。",

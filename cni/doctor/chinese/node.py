@@ -15,7 +15,7 @@ TEXTS = {
     ),
     "node-plugin-answers": Texts(
         "按容器运行时的方式调用插件，看它对 VERSION 的应答",
-        "容器运行时无法运行插件时，本节点上任何 Pod 都起不来。",
+        "容器运行时无法运行插件时，本节点上任何 Pod 都无法启动。",
         (
             "重新安装该版本。如果文件系统以 noexec 挂载，请指定另一个插件目录，并让容器运行时使用它；如果被 SELinux"
             " 拒绝，请用 `restorecon` 恢复该目录的标签。"
@@ -39,7 +39,7 @@ TEXTS = {
     ),
     "node-chain-binaries": Texts(
         "容器运行时加载的文件中列出的每个插件",
-        "插件链中缺少任何一个插件，Pod 都起不来。",
+        "插件链中缺少任何一个插件，Pod 都无法启动。",
         "安装带有该插件的软件包：portmap、bandwidth 和 tuning 在 containernetworking-plugins 中。",
     ),
     "node-image": Texts(

@@ -55,7 +55,7 @@ TEXTS = {
     ),
     "sp-default-pool": Texts(
         "装有本插件的节点上有未指定 IP 池的 Pod 时，是否有可供它们使用的池",
-        "没有这样的池，未指定 IP 池的 Pod 就起不来：“no pool selection rules of any type are specified”。",
+        "没有这样的池，未指定 IP 池的 Pod 就无法启动：“no pool selection rules of any type are specified”。",
         (
             "为每个地址族设一个默认池，或者在命名空间或 Pod 的注解中指定池。在 conflist 中设置本插件的"
             " `default_ipv4_ippool` 和 `default_ipv6_ippool` 也可以，但 `--cluster-only` 看不到它们。"
@@ -63,7 +63,7 @@ TEXTS = {
     ),
     "sp-pool-full": Texts(
         "每个池已占用多少地址，excludeIPs 和 SpiderReservedIP 不计在内",
-        "池中没有剩余地址时，新的 Pod 起不来。占用达到九成即为警告。",
+        "池中没有剩余地址时，新的 Pod 无法启动。占用达到九成即为警告。",
         (
             "先看 `sp-leaked`：其中可能有已消失的 Pod 的地址。然后在池的 `ips` 中添加地址段；它们必须在池的 subnet "
             "之内，如果池属于某个 SpiderSubnet，也必须在其中，并且必须在覆盖该池的 Calico IPPool 之内。"
@@ -71,7 +71,7 @@ TEXTS = {
     ),
     "sp-annotations": Texts(
         "Pod、模板和命名空间中指定 SpiderPool 的池或子网的注解",
-        "注解无法满足时，SpiderPool 会拒绝为 Pod 分配地址，Pod 就起不来。",
+        "注解无法满足时，SpiderPool 会拒绝为 Pod 分配地址，Pod 就无法启动。",
         (
             '指定一个存在的池：`ipam.spidernet.io/ippool: \'{"ipv4": ["POOL"]}\'`。不由工作负载创建的 Pod，在等待'
             "启动期间可以直接修改注解；其他 Pod 请修改模板。"
