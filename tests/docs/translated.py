@@ -15,6 +15,11 @@ import yaml
 from tests.test_documents import LINK, ROOT, anchors
 
 RECORD = "docs/zh/translated.yaml"
+# Where the links of a page that is generated are.
+SOURCES = {
+    "docs/reference/configuration.md": "build/reference.zh.yaml",
+    "docs/reference/metrics.md": "build/monitoring/page.zh.yaml",
+}
 HEAD = """\
 # What docs/zh/ was made from. `python -m tests.docs.translated docs/X.md` writes it, after docs/zh/X.md was translated.
 # translated: the SHA-256 of the English text. untranslated: these pages have no Chinese one yet; some are still to be
@@ -66,7 +71,7 @@ def link_in_chinese(root: Path, name: str, link: str) -> str:
 
 
 def lead_links(root: Path, name: str) -> None:
-    """Lead the links of a Chinese page to Chinese pages."""
+    """Lead the links of a Chinese page, and of what it is generated from, to Chinese pages."""
     page = root / chinese(name)
 
     def led(match: re.Match[str]) -> str:
@@ -77,7 +82,8 @@ def lead_links(root: Path, name: str) -> None:
         english = relpath(target, Path(name).parent) + hash_ + anchor
         return match[0].replace(f"({match[1]})", f"({link_in_chinese(root, name, english)})")
 
-    page.write_text(LINK.sub(led, page.read_text()))
+    for path in (page, *([root / SOURCES[name]] if name in SOURCES else [])):
+        path.write_text(LINK.sub(led, path.read_text()))
 
 
 def record(root: Path, name: str) -> None:

@@ -12,6 +12,7 @@ from cni.doctor import pages, pod_way
 from cni.doctor.check import Check
 from cni.doctor.checks import CHECKS
 from cni.doctor.collect.document import ALL
+from cni.doctor.languages import FOLDERS
 from tests.requirements import ROOT
 
 
@@ -76,13 +77,18 @@ def named(known: Mapping[str, Any], code: CodeType) -> Iterator[Any]:
         yield module
 
 
-def test_the_pages_have_a_section_for_each_id_and_no_other() -> None:
+def test_the_pages_are_made_and_there_is_no_other() -> None:
     published = pages.publish(ROOT)
     assert not [str(path) for path, text in published.items() if not path.exists() or path.read_text() != text], (
         "run python -m cni.doctor.pages"
     )
-    listed = published.pop(ROOT / "docs/reference/checks.md")
+    assert {path for folder in FOLDERS.values() for path in (ROOT / folder / "doctor").glob("*.md")} < set(published)
+
+
+@pytest.mark.parametrize("folder", FOLDERS.values())
+def test_they_have_a_section_for_each_id_and_no_other(folder: str) -> None:
+    listed = (ROOT / folder / "reference/checks.md").read_text()
     assert re.findall(r"^\| \[([\w-]+)\]", listed, re.MULTILINE) == [check.id for check in CHECKS]
-    assert set((ROOT / "docs/doctor").glob("*.md")) == set(published)
-    sections = [line[3:] for text in published.values() for line in text.splitlines() if line.startswith("## ")]
+    texts = [path.read_text() for path in (ROOT / folder / "doctor").glob("*.md")]
+    sections = [line[3:] for text in texts for line in text.splitlines() if line.startswith("## ")]
     assert sorted(sections) == sorted(check.id for check in CHECKS)
