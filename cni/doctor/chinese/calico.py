@@ -148,9 +148,9 @@ TEXTS = {
         "由 FRR 的输出（--router）得到的路由器的邻居和路由",
         "只有路由器有经由 Pod 所在节点到达它的路由，集群外部才能访问该 Pod。",
         (
-            "peerState 为 Policy 时：设置 `no bgp ebgp-requires-policy`，或者给邻居配置 route-map。把路由器的输出交"
-            "给 doctor：`vtysh -c 'show bgp summary json' -c 'show ip route bgp json' -c 'show ipv6 route bgp json'"
-            " | spiderpool-ipam doctor --router -`。"
+            "peerState 为 Policy 时：设置 `no bgp ebgp-requires-policy`，或者给邻居配置 route-map，然后执行 `clear"
+            " bgp * soft`。把路由器的输出交给 doctor：`vtysh -c 'show bgp summary json' -c 'show ip route bgp json'"
+            " -c 'show ipv6 route bgp json' | spiderpool-ipam doctor --router -`。"
         ),
     ),
     "calico-annotations": Texts(

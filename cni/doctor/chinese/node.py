@@ -63,7 +63,10 @@ TEXTS = {
     "node-agent": Texts(
         "agent 的套接字，以及 agent 是否报告自身健康",
         "没有 agent，本节点上的 Pod 得不到地址，地址也无法归还。",
-        "查明本节点上 agent 的 Pod 为何没有运行：上一次的状态、日志，以及节点的污点。",
+        (
+            "删除本节点上 agent 的 Pod，让它重新启动。如果没有效果，请查明它为何没有运行：上一次的状态、日志，以及"
+            "节点的污点。"
+        ),
     ),
     "node-calico-nodename": Texts(
         "/var/lib/calico/nodename，以及同名的 Node",
@@ -76,7 +79,10 @@ TEXTS = {
             "内核只有在自己有到网关的路由时，才会应答 Pod 对网关的 ARP 请求。否则，即使路由器有到这些 Pod 的路由、"
             "IPv6 也正常，本节点上所有 Pod 的 IPv4 都不通。"
         ),
-        "给节点加一条默认路由，或者加一条经上行接口到 169.254.1.1 的路由。",
+        (
+            "给节点加一条默认路由，现在就加，并写入其网络配置：像指南中那样指向路由器。或者加一条经上行接口到"
+            " 169.254.1.1 的路由。节点还需要什么，之后由 `node-way-to-others` 说明。"
+        ),
     ),
     "node-forwarding": Texts(
         "有相应地址族的 IP 池时，net.ipv4.ip_forward 和 net.ipv6.conf.all.forwarding 的值",
