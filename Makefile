@@ -44,6 +44,7 @@ check: .venv/.freeze .venv/.test .venv/.lint ## Lint, type-check, and see that `
 	$(BIN)/python build/monitoring/page.py --check
 	$(BIN)/python build/reference.py --check
 	$(BIN)/python build/commands_page.py --check
+	$(BIN)/python build/chart/values.py --check
 
 .PHONY: build
 build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarball
@@ -56,10 +57,15 @@ spec: .venv/.lint ## Publish what is generated: JSON schemas, openapi.yaml, the 
 	$(BIN)/python build/monitoring/page.py
 	$(BIN)/python build/reference.py
 	$(BIN)/python build/commands_page.py
+	$(BIN)/python build/chart/values.py
 
 .PHONY: pictures
 pictures: .venv/.runtime ## Draw docs/pictures/*.svg out of their sources; needs graphviz and fonts-noto-cjk
 	$(BIN)/python build/pictures.py
+
+.PHONY: kubernetes
+kubernetes: tools .venv/.runtime ## Render the kustomizations of build/kubernetes from the chart in build/chart
+	$(BIN)/python build/chart/render.py
 
 .PHONY: conformance
 conformance: .venv/.runtime ## Run the vectors against any IPAM plugin: PLUGIN=/path
@@ -83,10 +89,10 @@ fuzz: .venv/.test .venv/.fuzz ## Try a million inputs of any kind (N= for anothe
 	@$(BIN)/python -m tests.fuzz --runs "$(or $(N),1000000)"
 
 .PHONY: tools
-tools: $(TOOLS)/.done ## Put the peers of the tests into .tools/: cnitool, reference plugins, upstream's plugin, Prometheus
+tools: $(TOOLS)/.done ## Put the peers of the tests into .tools/: cnitool, reference plugins, upstream's plugin, helm, Prometheus
 
 .PHONY: lab-tools
-lab-tools: $(LAB_TOOLS)/.done ## Build the programs of the lab into .tools/lab/: Calico's, upstream's agent, helm, BIRD
+lab-tools: $(LAB_TOOLS)/.done ## Build the programs of the lab into .tools/lab/: Calico's, upstream's agent, BIRD
 
 .PHONY: clean
 clean: ## Remove what the targets made

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Build the programs that `make lab` runs into .tools/lab: Calico's, SpiderPool's agent, controller and chart, helm, and
+# Build the programs that `make lab` runs into .tools/lab: Calico's, SpiderPool's agent, controller and chart, and
 # Debian's BIRD 1.6, which Calico's BIRD was forked from. Go's own caches keep the downloads and what is compiled.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -7,7 +7,6 @@ cd "$(dirname "$0")/.."
 command -v go >/dev/null || { echo "go is missing: install Go 1.25 or later to build Calico for the lab" >&2; exit 1; }
 command -v dpkg-deb >/dev/null || { echo "dpkg-deb is missing: the lab needs a Debian, for its BIRD 1.6" >&2; exit 1; }
 out=$PWD/.tools/lab
-helm=v3.22.0
 calico=github.com/projectcalico/calico
 spiderpool=github.com/spidernet-io/spiderpool
 export GOFLAGS="-buildvcs=false -trimpath -p=2" CGO_ENABLED=0
@@ -69,5 +68,4 @@ step "calico's templates and CRDs" calico_files
 step spiderpool-agent program peer $spiderpool/cmd/spiderpool-agent spiderpool-agent
 step spiderpool-controller program peer $spiderpool/cmd/spiderpool-controller spiderpool-controller
 step "spiderpool's chart and CRDs" spiderpool_files
-step helm env GOBIN="$out" go install helm.sh/helm/v3/cmd/helm@$helm
 step "BIRD 1.6" bird

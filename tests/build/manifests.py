@@ -1,11 +1,14 @@
 """The manifests of build/kubernetes as `kubectl apply -k` would send them, rendered by kustomize."""
 
+import importlib
 import subprocess
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
+import click
 import yaml
 
+from cni.cli.__main__ import COMMANDS
 from tests import requirements
 from tests.requirements import ROOT
 
@@ -28,6 +31,25 @@ def daemon_set(name: str) -> dict[str, Any]:
 
 def pod_spec(name: str) -> dict[str, Any]:
     return dict(daemon_set(name)["spec"]["template"]["spec"])
+
+
+def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def require_arguments(spec: dict[str, Any]) -> None:
+    """Have the program read the command lines of all containers and probes."""
+    lines = [container["args"] for container in containers(spec)]
+    for container in containers(spec):
+        for probe in {"readinessProbe", "livenessProbe"} & set(container):
+            program, *arguments = container[probe]["exec"]["command"]
+            assert program == "/spiderpool-ipam/spiderpool-ipam"  # the Dockerfile's ENTRYPOINT
+            lines.append(arguments)
+    for command, *arguments in lines:
+        # This machine has no /host, and the kubelet sets the variable.
+        given = [one.replace("$(NODE_ADDRESS)", "fd00::1") for one in arguments if one != "--host-root=/host"]
+        found: click.Command = getattr(importlib.import_module(COMMANDS[command][0]), command)
+        found.make_context(command, given)
 
 
 def init_container(spec: dict[str, Any], name: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The manifests of build/kubernetes follow Kubernetes' schemas, and the program accepts the arguments in them."""
 
-import importlib
 import re
 import shutil
 import subprocess
@@ -9,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import click
 import pytest
 import yaml
 
-from cni.cli.__main__ import COMMANDS
 from cni.defaults import AGENT_SOCKET, RESULT_CACHE_FOLDER, STATE_FOLDER
 from tests import requirements
 from tests.build import manifests
+from tests.build.manifests import containers
 from tests.requirements import ROOT
 
 # The paths that install, watch and uninstall use on a usual node, and whether they write to them; and what doctor reads
@@ -29,10 +27,6 @@ REACHED = {
     AGENT_SOCKET: False,
 }
 READ = dict.fromkeys(("/opt/cni/bin", "/etc/cni/net.d", STATE_FOLDER, AGENT_SOCKET), False)
-
-
-def containers(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    return [*spec["initContainers"], *spec["containers"]]
 
 
 @pytest.mark.parametrize("name", manifests.NAMES)
@@ -60,18 +54,7 @@ def test_the_schemas_do_find_faults(fault: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", manifests.NAMES)
 def test_the_program_takes_the_arguments(name: str) -> None:
-    spec = manifests.pod_spec(name)
-    lines = [container["args"] for container in containers(spec)]
-    for container in containers(spec):
-        for probe in {"readinessProbe", "livenessProbe"} & set(container):
-            program, *arguments = container[probe]["exec"]["command"]
-            assert program == "/spiderpool-ipam/spiderpool-ipam"  # the Dockerfile's ENTRYPOINT
-            lines.append(arguments)
-    for command, *arguments in lines:
-        # This machine has no /host.
-        given = [argument for argument in arguments if argument != "--host-root=/host"]
-        found: click.Command = getattr(importlib.import_module(COMMANDS[command][0]), command)
-        found.make_context(command, given)
+    manifests.require_arguments(manifests.pod_spec(name))
 
 
 def test_watch_writes_the_readiness_file_that_the_probe_asks_for() -> None:

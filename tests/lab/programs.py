@@ -16,7 +16,7 @@ CALICO_CRDS = _LAB / "calico-crds.yaml"
 CALICOCTL = _LAB / "calicoctl"
 CONFD = _LAB / "confd"
 CONFD_TEMPLATES = _LAB / "confd-templates"
-HELM = _LAB / "helm"
+HELM = ROOT / ".tools/bin/helm"
 CHART = _LAB / "spiderpool-chart"
 SPIDERPOOL_CRDS = _LAB / "spiderpool-crds"
 BIRD, BIRD6, BIRDC, BIRDC6 = (_BIRD / name for name in ("bird", "bird6", "birdc", "birdc6"))
@@ -28,7 +28,7 @@ OURS = TREE / "spiderpool-ipam"
 REFERENCE_PLUGINS = [Path("/usr/lib/cni") / name for name in ("portmap", "bandwidth", "loopback", "host-local")]
 
 _BUILT_BY_LAB_TOOLS = [
-    CALICO, CALICO_INSTALL, CALICO_CRDS, CALICOCTL, CONFD, CONFD_TEMPLATES, HELM, CHART, SPIDERPOOL_CRDS, BIRD, BIRD6,
+    CALICO, CALICO_INSTALL, CALICO_CRDS, CALICOCTL, CONFD, CONFD_TEMPLATES, CHART, SPIDERPOOL_CRDS, BIRD, BIRD6,
     _LAB / "spiderpool-agent", _LAB / "spiderpool-controller",
 ]  # fmt: skip
 _PACKAGES = {
@@ -43,7 +43,7 @@ def missing() -> list[str]:
         return ["the lab makes namespaces and mounts: run it as root"]
     found = {
         "make lab-tools": [path for path in _BUILT_BY_LAB_TOOLS if not path.exists()],
-        "make tools": [path for path in (CNITOOL, SPIDERPOOL_GO) if not path.exists()],
+        "make tools": [path for path in (CNITOOL, HELM, SPIDERPOOL_GO) if not path.exists()],
         "make build": [path for path in (OURS, TREE / "spiderpool") if not path.exists()],
         "apt-get install --no-install-recommends frr": [path for path in (ZEBRA, BGPD) if not path.exists()],
         "apt-get install --no-install-recommends containernetworking-plugins": [

@@ -1,0 +1,264 @@
+"""The chart renders valid objects of all its values, refuses others, and the kustomizations are what it renders."""
+
+import copy
+import re
+import subprocess
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from cni.cli.watch import HostPort
+from cni.installer import discovery
+from tests import requirements
+from tests.build import chart, manifests, monitoring, recipes
+from tests.build.chart import EVERYTHING, VALUES, VARIANTS, Object, of_kind
+from tests.requirements import ROOT
+
+LOG = PurePosixPath("/var/log/spidernet")
+DEFINITIONS = {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules"}
+
+
+def test_helm_finds_no_fault_in_it() -> None:
+    done = chart.helm("lint", "--strict", chart.FOLDER)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_every_platform_and_mode_follows_the_schemas_of_every_kubernetes_version(show: Callable[[str], None]) -> None:
+    schemas = requirements.need_package("kubernetes_validate")
+    versions = schemas.utils.all_versions()
+    unique = {yaml.safe_dump(one): one for values in VARIANTS for one in chart.render(values)}
+    builtin = [one for one in unique.values() if one["kind"] not in DEFINITIONS]
+    for version in versions:
+        for document in builtin:
+            schemas.validate(document, version, strict=True)
+    show(f"{len(VARIANTS)} sets of values: valid for Kubernetes {versions[0]} to {versions[-1]}")
+
+
+@pytest.mark.parametrize("kind", DEFINITIONS)
+def test_the_prometheus_operator_takes_its_objects(kind: str) -> None:
+    document = of_kind(chart.render(EVERYTHING), kind)
+    validator = jsonschema_rs.validator_for(strict(definition(kind)))
+    assert [error.message for error in validator.iter_errors(document)] == []
+    document["spec"]["selektor"] = {}
+    assert not validator.is_valid(document)
+
+
+def definition(kind: str) -> Object:
+    path = requirements.need_tool("definitions") / f"{DEFINITIONS[kind]}.yaml"
+    (version,) = yaml.safe_load(path.read_text())["spec"]["versions"]
+    schema: Object = version["schema"]["openAPIV3Schema"]
+    return schema
+
+
+def strict(schema: Any) -> Any:
+    """Return a schema that refuses what an API server would drop."""
+    if isinstance(schema, list):
+        return [strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: strict(one) for name, one in schema.items()}
+    if "properties" in schema and schema.get("type") == "object":
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+@pytest.mark.parametrize("values", VARIANTS, ids=lambda values: "-".join(map(str, list(values.values())[:2])))
+def test_the_program_takes_the_arguments(values: Object) -> None:
+    manifests.require_arguments(chart.pod_spec(values))
+
+
+@pytest.mark.parametrize("platform", chart.PLATFORMS)
+def test_a_platforms_folders_are_those_that_install_itself_looks_for(platform: str) -> None:
+    spec = chart.pod_spec({"platform": platform})
+    arguments = manifests.init_container(spec, "install")["args"]
+    named = {one.partition("=")[0]: one.partition("=")[2] for one in arguments}
+    usual = discovery._PLATFORMS[0]
+    folders = (named.get("--cni-conf-dir", usual[0]), named.get("--cni-bin-dir", usual[1]))
+    assert folders in discovery._PLATFORMS
+    assert (platform == "default") == (folders == usual)
+    for container in manifests.containers(spec):
+        mounted = [mount.node for mount in manifests.node_mounts(spec, container)]
+        for folder in map(PurePosixPath, folders):
+            assert any(folder.is_relative_to(one) for one in mounted)
+            assert folder == PurePosixPath(folders[1]) or folder not in mounted, "the folder may be made anew"
+
+
+def test_other_folders_may_be_named() -> None:
+    spec = chart.pod_spec({"cniBinDir": "/srv/bin", "cniConfDir": "/srv/cni/net.d"})
+    assert {"--cni-bin-dir=/srv/bin", "--cni-conf-dir=/srv/cni/net.d"} <= set(spec["containers"][0]["args"])
+    paths = [volume.get("hostPath", {}).get("path") for volume in spec["volumes"]]
+    assert {"/srv/bin", "/srv/cni"} <= set(paths)
+
+
+def test_helm_keeps_what_installs_until_it_uninstalls() -> None:
+    for mode in chart.MODES:
+        documents = chart.render({**EVERYTHING, "mode": mode})
+        kept = {
+            (one["kind"], one["metadata"]["name"])
+            for one in documents
+            if one["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == "keep"
+        }
+        # Without its account, no pod of the DaemonSet could be made on a new node.
+        wanted = {("DaemonSet", "spiderpool-ipam"), ("ServiceAccount", "spiderpool-ipam")}
+        assert kept == (set() if mode == "uninstall" else wanted)
+
+
+def test_who_uninstalls_serves_no_metrics_and_is_not_tested() -> None:
+    kinds = {document["kind"] for document in chart.render({**EVERYTHING, "mode": "uninstall"})}
+    assert kinds == {"ServiceAccount", "DaemonSet", "ClusterRole", "ClusterRoleBinding"}
+
+
+def test_a_node_may_wait_for_its_pod_to_be_deleted_except_when_it_is_restored() -> None:
+    values = {"updateStrategy": {"type": "OnDelete"}}
+    assert of_kind(chart.render(values), "DaemonSet")["spec"]["updateStrategy"] == {"type": "OnDelete"}
+    restoring = of_kind(chart.render({**values, "mode": "uninstall"}), "DaemonSet")
+    assert restoring["spec"]["updateStrategy"] == {"rollingUpdate": {"maxUnavailable": "100%"}}
+
+
+def test_the_log_is_mounted_for_the_metrics_alone_and_read_only() -> None:
+    for values, wanted in (({}, []), (EVERYTHING, [manifests.Mount(LOG, manifests.HOST / "var/log/spidernet", True)])):
+        spec = chart.pod_spec(values)
+        for container in manifests.containers(spec):
+            found = [mount for mount in manifests.node_mounts(spec, container) if mount.node == LOG]
+            assert found == (wanted if container["name"] == "watch" else [])
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "fd00::1"])
+def test_metrics_are_served_on_the_nodes_own_address(address: str) -> None:
+    (watch,) = chart.pod_spec(EVERYTHING)["containers"]
+    (variable,) = watch["env"]
+    assert variable["valueFrom"]["fieldRef"]["fieldPath"] == "status.hostIP"
+    (given,) = [one for one in watch["args"] if one.startswith("--metrics-addr=")]
+    text = given.partition("=")[2].replace(f"$({variable['name']})", address)
+    assert HostPort().convert(text, None, None) == (address, VALUES["metrics"]["port"])
+    service = of_kind(chart.render(EVERYTHING), "Service")
+    (port,) = service["spec"]["ports"]
+    assert port["targetPort"] == watch["ports"][0]["name"]
+    assert watch["ports"][0]["containerPort"] == port["port"] == VALUES["metrics"]["port"]
+    assert service["spec"]["publishNotReadyAddresses"] is True
+    (endpoint,) = of_kind(chart.render(EVERYTHING), "ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["port"] == port["name"]
+
+
+def test_the_pod_of_helm_test_is_doctors_and_not_taken_for_one_of_the_daemonset() -> None:
+    documents = chart.render(EVERYTHING)
+    pod = of_kind(documents, "Pod", "spiderpool-ipam-doctor")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    selector = of_kind(documents, "DaemonSet")["spec"]["selector"]["matchLabels"]
+    assert not selector.items() <= pod["metadata"]["labels"].items()
+    account = of_kind(documents, "ServiceAccount", pod["spec"]["serviceAccountName"])["metadata"]
+    assert of_kind(documents, "ClusterRoleBinding", account["name"])["subjects"][0]["name"] == account["name"]
+    manifests.require_arguments(pod["spec"])
+
+
+def test_the_links_of_the_alerts_lead_to_where_the_pages_are_published(tmp_path: Path) -> None:
+    spec = of_kind(chart.render(EVERYTHING), "PrometheusRule")["spec"]
+    rules = [rule for group in spec["groups"] for rule in group["rules"]]
+    plain = chart.render({"metrics": {"enabled": True, "alerts": {"enabled": True}}})
+    assert of_kind(plain, "PrometheusRule")["spec"] == yaml.safe_load(monitoring.RULES.read_text())
+    for rule in rules:
+        links = re.findall(r"\S*docs/\S+\.md#", rule["annotations"]["runbook_url"])
+        assert links
+        assert all("https://git.example.org/x/docs/" in link for link in links)
+    promtool = requirements.need_tool("promtool")
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(spec))
+    done = subprocess.run([promtool, "check", "rules", tmp_path / "rules.yaml"], capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_dashboard_is_found_by_grafanas_sidecar() -> None:
+    found = of_kind(chart.render(EVERYTHING), "ConfigMap", "spiderpool-ipam-dashboard")
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert found["data"]["spiderpool-ipam.json"].strip() == (
+        (ROOT / "build/monitoring/dashboard.json").read_text().strip()
+    )
+
+
+def objects_of(values: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if isinstance(values, dict):
+        yield path
+        for name, value in values.items():
+            yield from objects_of(value, (*path, name))
+
+
+FREE = {("nodeSelector",), ("metrics", "serviceMonitor", "labels"), ("metrics", "alerts", "labels")}
+FREE |= {("metrics", "dashboard", "labels"), ("resources", "requests"), ("resources", "limits")}
+
+
+@pytest.mark.parametrize("path", [one for one in objects_of(VALUES) if one not in FREE], ids=".".join)
+def test_a_value_that_there_is_not_is_refused(path: tuple[str, ...]) -> None:
+    validator = jsonschema_rs.validator_for(chart.SCHEMA)
+    values = copy.deepcopy(VALUES)
+    assert validator.is_valid(values)
+    place = values
+    for name in path:
+        place = place[name]
+    place["mistyped"] = 1
+    assert not validator.is_valid(values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"mode": "inplace"},
+        {"platform": "rke2"},
+        {"mistyped": 1},
+        {"updateStrategy": {"maxUnavailable": "0%"}},
+        {"installOptions": ["log_level=debug"]},
+        {"metrics": {"alerts": {"runbookPrefix": "https://git.example.org/x"}}},
+        {"cniBinDir": "opt/cni/bin"},
+    ],
+    ids=str,
+)
+def test_helm_refuses_values_that_are_none(values: Object) -> None:
+    done = chart.template(values)
+    assert done.returncode
+    assert "values don't meet the specifications of the schema" in done.stderr
+
+
+def test_the_schema_has_every_value_and_no_other() -> None:
+    def names(schema: Object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        for name, inside in schema.get("properties", {}).items():
+            yield (*path, name)
+            yield from names(inside, (*path, name))
+
+    def present(values: Object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        for name, value in values.items():
+            yield (*path, name)
+            if isinstance(value, dict) and (*path, name) not in FREE:
+                yield from present(value, (*path, name))
+
+    # Helm itself gives `global` to a chart that is part of another.
+    found = {one for one in names(chart.SCHEMA) if one != ("global",)}
+    found = {one for one in found if one[0] != "tolerations"} | {("tolerations",)}
+    assert found == set(present(VALUES))
+
+
+def test_the_kustomizations_are_what_the_chart_renders() -> None:
+    render = recipes.load("chart/render")
+    for path, text in render.files(requirements.need_tool("helm")).items():
+        assert path.read_text() == text, f"{path}: run `make kubernetes`"
+
+
+def test_kubectl_applies_what_helm_installs() -> None:
+    def bare(documents: list[Object]) -> dict[tuple[str, str], Object]:
+        for document in documents:
+            document["metadata"].pop("annotations", None)
+        return {(one["kind"], one["metadata"]["name"]): one for one in documents}
+
+    for mode, names in (("as", ("install", "doctor")), ("uninstall", ("uninstall", "doctor"))):
+        applied = bare([one for name in names for one in manifests.render(name)])
+        installed = bare([one for one in chart.render({"mode": mode}) if one["kind"] != "Pod"])
+        assert applied == installed
+
+
+def test_the_version_is_that_of_the_release() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    found = yaml.safe_load((chart.FOLDER / "Chart.yaml").read_text())
+    assert found["version"] == found["appVersion"] == version
