@@ -26,7 +26,7 @@ EVERYTHING: dict[str, Any] = {
         "dashboard": {"enabled": True},
     },
 }
-_SETS: product[tuple[str, str, dict[str, Any]]] = product(PLATFORMS, MODES, ({}, EVERYTHING))
+_SETS: "product[tuple[str, str, dict[str, Any]]]" = product(PLATFORMS, MODES, ({}, EVERYTHING))
 VARIANTS = [{"platform": platform, "mode": mode, **more} for platform, mode, more in _SETS]
 
 Object = dict[str, Any]

@@ -15,14 +15,15 @@ resources:
 terminationMessagePolicy: FallbackToLogsOnError # `kubectl describe pod` shows why it failed
 {{- end -}}
 
+{{- /* On OpenShift the folder of plugins is below that of the results, so this one is first. */ -}}
 {{- define "spiderpool-ipam.mounts" -}}
+- name: cni-results
+  mountPath: /host/var/lib/cni
+  readOnly: true
 {{- range $name, $path := .mounts }}
 - name: {{ $name }}
   mountPath: /host{{ $path }}
 {{- end }}
-- name: cni-results
-  mountPath: /host/var/lib/cni
-  readOnly: true
 - name: state
   mountPath: /host/var/lib/spiderpool-ipam
 - name: agent
