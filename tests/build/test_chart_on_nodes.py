@@ -26,7 +26,7 @@ class Platform:
     def __init__(self, folder: Path, name: str) -> None:
         self.name, self.root, self.host = name, folder / "node", folder / "host"
         named = dict(one.lstrip("-").split("=", 1) for one in self._container("watch")["args"][1:])
-        self.names = {kind: named.get(f"cni-{kind}-dir", usual) for kind, usual in USUAL.items()}
+        self.names: dict[str, str] = {kind: named.get(f"cni-{kind}-dir", usual) for kind, usual in USUAL.items()}
         if name == "microk8s":
             for below in ("opt/cni/bin", "args/cni-network"):
                 (self.root / SNAP / "1" / below).mkdir(parents=True)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from tests.lab.kube_api import discovery, objects, reviews, selectors, status_errors
+from tests.lab.kube_api import discovery, objects, protobuf, reviews, selectors, status_errors
 from tests.lab.kube_api.cluster import Cluster
 from tests.lab.kube_api.objects import Object
 from tests.lab.kube_api.resources import Resource
@@ -48,6 +48,8 @@ def create_app(cluster: Cluster, watches: Watches) -> Starlette:
 
 async def _answer(cluster: Cluster, watches: Watches, request: Request) -> Response:
     accepted = request.headers.get("accept", "*/*")
+    if request.url.path == "/openapi/v2" and protobuf.OPENAPI_MEDIA_TYPE in accepted:
+        return Response(protobuf.OPENAPI_V2, media_type=protobuf.OPENAPI_MEDIA_TYPE.replace("@", "."))
     if "json" not in accepted and "*/*" not in accepted and "application/*" not in accepted:
         raise status_errors.not_acceptable()
     parts = [part for part in request.path_params["path"].split("/") if part]
@@ -178,8 +180,13 @@ def _media_type(request: Request) -> str:
 
 
 async def _body(request: Request) -> Any:
-    """Return what a request holds, which must be JSON, or YAML for server-side apply."""
+    """Return what a request holds, which must be JSON, YAML for server-side apply, or what Helm sends as protobuf."""
     media_type, content = _media_type(request), await request.body()
+    if media_type == protobuf.MEDIA_TYPE:
+        try:
+            return protobuf.read(content)
+        except (ValueError, LookupError):
+            raise status_errors.unsupported_media_type(media_type) from None
     if not media_type.endswith(("json", "yaml")):
         raise status_errors.unsupported_media_type(media_type)
     try:
