@@ -12,7 +12,7 @@ from cni.deadline import Deadline
 from cni.installer.errors import InstallerError
 
 if TYPE_CHECKING:
-    from cni.contracts.doctor import DoctorReport
+    from cni.contracts.doctor import DoctorReport, NodesReport
     from cni.contracts.facts import Facts, Unknown
     from cni.doctor.languages import Language
     from cni.installer.node.folders import Folders
@@ -32,6 +32,8 @@ class Options:
     kubeconfig: Path | None
     context: str
     pre: bool
+    nodes: bool
+    no_pods: bool
     wait: float
     only: Sequence[str]
     skip: Sequence[str]
@@ -55,6 +57,8 @@ class Options:
 @click.option("--kubeconfig", type=_EXISTING, help="The kubeconfig; default: as kubectl finds it.")
 @click.option("--context", default="", help="The context of the kubeconfig; default: its current one.")
 @click.option("--pre", is_flag=True, help="Check only what has to hold before install.")
+@click.option("--nodes", is_flag=True, help="Ask watch on each node, by the API's proxy, what doctor finds there.")
+@click.option("--no-pods", is_flag=True, help="Leave the names and addresses of pods out of the report.")
 @click.option("--wait", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Try again what time may mend.")
 @click.option("--only", multiple=True, metavar="ID", help="Make this check only; may be repeated.")
 @click.option("--skip", multiple=True, metavar="ID", help="Leave this check out; may be repeated.")
@@ -86,8 +90,8 @@ def doctor(find_folders: "Callable[[], Folders]", **options: Any) -> None:
     The exit status is 0 if nothing has failed, 1 if something has, 2 for wrong usage, 3 if nothing could be checked.
     """
     given = Options(**options)
-    if given.node_only and given.cluster_only:
-        raise click.UsageError("--node-only and --cluster-only exclude each other")
+    if given.node_only and (given.cluster_only or given.nodes):
+        raise click.UsageError("--node-only excludes --cluster-only and --nodes")
     from cni.doctor.checks import CHECKS
 
     known = {check.id for check in CHECKS}
@@ -114,7 +118,7 @@ def _document(given: Options) -> None:
 
 
 def _check(given: Options, find_folders: "Callable[[], Folders]") -> None:
-    from cni.doctor import render, run
+    from cni.doctor import discretion, render, run
     from cni.doctor.checks import CHECKS
     from cni.installer.bundle import own
 
@@ -129,12 +133,26 @@ def _check(given: Options, find_folders: "Callable[[], Folders]") -> None:
             break
         render.progress("time may mend what was found, so it is tried again")
         deadline.sleep(_PAUSE)
+    if given.nodes:
+        report["nodes"] = _nodes(given)
+    if given.no_pods:
+        report = discretion.without_pods(report, CHECKS)
     if given.bundle:
         _write_bundle(given.bundle, facts, report)
     if given.pod:
         raise SystemExit(_show_way(given, facts, report))
     _show(given, facts, report)
     raise SystemExit(run.exit_status(report, given.fail_on))
+
+
+def _nodes(given: Options) -> "NodesReport":
+    from cni.doctor import render
+    from cni.doctor.collect import node_reports
+
+    try:
+        return node_reports.collect(given.kubeconfig, given.context, render.progress)
+    except InstallerError as error:
+        raise click.UsageError(f"--nodes: {error}") from None
 
 
 def _wanted(given: Options, wanted: set[str]) -> set[str]:

@@ -13,6 +13,8 @@ from cni.cli.node_options import failing_in_one_line, takes_folders
 from cni.installer import readiness
 
 if TYPE_CHECKING:
+    from http import HTTPStatus
+
     from cni.installer.log_queue import LogQueue
     from cni.installer.node.folders import Folders
     from cni.installer.reconciler import Reconciler
@@ -41,6 +43,8 @@ class HostPort(click.ParamType[tuple[str, int]]):
     help="A file that is there as long as plugin and conflist are as `install` set them up; else FILE.fault says why.",
 )
 @click.option("--metrics-addr", type=HostPort(), metavar="HOST:PORT", help="Serve metrics there, in Prometheus' form.")
+@click.option("--report", is_flag=True, help="Serve there what doctor finds on this node, too, at /report.")
+@click.option("--report-pods", is_flag=True, help="Let that report name pods, and addresses.")
 @click.option(
     "--log-format", type=click.Choice(["auto", "text", "logfmt", "json"]), default="auto", show_default=True,
     help="What stderr gets. auto: the journal gets priorities, a terminal text, and everything else logfmt.",
@@ -49,6 +53,8 @@ def watch(
     find_folders: "Callable[[], Folders]",
     readiness_file: Path | None,
     metrics_addr: tuple[str, int] | None,
+    report: bool,
+    report_pods: bool,
     log_format: Literal["auto", "text", "logfmt", "json"],
 ) -> None:
     """Keep plugin and conflist as `install` set them up, until SIGTERM.
@@ -56,6 +62,8 @@ def watch(
     calico-node writes its conflist at each start, and spiderpool-agent copies its own plugin over ours. What others
     have changed is repaired within a second, and reported on stderr. SIGTERM leaves the node as it is.
     """
+    if (report and not metrics_addr) or (report_pods and not report):
+        raise click.UsageError("--report needs --metrics-addr, the address to serve on; --report-pods needs --report")
     from cni.installer import log_line
     from cni.installer.log_queue import LogQueue
     from cni.installer.stop_signals import setting
@@ -67,7 +75,8 @@ def watch(
         with failing_in_one_line():
             folders = _installed(find_folders)
             with setting(stop, give_up=lambda: _give_up(log)):
-                _keep(folders, readiness_file, metrics_addr, stop, log)
+                answer = _report(folders, with_pods=report_pods) if report else None
+                _keep(folders, readiness_file, metrics_addr, answer, stop, log)
     except click.ClickException as error:  # it is told in the form of all other lines
         log.write(log_line.ERROR + error.format_message())
         raise SystemExit(1) from None
@@ -88,6 +97,7 @@ def _keep(
     folders: "Folders",
     readiness_file: Path | None,
     metrics_addr: tuple[str, int] | None,
+    report: "Callable[[], tuple[HTTPStatus, bytes]] | None",
     stop: threading.Event,
     log: "LogQueue",
 ) -> None:
@@ -105,7 +115,7 @@ def _keep(
         from cni.installer.metrics import Metrics
 
         calls = CallLog(reconciler, log.write)
-        Metrics(reconciler, agent, calls, own.version()).serve(*metrics_addr)
+        Metrics(reconciler, agent, calls, own.version()).serve(*metrics_addr, report)
         looks.append(calls.run)
     if readiness_file:
         readiness.update(readiness_file, reconciler.state.fault)
@@ -118,6 +128,13 @@ def _keep(
     finally:
         if readiness_file:
             readiness.remove(readiness_file)
+
+
+def _report(folders: "Folders", *, with_pods: bool) -> "Callable[[], tuple[HTTPStatus, bytes]]":
+    """Return what answers with what doctor finds on this node."""
+    from cni.installer import node_report
+
+    return node_report.Reports(node_report.command(folders, with_pods=with_pods)).answer
 
 
 def _signs_of_life(reconciler: "Reconciler", readiness_file: Path | None, log: "LogQueue") -> Callable[[], None]:

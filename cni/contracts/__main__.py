@@ -57,6 +57,7 @@ def publish(root: Path) -> dict[Path, str]:
     files[root / "spec/report/exit-statuses.json"] = statuses + "\n"
     files[root / "docs/reference/reports.md"] = reports_page.page()
     files[root / "spec/doctor/report.schema.json"] = _json_schema(doctor.DoctorReport)
+    files[root / "spec/doctor/node_report.schema.json"] = _json_schema(doctor.NodeReport)
     files[root / "spec/doctor/facts.schema.json"] = _json_schema(facts.Facts)
     files[root / "spec/log/line.schema.json"] = _json_schema(log.LogLine)
     files[root / "spec/log/watch.schema.json"] = _json_schema(watch_log.WatchLine)

@@ -1,4 +1,5 @@
-"""What `spiderpool-ipam doctor` reports with --json. Published as spec/doctor/report.schema.json.
+"""What `spiderpool-ipam doctor` reports with --json. Published as spec/doctor/report.schema.json; what `watch --report`
+serves is in spec/doctor/node_report.schema.json.
 
 A key that has nothing to say is left out: `because` of a check that was made, `mend` and `cause` of a finding.
 """
@@ -62,6 +63,32 @@ class LinkReport(TypedDict):
 
 
 @with_config(_CLOSED)
+class NodeFinding(TypedDict):
+    """What was found on some nodes, in the same words."""
+
+    check: Annotated[str, Field(description="The id of the check.")]
+    finding: FindingReport
+    nodes: list[str]
+
+
+@with_config(_CLOSED)
+class SilentNodes(TypedDict):
+    """Nodes without a report."""
+
+    because: str
+    nodes: list[str]
+
+
+@with_config(_CLOSED)
+class NodesReport(TypedDict):
+    """What doctor has found on each node, as watch tells."""
+
+    answered: Annotated[list[str], Field(description="The nodes that have told.")]
+    silent: list[SilentNodes]
+    findings: list[NodeFinding]
+
+
+@with_config(_CLOSED)
 class DoctorReport(TypedDict):
     """What all checks have found."""
 
@@ -69,6 +96,16 @@ class DoctorReport(TypedDict):
     summary: Annotated[dict[Result, int], Field(description="How many checks had each result.")]
     checks: list[CheckReport]
     way: NotRequired[Annotated[list[LinkReport], Field(description="With --pod: the way of the pod's addresses.")]]
+    nodes: NotRequired[Annotated[NodesReport, Field(description="With --nodes: what their watch tells.")]]
+
+
+@with_config(_CLOSED)
+class NodeReport(TypedDict):
+    """What `watch --report` serves at /report."""
+
+    made_at: Annotated[float, Field(description="When it was made: Unix time, in seconds.")]
+    report: DoctorReport
 
 
 DOCTOR_REPORT = TypeAdapter(DoctorReport)
+NODE_REPORT = TypeAdapter(NodeReport)

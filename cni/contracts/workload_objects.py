@@ -156,6 +156,34 @@ class NodePod(TypedDict):
     status: NotRequired[NodePodStatus]
 
 
+class Port(TypedDict):
+    """Of a container."""
+
+    containerPort: int
+    name: NotRequired[str]
+
+
+class ReportingContainer(TypedDict, total=False):
+    """Of our own DaemonSet."""
+
+    args: List[str]
+    ports: List[Port]
+
+
+class ReportingSpec(TypedDict, total=False):
+    """Of a pod of our own DaemonSet."""
+
+    nodeName: str
+    containers: List[ReportingContainer]
+
+
+class ReportingPod(TypedDict):
+    """A pod of our own DaemonSet, as far as it is known by that where its watch serves reports."""
+
+    metadata: Metadata
+    spec: ReportingSpec
+
+
 class EndpointConditions(TypedDict, total=False):
     """Of an endpoint. Go writes null for what is not known, which means ready."""
 

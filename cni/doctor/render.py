@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from cni.contracts.doctor import PARTS, CheckReport, DoctorReport, FindingReport, Result
+from cni.contracts.doctor import PARTS, CheckReport, DoctorReport, FindingReport, NodesReport, Result
 from cni.doctor.check import Check
 from cni.doctor.languages import Language
 
@@ -46,6 +46,7 @@ _LABELS: dict[Language, Labels] = {
     "zh": Labels("说明：", "修复：", "根源：", "由此引起 ", "参见 ", "<-- 第一个断开的环节"),
 }
 _MOST_LINES = 3  # for what one option has skipped of a part
+_MOST_NAMES = 20  # of nodes in a line; --json has all
 _WIDTH = max(len(sign) for sign, _ in _SIGNS.values())
 
 
@@ -72,7 +73,26 @@ def show(report: DoctorReport, checks: tuple[Check, ...], language: Language, *,
                 _show_check(check, looks_at.get(check["id"], ""), caused.get(check["id"], []), _LABELS[language])
         for because, number in together.items():
             _show_line("skipped", f"{number} checks: {because}")
+    if "nodes" in report:
+        _show_nodes(report["nodes"])
     click.echo(_summary(report))
+
+
+def _show_nodes(nodes: NodesReport) -> None:
+    """Print what was found on the nodes: what several have in common once."""
+    click.secho(f"nodes ({len(nodes['answered'])} have told)", bold=True)
+    for one in nodes["findings"]:
+        severity = one["finding"]["severity"]
+        _show_line("ok" if severity == "information" else severity, f"{one['check']}: on {_names(one['nodes'])}")
+        for line in _lines(one["finding"]):
+            click.echo(f"  {' ' * _WIDTH}    {line}")
+    for silent in nodes["silent"]:
+        _show_line("not-checked", f"{_names(silent['nodes'])}: {_printable(silent['because'])}")
+
+
+def _names(nodes: Sequence[str]) -> str:
+    more = f" and {len(nodes) - _MOST_NAMES} more" if len(nodes) > _MOST_NAMES else ""
+    return _printable(", ".join(nodes[:_MOST_NAMES])) + more
 
 
 def _is_shown(check: CheckReport, *, short: bool) -> bool:

@@ -61,7 +61,10 @@ def exit_status(made: DoctorReport, fail_on: FailOn) -> int:
     summary = made["summary"]
     if fail_on == "nothing":
         return 0
-    if summary["failure"] or (fail_on == "warning" and summary["warning"]):
+    severities = {one["finding"]["severity"] for one in made["nodes"]["findings"]} if "nodes" in made else set()
+    if summary["failure"] or "failure" in severities:
+        return 1
+    if fail_on == "warning" and (summary["warning"] or "warning" in severities):
         return 1
     return 0 if summary["ok"] or summary["warning"] else 3
 

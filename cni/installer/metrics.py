@@ -1,6 +1,7 @@
 """What watch tells Prometheus. Side effects: those of metrics_server.py."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import get_args
 
 from prometheus_client import CollectorRegistry
@@ -25,10 +26,10 @@ class Metrics:
         self._calls = calls
         self._version = version
 
-    def serve(self, host: str, port: int) -> None:
+    def serve(self, host: str, port: int, report: Callable[[], tuple[HTTPStatus, bytes]] | None = None) -> None:
         """Serve them at http://host:port/metrics. InstallerError names an address that cannot be used."""
         try:
-            metrics_server.serve(host, port, self.registry())
+            metrics_server.serve(host, port, self.registry(), report)
         except OSError as error:
             address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             raise InstallerError(f"the metrics cannot be served on {address}: {error.strerror}") from None

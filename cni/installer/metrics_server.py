@@ -8,6 +8,8 @@ import io
 import socket
 import threading
 import time
+from collections.abc import Callable
+from http import HTTPStatus
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 
@@ -18,13 +20,17 @@ from cni.deadline import Deadline
 CONNECTIONS = 8
 TIME_LIMIT = 3.0  # seconds for one request and its answer
 
+REPORT = "/report"
+
 _PAUSE = 0.1  # seconds after a connection that could not be accepted: there may be no more descriptors
 
 
-def serve(host: str, port: int, registry: CollectorRegistry) -> None:
-    """Serve in a thread of its own. OSError: the address cannot be used."""
+def serve(
+    host: str, port: int, registry: CollectorRegistry, report: Callable[[], tuple[HTTPStatus, bytes]] | None = None
+) -> None:
+    """Serve in a thread of its own, and at /report a report, if there is one. OSError: the address cannot be used."""
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    server = _Server(family, address, _Handler.factory(registry))
+    server = _Server(family, address, type("Handler", (_Handler,), {"registry": registry, "report": (report,)}))
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
@@ -60,6 +66,23 @@ class _Server(ThreadingMixIn, TCPServer):
 
 
 class _Handler(MetricsHandler):
+    report: tuple[Callable[[], tuple[HTTPStatus, bytes]] | None]
+
+    def do_GET(self) -> None:  # noqa: N802  (http.server's name)
+        """Answer with the metrics, whatever the path, but for that of the report."""
+        (report,) = self.report
+        if report is None or self.path.partition("?")[0] != REPORT:
+            super().do_GET()
+            return
+        status, body = report()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.send_header("Retry-After", "1")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
     def setup(self) -> None:
         super().setup()
         stream = _TimedStream(self.connection, Deadline(TIME_LIMIT))

@@ -24,6 +24,7 @@ EVERYTHING: dict[str, Any] = {
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
         "alerts": {"enabled": True, "labels": {"release": "prometheus"}, "runbookPrefix": "https://git.example.org/x/"},
         "dashboard": {"enabled": True},
+        "report": {"enabled": True, "pods": True},
     },
 }
 _SETS: "product[tuple[str, str, dict[str, Any]]]" = product(PLATFORMS, MODES, ({}, EVERYTHING))

@@ -129,6 +129,25 @@ def test_the_log_is_mounted_for_the_metrics_alone_and_read_only() -> None:
             assert found == (wanted if container["name"] == "watch" else [])
 
 
+def test_reports_are_served_and_may_be_asked_for_where_it_is_wanted_alone() -> None:
+    metrics = {**EVERYTHING["metrics"], "report": {"enabled": False}}
+    for values, wanted in (
+        (EVERYTHING, True),
+        ({"metrics": metrics}, False),
+        ({**EVERYTHING, "mode": "uninstall"}, False),
+    ):
+        documents = chart.render(values)
+        spec = of_kind(documents, "DaemonSet")["spec"]["template"]["spec"]
+        mounts = {mount for one in manifests.containers(spec) for mount in manifests.node_mounts(spec, one)}
+        assert {mount.read_only for mount in mounts if "calico" in str(mount.node)} == ({True} if wanted else set())
+        assert ("--report" in spec["containers"][0]["args"]) == wanted
+        roles = [one for one in documents if one["kind"] in ("Role", "RoleBinding")]
+        assert bool(roles) == wanted
+        # No role for all namespaces has it: it would open every page of every pod.
+        cluster_roles = [one for one in documents if one["kind"] == "ClusterRole"]
+        assert "pods/proxy" not in str(cluster_roles)
+
+
 @pytest.mark.parametrize("address", ["192.0.2.1", "fd00::1"])
 def test_metrics_are_served_on_the_nodes_own_address(address: str) -> None:
     (watch,) = chart.pod_spec(EVERYTHING)["containers"]

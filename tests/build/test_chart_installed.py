@@ -38,6 +38,8 @@ OBJECTS = {
     "ServiceAccount": f"/api/v1{NAMESPACE}/serviceaccounts",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "Role": f"/apis/rbac.authorization.k8s.io/v1{NAMESPACE}/roles",
+    "RoleBinding": f"/apis/rbac.authorization.k8s.io/v1{NAMESPACE}/rolebindings",
     "Service": f"/api/v1{NAMESPACE}/services",
     "ConfigMap": f"/api/v1{NAMESPACE}/configmaps",
     "ServiceMonitor": f"/apis/monitoring.coreos.com/v1{NAMESPACE}/servicemonitors",
@@ -194,7 +196,8 @@ def test_helm_test_ends_as_doctor_does_with_all_rights(cluster: Cluster, more: l
     assert f"Phase:          {'Succeeded' if more else 'Failed'}" in said
     # There is no SpiderPool in this cluster. With the rights of the kubeconfig, no more of it is seen.
     assert "sp-api" in ran[0].stdout
-    assert ran[0].stdout == doctor(["doctor", "--cluster-only", "--output=short"], cluster.path).stdout
+    assert "nodes (0 have told)" in ran[0].stdout
+    assert ran[0].stdout == doctor(["doctor", "--cluster-only", "--output=short", "--nodes"], cluster.path).stdout
 
 
 def doctor(arguments: list[str], path: Path) -> "subprocess.CompletedProcess[str]":

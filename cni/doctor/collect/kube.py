@@ -28,6 +28,7 @@ _MOST_BYTES = 64 << 20  # of an answer
 _TIMEOUT = 10.0  # seconds without a byte
 _RETRY_AFTER = 1.0  # seconds before the second try, if the server does not say
 _LONGEST_RETRY = 10.0
+_TO_A_POD = "/proxy/"
 _UNAUTHORIZED, _GONE, _TOO_MANY = 401, 410, 429
 
 
@@ -135,7 +136,8 @@ class Kube:
                 return response.status_code, response.headers, bytes(body)
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             text = f"{self._access.server}: {str(error) or type(error).__name__}"
-            if isinstance(error, httpx.ConnectError | httpx.TimeoutException | httpx.ProxyError | httpx.InvalidURL):
+            dead = httpx.ConnectError | httpx.TimeoutException | httpx.ProxyError | httpx.InvalidURL
+            if isinstance(error, dead) and _TO_A_POD not in path:  # a pod that hangs says nothing of the server
                 self._is_dead = text
             raise KubeError(self._without_secrets(text)) from None
 

@@ -1,0 +1,81 @@
+"""Asks watch on each node what doctor finds there, by the API server's proxy. Side effects: those of kube.py.
+
+It works where the chart's `metrics.report.enabled` is set, with the right to get `pods/proxy` in our namespace.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cni.contracts.doctor import NODE_REPORT, CheckReport, FindingReport, NodeFinding, NodeReport, NodesReport
+from cni.contracts.workload_objects import ReportingPod
+from cni.deadline import Deadline
+from cni.doctor.collect import kubeconfig
+from cni.doctor.collect.cluster import LISTS, SECONDS
+from cni.doctor.discretion import without_addresses
+from cni.installer.errors import InstallerError
+
+if TYPE_CHECKING:
+    from cni.doctor.collect.kube import Kube
+
+AT_ONCE = 32
+_PORT = "metrics"
+_SILENT = "its watch serves no report: the chart's metrics.report.enabled"
+
+
+def collect(explicit: Path | None, context: str, progress: Callable[[str], None]) -> NodesReport:
+    """Return what doctor finds on the nodes of a cluster. InstallerError: the cluster cannot be asked."""
+    from cni.doctor.collect.kube import Kube, page_of
+
+    kube = Kube(kubeconfig.find(explicit, context, os.environ), Deadline(SECONDS))
+    try:
+        listing = LISTS["own_pods"]
+        pods = kube.list(listing.path, page_of(ReportingPod), listing.selector)
+        progress(f"asking {len(pods)} nodes")
+        return grouped(_asked(kube, pods))
+    finally:
+        kube.close()
+
+
+def _asked(kube: "Kube", pods: Sequence[ReportingPod]) -> Mapping[str, NodeReport | str]:
+    """Return the report of each node, or why there is none."""
+    by_node = {name: pod for pod in pods if (name := pod["spec"].get("nodeName", ""))}
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return dict(zip(by_node, threads.map(lambda pod: _ask(kube, pod), by_node.values()), strict=True))
+
+
+def _ask(kube: "Kube", pod: ReportingPod) -> NodeReport | str:
+    watch = next((one for one in pod["spec"].get("containers", []) if "--report" in one.get("args", [])), None)
+    ports = [one["containerPort"] for one in watch.get("ports", []) if one.get("name") == _PORT] if watch else []
+    if not ports:
+        return _SILENT
+    metadata = pod["metadata"]
+    name = f"{metadata['name']}:{ports[0]}"
+    try:
+        return kube.read(f"/api/v1/namespaces/{metadata.get('namespace', '')}/pods/{name}/proxy/report", NODE_REPORT)
+    except InstallerError as error:
+        return str(error)
+
+
+def grouped(answers: Mapping[str, NodeReport | str]) -> NodesReport:
+    """Return equal findings once each, with the nodes that have them. Pure."""
+    found: dict[str, NodeFinding] = {}
+    silent: dict[str, list[str]] = {}
+    for node, answer in sorted(answers.items()):
+        if isinstance(answer, str):
+            silent.setdefault(without_addresses(answer), []).append(node)  # the server names each pod's
+            continue
+        for check, finding in _findings(answer["report"]["checks"]):
+            entry = found.setdefault(
+                f"{check['id']} {finding}", {"check": check["id"], "finding": finding, "nodes": []}
+            )
+            entry["nodes"].append(node)
+    reasons = [{"because": because, "nodes": nodes} for because, nodes in silent.items()]
+    asked = sorted(node for node, answer in answers.items() if not isinstance(answer, str))
+    return {"answered": asked, "silent": reasons, "findings": list(found.values())}  # type: ignore[typeddict-item]
+
+
+def _findings(checks: Iterable[CheckReport]) -> Iterable[tuple[CheckReport, FindingReport]]:
+    return ((check, finding) for check in checks for finding in check["findings"])
