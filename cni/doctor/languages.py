@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal, TypeAlias
 
-from cni.contracts.doctor import CheckReport, DoctorReport, FindingReport
+from cni.contracts.doctor import CheckReport, DoctorReport, FindingReport, NodeFinding
 from cni.doctor import chinese
 from cni.doctor.check import Check
 
@@ -32,7 +32,14 @@ def report_in(language: Language, report: DoctorReport) -> DoctorReport:
     """Return a report, which is in English, in a language."""
     if language == "en":
         return report
-    return {**report, "checks": [_check(language, one) for one in report["checks"]]}
+    translated: DoctorReport = {**report, "checks": [_check(language, one) for one in report["checks"]]}
+    if "nodes" in report:
+        nodes = report["nodes"]
+        found: list[NodeFinding] = [
+            {**one, "finding": _finding(one["check"], one["finding"])} for one in nodes["findings"]
+        ]
+        translated["nodes"] = {**nodes, "findings": found}
+    return translated
 
 
 def _check(language: Language, check: CheckReport) -> CheckReport:

@@ -74,17 +74,17 @@ def show(report: DoctorReport, checks: tuple[Check, ...], language: Language, *,
         for because, number in together.items():
             _show_line("skipped", f"{number} checks: {because}")
     if "nodes" in report:
-        _show_nodes(report["nodes"])
+        _show_nodes(report["nodes"], _LABELS[language])
     click.echo(_summary(report))
 
 
-def _show_nodes(nodes: NodesReport) -> None:
+def _show_nodes(nodes: NodesReport, labels: Labels) -> None:
     """Print what was found on the nodes: what several have in common once."""
     click.secho(f"nodes ({len(nodes['answered'])} have told)", bold=True)
     for one in nodes["findings"]:
         severity = one["finding"]["severity"]
         _show_line("ok" if severity == "information" else severity, f"{one['check']}: on {_names(one['nodes'])}")
-        for line in _lines(one["finding"]):
+        for line in _lines(one["finding"], labels):
             click.echo(f"  {' ' * _WIDTH}    {line}")
     for silent in nodes["silent"]:
         _show_line("not-checked", f"{_names(silent['nodes'])}: {_printable(silent['because'])}")

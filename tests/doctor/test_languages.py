@@ -100,6 +100,8 @@ def test_a_reason_of_a_findings_own_is_not_taken_for_the_checks() -> None:
     finding: Any = {"object": "x", "seen": "y", "why": why, "severity": "failure"}
     report: Any = {"checks": [{"id": "node-agent", "doc": "docs/x.md", "findings": [finding]}]}
     assert languages.report_in("zh", report)["checks"][0]["findings"][0]["why"] == own
+    report = {"checks": [], "nodes": {"findings": [{"check": "node-agent", "finding": finding, "nodes": ["a"]}]}}
+    assert languages.report_in("zh", report)["nodes"]["findings"][0]["finding"]["why"] == own
 
 
 @pytest.mark.parametrize(
