@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from cni import errors
 from cni.contracts.netconf import Ipam
 
 ROOT = Path(__file__).parents[1]
@@ -77,12 +76,6 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 def test_every_make_target_that_is_named_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert named_targets(page) - targets == set()
-
-
-def test_the_page_of_errors_has_every_code_and_no_other() -> None:
-    codes = {value for name, value in vars(errors).items() if name.isupper() and isinstance(value, int)}
-    cells = first_cells(ROOT / "docs/errors.md", "Errors")
-    assert {int(cell.split()[0]) for cell in cells} == codes
 
 
 def test_the_table_of_keys_has_every_key_of_the_ipam_object_and_no_other() -> None:

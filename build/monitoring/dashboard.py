@@ -71,7 +71,7 @@ CALLS = (
     (
         "Failing calls",
         "cps",
-        "each second, by command and code: docs/errors.md has the codes",
+        "each second, by command and code: docs/reference/errors.md has the codes",
         [
             Query(
                 "sum by (command, code) (" + _rate("calls_total", '{instance=~"$instance",code!="0"}') + ")",
@@ -105,7 +105,7 @@ UPKEEP = (
     (
         "Logs that are not read",
         "short",
-        "nodes whose calls are not counted, or not all, by reason: docs/metrics.md",
+        "nodes whose calls are not counted, or not all, by reason: docs/reference/metrics.md",
         [Query(f"sum by (reason) ({_of('log_unread')})", "{{reason}}")],
     ),
     (
