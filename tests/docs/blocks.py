@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 _FENCE = re.compile(r"^```(\w+) ?(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_ELIDED = "[…]"  # a line of a page that stands for any number of lines
+_ELIDED = "[…]"  # alone, it stands for any number of lines; in a line, for any part of it
 # What is another one each time that a command runs. Both sides are compared without it.
 _VOLATILE = [
     (r"\d\d:\d\d:\d\d", "TIME"),
@@ -42,7 +42,8 @@ def marked(page: str) -> list[Block]:
 
 def is_as_said(said: str, printed: str) -> bool:
     """Tell whether something that was printed is what a page says."""
-    lines = [r"(?:.*\n)*?" if line == _ELIDED else re.escape(line) + r"\n" for line in _stable(said)]
+    gap = re.escape(_ELIDED)
+    lines = [r"(?:.*\n)*?" if line == _ELIDED else re.escape(line).replace(gap, ".*") + r"\n" for line in _stable(said)]
     return re.fullmatch("".join(lines), "".join(f"{line}\n" for line in _stable(printed))) is not None
 
 

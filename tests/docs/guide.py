@@ -8,27 +8,21 @@ cluster. helm renders SpiderPool's chart, and this program does with it what a c
 pods. kubectl is tests/docs/kubectl.py. And install.sh runs without --systemd, so `watch` is started here.
 """
 
-import re
 import shlex
-import subprocess
 import sys
-import time
 from itertools import count, pairwise
 from pathlib import Path
 
-from tests.docs.blocks import Block, is_as_said, marked
+from tests.docs.blocks import Block, marked
+from tests.docs.terminal import PageError, Terminal
 from tests.lab import chart, look_around, objects, programs, router, sandbox, spiderpool
 from tests.lab.agents import Upstream
 from tests.lab.node import Node
 from tests.lab.objects import Object
 from tests.lab.processes import FOLDER, PATH, LabError, environment
-from tests.lab.topology import NODES, Lab
-from tests.waiting import SLACK
+from tests.lab.topology import Lab
 
 _HOME = FOLDER / "home"  # where blocks are run
-_PLACES = ("router", "admin", *NODES)
-_SETTLED = 20  # seconds in which what a block brings about is to be seen
-_PAUSE = 0.5  # seconds, between two looks
 _PODS = ("n7ttd", "6lsmm", "x2k8p", "98rcg")
 _CALICOS = ("coredns-9ffd646b7-hhw77", "coredns-9ffd646b7-pnwzk")
 
@@ -36,11 +30,12 @@ _CALICOS = ("coredns-9ffd646b7-hhw77", "coredns-9ffd646b7-pnwzk")
 def main(page: str, *options: str) -> int:
     """Follow a page; return the exit status."""
     lab = prepare()
+    terminals = open_terminals(lab)
     for block in marked(Path(page).read_text()):
         try:
-            printed = run(lab, block)
-        except LabError as failure:
-            print(f"{page}:{block.line}: {failure}", flush=True)
+            printed = run(lab, terminals, block)
+        except (LabError, PageError) as failure:
+            print(f"{page}:{block.line}: on {block.place}: {failure}", flush=True)
             return 1
         print(f"{page}:{block.line}: as the page says", flush=True)
         if options:
@@ -49,7 +44,7 @@ def main(page: str, *options: str) -> int:
 
 
 def prepare() -> Lab:
-    """Have what the guide begins with: a cluster with Calico and two pods, a router with FRR, our tarball."""
+    """Have what the guide begins with: a cluster with Calico and two pods, and a router with FRR."""
     sandbox.furnish()
     lab = Lab(Upstream)
     lab.open()
@@ -60,64 +55,34 @@ def prepare() -> Lab:
     for number, name in enumerate(_CALICOS):
         lab.add_pod(number, name, "kube-system")
     router.open_daemons()
-    for place in _PLACES:
-        (_HOME / place).mkdir(parents=True)
-        folder_file(place).write_text(str(_HOME / place))
-        for tarball in programs.TREE.parent.glob("*.tar.gz"):
-            (_HOME / place / tarball.name).symlink_to(tarball)
-    (_HOME / "router/frr.json").symlink_to(_HOME / "admin/frr.json")  # the page has people copy it
     return lab
 
 
-def run(lab: Lab, block: Block) -> str:
-    """Do what a block says, and what a cluster does then; return what was printed. LabError: it is not as said."""
+def open_terminals(lab: Lab) -> dict[str, Terminal]:
+    """Open a terminal for each place, in a folder that has the release's tarball."""
+    environ = environment({"PATH": f"{FOLDER}/bin:{PATH}", "KUBECONFIG": objects.DATASTORE["KUBECONFIG"]})
+    before = {"router": [], "admin": [], **{node.name: node.before for node in lab.nodes}}
+    terminals = {place: Terminal(_HOME / place, environ, words) for place, words in before.items()}
+    for place in terminals:
+        for tarball in programs.TREE.parent.glob("*.tar.gz"):
+            (_HOME / place / tarball.name).symlink_to(tarball)
+    (_HOME / "router/frr.json").symlink_to(_HOME / "admin/frr.json")  # the page has people copy it
+    return terminals
+
+
+def run(lab: Lab, terminals: dict[str, Terminal], block: Block) -> str:
+    """Do what a block says, and what a cluster does then; return what was printed. PageError, LabError."""
     if "helm install" in block.text:
         return install_spiderpool(lab, block.text)
     nodes = {node.name: node for node in lab.nodes}
-    places = list(nodes) if block.place == "nodes" else [block.place]
     printed = ""
-    for place in places:
-        printed = wait_for_output(place, nodes.get(place), block)
+    for place in list(nodes) if block.place == "nodes" else [block.place]:
+        printed = terminals[place].follow(block._replace(text=block.text.replace(" --systemd", "")))
         if "install.sh" in block.text:
             nodes[place].start_watch()
     if "kind: Deployment" in block.text:
         roll_out(lab)
     return printed
-
-
-def wait_for_output(place: str, node: Node | None, block: Block) -> str:
-    """Run a block until it prints what the page says; return that."""
-    last = time.monotonic() + _SETTLED + SLACK
-    while True:
-        status, printed = type_in(place, node, block.text)
-        wanted = int("FAILURE" in (block.printed or ""))
-        is_good = status == wanted and (block.printed is None or is_as_said(block.printed, printed))
-        if is_good and not re.search(r"^% ", printed, re.MULTILINE):  # so vtysh answers what it does not understand
-            return printed
-        # What a block brings about may need a moment to be seen. One that brings something about is not repeated.
-        if block.printed is None or "<<" in block.text or time.monotonic() > last:
-            raise LabError(f"on {place} it ended with {status}, not {wanted}, and printed\n{printed}")
-        time.sleep(_PAUSE)
-
-
-def type_in(place: str, node: Node | None, text: str) -> tuple[int, str]:
-    """Have a shell run some lines at a place; return its exit status and what it printed."""
-    environ = {"PATH": f"{FOLDER}/bin:{PATH}", "KUBECONFIG": objects.DATASTORE["KUBECONFIG"]}
-    # Each block begins in the folder in which the one before it has ended, as in one terminal.
-    kept = folder_file(place)
-    begin = f"set -eo pipefail; cd $(cat {kept}); trap 'pwd >{kept}' EXIT\n"
-    lines = begin + text.replace(" --systemd", "")
-    command = [*(node.before if node else []), "bash", "-c", lines]
-    done = subprocess.run(
-        command, env=environment(environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, timeout=120,
-    )  # fmt: skip
-    return done.returncode, done.stdout
-
-
-def folder_file(place: str) -> Path:
-    """Return the file that keeps the folder in which the last block of a place has ended."""
-    return _HOME / f"{place}.folder"
 
 
 def install_spiderpool(lab: Lab, text: str) -> str:
