@@ -10,9 +10,13 @@ pods. kubectl is tests/docs/kubectl.py. And install.sh runs without --systemd, s
 
 import shlex
 import sys
-from itertools import count, pairwise
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 
+import yaml
+
+from tests.docs import kubectl
 from tests.docs.blocks import Block, marked
 from tests.docs.terminal import PageError, Terminal
 from tests.lab import chart, look_around, objects, programs, router, sandbox, spiderpool
@@ -23,8 +27,23 @@ from tests.lab.processes import FOLDER, PATH, LabError, environment
 from tests.lab.topology import Lab
 
 _HOME = FOLDER / "home"  # where blocks are run
-_PODS = ("n7ttd", "6lsmm", "x2k8p", "98rcg")
+_PODS = (
+    "n7ttd",
+    "6lsmm",
+)  # the ends of pods' names, and the middles: of a Deployment's first template, and of its second
+_FIRST, _RESTARTED = "644659db67", "7d9c5b8f4d"
+_RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 _CALICOS = ("coredns-9ffd646b7-hhw77", "coredns-9ffd646b7-pnwzk")
+# What runs before the guide begins.
+_WEB = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template: {metadata: {labels: {app: web}}, spec: {containers: [{name: web, image: nginx}]}}
+"""
 
 
 def main(page: str, *options: str) -> int:
@@ -44,16 +63,18 @@ def main(page: str, *options: str) -> int:
 
 
 def prepare() -> Lab:
-    """Have what the guide begins with: a cluster with Calico and two pods, and a router with FRR."""
+    """Have what the guide begins with: a cluster with Calico and three pods, and a router with FRR."""
     sandbox.furnish()
     lab = Lab(Upstream)
     lab.open()
     look_around.add_commands(lab.nodes)
-    kubectl = FOLDER / "bin/kubectl"
-    kubectl.write_text(f'#!/bin/bash\nPYTHONPATH={programs.ROOT} exec {sys.executable} -m tests.docs.kubectl "$@"\n')
-    kubectl.chmod(0o755)
+    program = FOLDER / "bin/kubectl"
+    program.write_text(f'#!/bin/bash\nPYTHONPATH={programs.ROOT} exec {sys.executable} -m tests.docs.kubectl "$@"\n')
+    program.chmod(0o755)
     for number, name in enumerate(_CALICOS):
         lab.add_pod(number, name, "kube-system")
+    kubectl.apply(yaml.safe_load(_WEB))
+    roll_out(lab)
     router.open_daemons()
     return lab
 
@@ -80,7 +101,7 @@ def run(lab: Lab, terminals: dict[str, Terminal], block: Block) -> str:
         printed = terminals[place].follow(block._replace(text=block.text.replace(" --systemd", "")))
         if "install.sh" in block.text:
             nodes[place].start_watch()
-    if "kind: Deployment" in block.text:
+    if "kind: Deployment" in block.text or "rollout restart" in block.text:
         roll_out(lab)
     return printed
 
@@ -89,6 +110,7 @@ def install_spiderpool(lab: Lab, text: str) -> str:
     """Do what `helm install` with the values of a block would bring about in a cluster."""
     words = shlex.split(text, comments=True)
     values = [value for word, value in pairwise(words) if word == "--set"]
+    require_values(value.partition("=")[0] for value in values)
     rendered = chart.render(values)
     pools = chart.pools(rendered)
     for one in rendered:
@@ -105,6 +127,16 @@ def install_spiderpool(lab: Lab, text: str) -> str:
     return f"the pools {', '.join(pool['metadata']['name'] for pool in pools)}\n"
 
 
+def require_values(keys: Iterable[str]) -> None:
+    """Require that the chart has these values, of which helm says nothing. LabError."""
+    for key in keys:
+        known = yaml.safe_load((programs.CHART / "values.yaml").read_text())
+        for word in key.split("."):
+            if word not in known:
+                raise LabError(f"SpiderPool's chart has no value {key}")
+            known = known[word]
+
+
 def start_agent(node: Node, cluster_network: str) -> None:
     """Start the agent of a node. SpiderpoolError."""
     folder = FOLDER / f"agent-{node.name}"
@@ -115,15 +147,19 @@ def start_agent(node: Node, cluster_network: str) -> None:
 
 
 def roll_out(lab: Lab) -> None:
-    """Make the pods of all Deployments, on one node after the other, as controllers, scheduler and kubelets do."""
-    numbers = count()
+    """Make the pods of all Deployments, and end former ones, as controllers, scheduler and kubelets do."""
     for deployment in objects.listed("/apis/apps/v1/deployments"):
-        template = deployment["spec"]["template"]
-        for suffix in _PODS[: deployment["spec"]["replicas"]]:
-            name = f"{deployment['metadata']['name']}-644659db67-{suffix}"
-            annotations = template["metadata"].get("annotations", {})
-            pod = lab.add_pod(next(numbers) % len(lab.nodes), name, **annotations)
-            report_running(f"/api/v1/namespaces/default/pods/{name}", list(pod.addresses.values()))
+        name, template = deployment["metadata"]["name"], deployment["spec"]["template"]
+        annotations = template["metadata"].get("annotations", {})
+        prefix = f"{name}-{_RESTARTED if _RESTARTED_AT in annotations else _FIRST}"
+        wanted = [f"{prefix}-{suffix}" for suffix in _PODS[: deployment["spec"]["replicas"]]]
+        former = [pod for pod in lab.pods.values() if pod.name.startswith(f"{name}-") and pod.name not in wanted]
+        for number, new in enumerate(wanted):
+            if new not in lab.pods:
+                pod = lab.add_pod(number % len(lab.nodes), new, **annotations)
+                report_running(f"/api/v1/namespaces/default/pods/{new}", list(pod.addresses.values()))
+        for pod in former:
+            lab.delete_pod(pod)
 
 
 def report_running(path: str, addresses: list[str]) -> None:

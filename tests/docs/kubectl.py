@@ -1,6 +1,6 @@
 """Stands for kubectl where there is none, for those of its commands that the guide has.
 
-    python -m tests.docs.kubectl apply -f - | exec POD -- COMMAND...
+    python -m tests.docs.kubectl apply -f - | rollout restart deployment/NAME | exec POD -- COMMAND...
 
 Other commands and options are refused. Every object of a core kind has to hold by Kubernetes' own schema, because the
 tests' API server does not look at them. Side effects: requests to the API server of the lab, and `exec` becomes COMMAND
@@ -9,6 +9,7 @@ in the pod's network namespace.
 
 import os
 import sys
+from datetime import UTC, datetime
 
 import kubernetes_validate
 import yaml
@@ -29,6 +30,9 @@ def main(words: list[str]) -> int:
                 print(apply(manifest))
             return 0
         match words:
+            case ["rollout", "restart", what] if what.startswith("deployment/"):
+                print(restart(what.removeprefix("deployment/")))
+                return 0
             case ["exec", pod, "--", *command] if command:
                 enter(pod, command)
         print(f"kubectl of the lab does not know {' '.join(words)!r}", file=sys.stderr)
@@ -47,6 +51,15 @@ def apply(manifest: Object) -> str:
     root = f"/{'apis' if group else 'api'}/{manifest['apiVersion']}/namespaces/{namespace}"
     objects.request("POST", f"{root}/{kind}s", manifest)
     return f"{kind}{'.' if group else ''}{group}/{name} created"
+
+
+def restart(deployment: str) -> str:
+    """Have a Deployment's pods be made anew; return what kubectl says. LabError: there is none."""
+    metadata = {"annotations": {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat()}}
+    path = f"/apis/apps/v1/namespaces/default/deployments/{deployment}"
+    body = {"spec": {"template": {"metadata": metadata}}}
+    objects.request("PATCH", path, body, "application/merge-patch+json")
+    return f"deployment.apps/{deployment} restarted"
 
 
 def enter(pod: str, command: list[str]) -> None:

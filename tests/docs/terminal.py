@@ -36,7 +36,7 @@ class Terminal:
         last = time.monotonic() + _SETTLED + SLACK
         while True:
             status, printed = self._type(block.text)
-            wanted = int("FAILURE" in (block.printed or ""))  # of doctor
+            wanted = int(any(word in (block.printed or "") for word in ("FAILURE", "BROKEN")))  # of doctor
             is_good = status == wanted and (block.printed is None or is_as_said(block.printed, printed))
             if is_good and not re.search(r"^% ", printed, re.MULTILINE):  # so vtysh answers what it does not understand
                 return printed

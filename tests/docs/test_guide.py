@@ -54,7 +54,8 @@ def test_every_marked_block_of_the_guide_does_what_the_page_says(lab: None) -> N
     ("right", "wrong", "reason"),
     [
         ("  disabled: true\n", "  disable: true\n", "not recognized or is in the wrong location: disable"),
-        ("multus.multusCNI.defaultCniCRName", "multus.defaultCniCRName", "sp-multus-network"),
+        ("    --set multus.multusCNI.defaultCniCRName=k8s-pod-network \\\n", "", "sp-multus-network"),
+        ("clusterDefaultPool.ipv4Subnet", "clusterDefaultPool.ipv4SubNet", "chart has no value"),
         (" remote-as 64512\n", " remote-us 64512\n", "% Unknown command"),
     ],
 )
