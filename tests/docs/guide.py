@@ -19,8 +19,9 @@ import yaml
 from tests.docs import kubectl
 from tests.docs.blocks import Block, marked
 from tests.docs.terminal import PageError, Terminal
-from tests.lab import chart, look_around, objects, programs, router, sandbox, spiderpool
+from tests.lab import chart, look_around, objects, programs, router, sandbox, spiderpool, workloads
 from tests.lab.agents import Upstream
+from tests.lab.network import ROUTER
 from tests.lab.node import Node
 from tests.lab.objects import Object
 from tests.lab.processes import FOLDER, PATH, LabError, environment
@@ -87,7 +88,7 @@ def open_terminals(lab: Lab) -> dict[str, Terminal]:
     for place in terminals:
         for tarball in programs.TREE.parent.glob("*.tar.gz"):
             (_HOME / place / tarball.name).symlink_to(tarball)
-    (_HOME / "router/frr.json").symlink_to(_HOME / "admin/frr.json")  # the page has people copy it
+    (_HOME / "router/frr.json").symlink_to(_HOME / "node1/frr.json")  # the page has people copy it
     return terminals
 
 
@@ -113,15 +114,15 @@ def install_spiderpool(lab: Lab, text: str) -> str:
     require_values(value.partition("=")[0] for value in values)
     rendered = chart.render(values)
     pools = chart.pools(rendered)
-    for one in rendered:
-        if (one["kind"], one["metadata"]["name"]) == ("DaemonSet", "spiderpool-agent"):
-            objects.request("POST", "/apis/apps/v1/namespaces/kube-system/daemonsets", one)
+    workloads.apply(rendered)
     for pool in pools:
         objects.request("POST", f"{objects.SPIDERPOOL}/spiderippools", pool)
     try:
         spiderpool.start_controller(FOLDER / "kubeconfig", FOLDER / "spiderpool-controller")
+        workloads.report_controller(ROUTER[4])
         for node in lab.nodes:
             start_agent(node, chart.cluster_network(rendered))
+            workloads.report_agent(node.name)
     except spiderpool.SpiderpoolError as error:
         raise LabError(str(error)) from None
     return f"the pools {', '.join(pool['metadata']['name'] for pool in pools)}\n"
@@ -147,8 +148,8 @@ def start_agent(node: Node, cluster_network: str) -> None:
 
 
 def roll_out(lab: Lab) -> None:
-    """Make the pods of all Deployments, and end former ones, as controllers, scheduler and kubelets do."""
-    for deployment in objects.listed("/apis/apps/v1/deployments"):
+    """Make the pods of the Deployments in the namespace default, and end former ones, as a cluster does."""
+    for deployment in objects.listed("/apis/apps/v1/namespaces/default/deployments"):
         name, template = deployment["metadata"]["name"], deployment["spec"]["template"]
         annotations = template["metadata"].get("annotations", {})
         prefix = f"{name}-{_RESTARTED if _RESTARTED_AT in annotations else _FIRST}"
