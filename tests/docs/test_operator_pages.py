@@ -112,3 +112,11 @@ def test_the_tests_that_compare_names_are_there() -> None:
     present = {name for path in files for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)}
     assert named - present == set()
     assert len(named) > 5
+
+
+def test_the_figures_of_the_comparison_are_those_of_the_benchmarks() -> None:
+    rows = re.findall(r"^\| 1[456] \|.*$", (DOCS / "compare.md").read_text(), re.MULTILINE)
+    figures = {figure for row in rows for figure in re.findall(r"\d[\d.]* (?:ms|MB)", row)}
+    benchmarks = (DOCS / "design/benchmarks.md").read_text()
+    assert len(figures) == 8
+    assert {figure for figure in figures if figure not in benchmarks} == set()
