@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.docs import translated
-from tests.docs.translated import RECORD, chinese, link_in_chinese, outdated, read_record
+from tests.docs.translated import README, RECORD, chinese, link_in_chinese, outdated, read_record
 from tests.test_documents import CODE_SPAN, FENCE, LINK, ROOT, broken_links
 
 TRANSLATED = sorted(read_record(ROOT)["translated"])
@@ -90,7 +90,9 @@ def differences(root: Path, name: str) -> Iterator[str]:
 def pages(root: Path, folder: str) -> set[str]:
     """Return the pages in a folder of docs/, by the names of the English ones."""
     found = {str(path.relative_to(root / folder)) for path in (root / folder).rglob("*.md")}
-    return {f"docs/{name}" for name in found if not name.startswith("zh/")}
+    readme = {"docs": README, "docs/zh": chinese(README)}[folder]
+    readmes = {README} if (root / readme).exists() else set()
+    return readmes | {f"docs/{name}" for name in found if not name.startswith("zh/")}
 
 
 def without_place(root: Path) -> Iterator[str]:

@@ -15,6 +15,7 @@ import yaml
 from tests.test_documents import LINK, ROOT, anchors
 
 RECORD = "docs/zh/translated.yaml"
+README = "README.md"
 # Where the links of a page that is generated are.
 SOURCES = {
     "docs/reference/configuration.md": "build/reference.zh.yaml",
@@ -37,8 +38,8 @@ def digest(page: Path) -> str:
 
 
 def chinese(name: str) -> str:
-    """Return the name of the Chinese page of docs/X.md."""
-    return f"docs/zh/{name.removeprefix('docs/')}"
+    """Return the name of the Chinese page of docs/X.md, or of README.md."""
+    return f"docs/zh/{name.removeprefix('docs/')}" if name != README else "README.zh-CN.md"
 
 
 def outdated(root: Path) -> list[str]:
@@ -54,14 +55,17 @@ def outdated(root: Path) -> list[str]:
 def link_in_chinese(root: Path, name: str, link: str) -> str:
     """Return what a Chinese page has in the place of a link of the English page of that name.
 
-    A link leads to the Chinese page where there is one, and below the heading that stands at the same place.
+    A link leads to the Chinese page where there is one, and below the heading that stands at the same place. The link
+    to the other language leads back.
     """
     if re.match(r"[a-z]+:", link):
         return link
     path, hash_, anchor = link.partition("#")
     target = normpath(Path(name).parent / path) if path else name
     to = target
-    if target in read_record(root)["translated"]:
+    if target == chinese(name):
+        to = name
+    elif target in read_record(root)["translated"]:
         to = chinese(target)
         places = dict(zip(anchors(root / target), anchors(root / to), strict=False))
         anchor = places.get(anchor, anchor)
