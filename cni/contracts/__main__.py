@@ -1,8 +1,8 @@
 """`make spec`: publish the contracts.
 
-Writes spec/{netconf,result,report,doctor,log,agent}, docs/reference/reports.md, and the plugin's validators:
-cni/plugin/_validators.py has those that every call needs, cni/plugin/_rare_validators.py the others, which the plugin
-loads when it needs one.
+Writes spec/{netconf,result,report,doctor,log,agent}, reference/reports.md in docs/ and (with the words of
+build/reports.zh.yaml) in docs/zh/, and the plugin's validators: cni/plugin/_validators.py has those that every call
+needs, cni/plugin/_rare_validators.py the others, which the plugin loads when it needs one.
 """
 
 import json
@@ -55,7 +55,9 @@ def publish(root: Path) -> dict[Path, str]:
         files[root / f"spec/report/{command}.schema.json"] = _json_schema(report, mode="serialization")
     statuses = json.dumps(exit_statuses.EXIT_STATUSES, indent=2, ensure_ascii=False)
     files[root / "spec/report/exit-statuses.json"] = statuses + "\n"
+    chinese = yaml.safe_load((root / "build/reports.zh.yaml").read_text())
     files[root / "docs/reference/reports.md"] = reports_page.page()
+    files[root / "docs/zh/reference/reports.md"] = reports_page.page(chinese["texts"], chinese["cells"].__getitem__)
     files[root / "spec/doctor/report.schema.json"] = _json_schema(doctor.DoctorReport)
     files[root / "spec/doctor/node_report.schema.json"] = _json_schema(doctor.NodeReport)
     files[root / "spec/doctor/facts.schema.json"] = _json_schema(facts.Facts)

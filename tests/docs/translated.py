@@ -18,8 +18,10 @@ RECORD = "docs/zh/translated.yaml"
 README = "README.md"
 # Where the links of a page that is generated are.
 SOURCES = {
+    "docs/reference/commands.md": "build/commands.zh.yaml",
     "docs/reference/configuration.md": "build/reference.zh.yaml",
     "docs/reference/metrics.md": "build/monitoring/page.zh.yaml",
+    "docs/reference/reports.md": "build/reports.zh.yaml",
 }
 HEAD = """\
 # What docs/zh/ was made from. `python -m tests.docs.translated docs/X.md` writes it, after docs/zh/X.md was translated.
