@@ -236,3 +236,17 @@ def test_what_was_translated_again_is_recorded(root: Path) -> None:
     assert outdated(root) != []
     translated.record(root, "docs/page.md")
     assert outdated(root) == []
+
+
+def test_the_readmes_lead_to_each_other_and_do_not_change_alone(root: Path) -> None:
+    (root / "README.md").write_text("# It\n[中文](README.zh-CN.md) [page](docs/page.md)\n")
+    (root / "README.zh-CN.md").write_text("# 它\n[English](README.md) [一页](docs/zh/page.md)\n")
+    assert "translate README.md to README.zh-CN.md, then run `python -m tests.docs.translated README.md`" in list(
+        without_place(root)
+    )
+    translated.record(root, "README.md")
+    translated.lead_links(root, "README.md")
+    assert [*without_place(root), *outdated(root), *differences(root, "README.md")] == []
+    (root / "README.md").write_text("# It\n[中文](README.zh-CN.md)\n")
+    assert [found.partition(" has changed")[0] for found in outdated(root)] == ["README.md"]
+    assert list(differences(root, "README.md")) == ["它: has docs/zh/page.md, which the English page has not"]
