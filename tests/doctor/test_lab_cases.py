@@ -22,6 +22,7 @@ CAUSES = {
     "bgpfilter-reject": "bgp-filter",
     "peer-one-node": "bgp-peer-per-node",
     "block-inside": "calico-blocks",
+    "pool-enabled": "calico-pool-disabled",
 }
 # What the objects of Calico do not tell: the node, BIRD and the router do, and other checks look at them.
 ELSEWHERE = {"wrong-as", "no-default-route", "requires-policy", "mesh", "mesh-vxlan"}

@@ -112,7 +112,7 @@ BREAKAGES = [
         "plugin-overwritten", "upstream's plugin has overwritten ours, and no watch runs", changes.overwrite_plugin,
         "node-plugin-ours", changes.start_watch, more=changes.see_upstreams_plugin, decides_export=False,
     ),
-    Breakage("control-disabled", "disabled: true on the IPPool", changes.disable_ippool),
+    Breakage("pool-enabled", "the IPPool is not disabled", changes.enable_ippool, "calico-pool-disabled"),
     Breakage("control-node-selector", "the IPPool's nodeSelector matches no node", changes.select_no_node),
     Breakage("control-allowed-uses", "allowedUses: [Tunnel] on the IPPool", changes.allow_tunnels_only),
 ]  # fmt: skip

@@ -41,8 +41,8 @@ def disable_export(_lab: Lab) -> None:
     _patch("ippool", _POOL, {"disableBGPExport": True})
 
 
-def disable_ippool(_lab: Lab) -> None:
-    _patch("ippool", _POOL, {"disabled": True})
+def enable_ippool(_lab: Lab) -> None:
+    _patch("ippool", _POOL, {"disabled": False})
 
 
 def select_no_node(_lab: Lab) -> None:
@@ -133,13 +133,15 @@ def see_policy(lab: Lab) -> str:
 def claim_block(lab: Lab) -> None:
     """Have calico-ipam give a pod on node2 an address of the block. It holds the block when the pod is gone, too.
 
-    So it goes where the IPPool over the subnet is not disabled, and pods start while the conflist is Calico's. The
+    So it goes where pods start while the conflist is Calico's and the IPPool over the subnet is not disabled yet. The
     annotation has calico-ipam choose this block of the pool's thousand.
     """
     node = lab.nodes[1]
     node.stop_watch()
     calico_node.install(node)
+    enable_ippool(lab)
     lab.delete_pod(lab.add_pod(1, "astray", **{"cni.projectcalico.org/ipAddrs": '["10.244.100.30"]'}))
+    _patch("ippool", _POOL, {"disabled": True})
     node.start_watch()
 
 

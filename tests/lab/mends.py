@@ -17,8 +17,6 @@ from tests.lab.node import Node
 from tests.lab.processes import FOLDER, PATH, LabError, wait_until
 from tests.lab.topology import Lab
 
-# The guide's IPPools are not disabled, of which doctor warns in each case.
-OF_THE_GUIDE = "calico-pool-disabled"
 _FOLLOWED = 30  # seconds in which BIRD, and so doctor, has followed a change; seen: below 12, on a busy machine
 _PAUSE = 2  # seconds, between questions of which the answer takes long
 _SILENCE = 45  # seconds; from 30 on, a router that has sent nothing is called silent
@@ -31,24 +29,22 @@ def diagnose(causes: set[str], lab: Lab) -> tuple[list[Diagnosis], str]:
 
     LabError: it names others, or symptoms of others.
     """
-    wanted = causes | {OF_THE_GUIDE}
+    names = ", ".join(sorted(causes)) or "nothing"
     found: list[Diagnosis] = []
 
     def is_named() -> bool:
         found[:] = diagnosis.ask(lab)
-        if diagnosis.named(found) != wanted:
+        if diagnosis.named(found) != causes:
             raise LabError(f"doctor says {diagnosis.words(found) or 'nothing'}")
         return True
 
-    wait_until(is_named, f"doctor to name {', '.join(sorted(wanted))}", _FOLLOWED)
+    wait_until(is_named, f"doctor to name {names}", _FOLLOWED)
     symptoms = {pair for one in found for pair in one.symptoms}
-    if strangers := {pair for pair in symptoms if pair[1] not in wanted}:
+    if strangers := {pair for pair in symptoms if pair[1] not in causes}:
         raise LabError(f"symptoms of others: {strangers}")
-    under = sorted({check for check, cause in symptoms if cause in causes} - causes)
-    if not causes:
-        return found, f"doctor names nothing but the guide's own {OF_THE_GUIDE}"
+    under = sorted({check for check, _ in symptoms} - causes)
     listed = f", and under it {', '.join(under)}" if under else ""
-    return found, f"doctor names {', '.join(sorted(causes))}{listed}"
+    return found, f"doctor names {names}{listed}"
 
 
 def see_information(check_id: str, lab: Lab) -> str:
@@ -56,7 +52,7 @@ def see_information(check_id: str, lab: Lab) -> str:
 
     def is_told() -> bool:
         found = diagnosis.ask(lab, with_router=False)
-        if others := diagnosis.named(found) - {OF_THE_GUIDE}:
+        if others := diagnosis.named(found):
             raise LabError(f"doctor names {others}")
         if all(one.information(check_id) for one in found):
             return True
@@ -80,8 +76,8 @@ def mend(lab: Lab, diagnosed: list[Diagnosis]) -> str:
         return True
 
     took = wait_until(is_silent, "doctor to be silent", _FOLLOWED)
-    tools = dict.fromkeys(done.values())
-    return f"mended by {', '.join(tools)}: silent after {took:.1f} s"
+    tools = ", ".join(dict.fromkeys(done.values()))
+    return f"{f'mended by {tools}' if tools else 'nothing to mend'}: silent after {took:.1f} s"
 
 
 def _take_first(lab: Lab, found: list[Diagnosis], done: dict[tuple[str, str], str]) -> None:

@@ -27,7 +27,7 @@ CALICO_OBJECTS = """
 apiVersion: projectcalico.org/v3
 kind: IPPool
 metadata: {name: spiderpool-ippool}
-spec: {blockSize: 26, cidr: 10.244.0.0/16, ipipMode: Never, natOutgoing: true, nodeSelector: all(), vxlanMode: Never}
+spec: {blockSize: 26, cidr: 10.244.0.0/16, ipipMode: Never, disabled: true, nodeSelector: all(), vxlanMode: Never}
 ---
 apiVersion: projectcalico.org/v3
 kind: BGPPeer
