@@ -1,12 +1,12 @@
 """`spiderpool-ipam doctor`: find what is wrong between an annotation and the router, and how to mend it."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cni.cli.doctor_options import Options
 from cni.cli.node_options import takes_folders
 from cni.deadline import Deadline
 from cni.installer.errors import InstallerError
@@ -14,40 +14,12 @@ from cni.installer.errors import InstallerError
 if TYPE_CHECKING:
     from cni.contracts.doctor import DoctorReport, NodesReport
     from cni.contracts.facts import Facts, Unknown
-    from cni.doctor.languages import Language
     from cni.installer.node.folders import Folders
 
 _PAUSE = 2.0  # seconds between two tries of --wait
 _NO_ROUTER: "Unknown" = {"unknown": "what the router says was not given: --router"}
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line says."""
-
-    node_only: bool
-    cluster_only: bool
-    kubeconfig: Path | None
-    context: str
-    pre: bool
-    nodes: bool
-    no_pods: bool
-    wait: float
-    only: Sequence[str]
-    skip: Sequence[str]
-    fail_on: Any
-    output: str
-    as_json: bool
-    suggest: bool
-    pod: str
-    router: str
-    bundle: Path | None
-    origin: Path | None
-    list_checks: bool
-    explain: str
-    lang: "Language | None"
 
 
 @click.command()
@@ -92,6 +64,8 @@ def doctor(find_folders: "Callable[[], Folders]", **options: Any) -> None:
     given = Options(**options)
     if given.node_only and (given.cluster_only or given.nodes):
         raise click.UsageError("--node-only excludes --cluster-only and --nodes")
+    if given.bundle and given.no_pods:
+        raise click.UsageError("--bundle excludes --no-pods: it holds what was read, pods included")
     from cni.doctor.checks import CHECKS
 
     known = {check.id for check in CHECKS}
@@ -108,7 +82,7 @@ def _document(given: Options) -> None:
     from cni.doctor import languages, pages
     from cni.doctor.checks import CHECKS
 
-    language = _language(given)
+    language = given.language
     checks = languages.checks_in(language, CHECKS)
     if given.explain:
         click.echo(pages.explain(next(check for check in checks if check.id == given.explain), language))
@@ -225,24 +199,13 @@ def _show_way(given: Options, facts: "Facts", report: "DoctorReport") -> int:
     if pod is None:
         raise click.UsageError(f"--pod: there is no pod {given.pod}")
     links = list(pod_way.way(reader, pod))
-    language = _language(given)
+    language = given.language
     report = languages.report_in(language, report)
-    if _is_json(given):
+    if given.is_json:
         render.show_json({**report, "way": [pod_way.reported(link, report) for link in links]})
     else:
         render.show_way(links, lambda link: pod_way.cause(link, report), pod_way.look_at(pod), language)
     return int(any(link.state == "broken" for link in links))
-
-
-def _language(given: Options) -> "Language":
-    """Return the language to speak. What programs read is the same for all callers, unless it is asked for."""
-    from cni.doctor import caller
-
-    return given.lang or ("en" if _is_json(given) else caller.language())
-
-
-def _is_json(given: Options) -> bool:
-    return given.as_json or given.output == "json"
 
 
 def _show(given: Options, facts: "Facts", report: "DoctorReport") -> None:
@@ -250,12 +213,12 @@ def _show(given: Options, facts: "Facts", report: "DoctorReport") -> None:
     from cni.doctor.checks import CHECKS
     from cni.doctor.facts import FactReader
 
-    language = _language(given)
+    language = given.language
     report = languages.report_in(language, report)
     if given.suggest:
         for document in suggest.stream(report, suggest.tool(FactReader(facts))):
             click.echo(document)
-    elif _is_json(given):
+    elif given.is_json:
         render.show_json(report)
     else:
         render.show(report, languages.checks_in(language, CHECKS), language, short=given.output == "short")

@@ -196,6 +196,12 @@ def test_the_manifests_are_printed_as_one_stream(tmp_path: Path) -> None:
     assert doctor(*saved(tmp_path, guide(CLUSTER)), "--suggest").stdout == ""
 
 
+def test_a_bundle_is_not_promised_to_be_without_pods(tmp_path: Path) -> None:
+    done = doctor("--bundle", str(tmp_path / "b.tar.gz"), "--no-pods")
+    assert done.returncode == 2 and not list(tmp_path.iterdir())
+    assert "it holds what was read, pods included" in done.stderr
+
+
 def test_what_an_option_skips_of_a_part_is_one_line() -> None:
     lines = doctor("--node-only", "--skip", "node-agent").stdout.splitlines()
     assert "  skipped      15 checks: by --node-only" in lines
