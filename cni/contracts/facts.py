@@ -175,6 +175,7 @@ class NodeFacts(TypedDict, total=False):
     bird: Fact[Bird]
     bird6: Fact[Bird]
     log: Fact[list[LogLine]]
+    watch_log: Fact[Annotated[list[str], Field(description="The last lines of watch's log, in the journal.")]]
     routes: Fact[list[KernelRoute]]
     pod_interfaces: Fact[list[PodInterface]]
     calico_token: Fact[CalicoToken]

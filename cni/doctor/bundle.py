@@ -29,11 +29,11 @@ facts.json      what was read of the node and of the API (spec/doctor/facts.sche
                 are in it as node.bird and node.bird6
 report.json     what the checks have found (spec/doctor/report.schema.json)
 spiderpool.log  the last lines of the plugin's log, where it is ours
+watch.log       the last lines of watch's log, where the journal has it; `kubectl logs` shows it in a cluster
 
 To make the same checks again, and those of a later release: spiderpool-ipam doctor --from THIS-FILE
 It holds names and addresses of nodes, pods and pools. It holds no Secrets, no tokens, no values of environment
-variables but a few of SpiderPool's and Calico's own settings, and no annotations but those that choose addresses. The
-log of watch is not in it: see journalctl.
+variables but a few of SpiderPool's and Calico's own settings, and no annotations but those that choose addresses.
 """
 
 
@@ -68,14 +68,15 @@ def read(path: Path) -> Facts:
 
 
 def _packed(facts: Facts, report: DoctorReport) -> bytes:
-    log = facts["node"].get("log", [])
-    lines = [] if is_unknown(log) else log
+    log, watch = facts["node"].get("log", []), facts["node"].get("watch_log", [])
+    lines, of_watch = [] if is_unknown(log) else log, [] if is_unknown(watch) else watch
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(facts["collected_at"]))
     texts = {
         "README.txt": _README.format(version=facts["version"], when=when),
         _FACTS: json.dumps(facts, ensure_ascii=False),
         "report.json": json.dumps(report, ensure_ascii=False),
         "spiderpool.log": "".join(f"{json.dumps(line, ensure_ascii=False)}\n" for line in lines),
+        "watch.log": "".join(f"{line}\n" for line in of_watch),
     }
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:

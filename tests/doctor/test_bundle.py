@@ -16,7 +16,7 @@ LINE = {"time": "t", "level": "info", "command": "ADD", "outcome": "ok", "code":
 
 
 def facts() -> Any:
-    return changed(guide(CLUSTER), "node.log", [LINE])
+    return changed(changed(guide(CLUSTER), "node.log", [LINE]), "node.watch_log", ["t node watch: level=info"])
 
 
 def report(facts: Any) -> Any:
@@ -39,6 +39,7 @@ def test_it_says_what_is_in_it(tmp_path: Path) -> None:
         texts = {name: (archive.extractfile(name) or pytest.fail()).read().decode() for name in names}
     assert all(name in texts["README.txt"] for name in names if name != "README.txt")
     assert json.loads(texts["spiderpool.log"]) == LINE
+    assert texts["watch.log"] == "t node watch: level=info\n"
     assert json.loads(texts["report.json"]) == report(read)
 
 

@@ -21,7 +21,7 @@ from tests.installer.sample_node import Node
 from tests.waiting import SLACK
 
 NAMES = {name.partition(".")[2] for name in ALL if name.startswith("node.")}
-IN_TURN = NAMES - {"bird", "bird6", "route_to_gateway", "forwarding", "agent_operations"}
+IN_TURN = NAMES - {"bird", "bird6", "route_to_gateway", "forwarding", "agent_operations", "watch_log"}
 
 
 def facts(node: Node, *, before_install: bool = False) -> Any:

@@ -17,7 +17,7 @@ from cni.contracts.facts import Agent, Installation, LocalAddress, Plugin, Start
 from cni.contracts.installation import Desired, Record
 from cni.contracts.log import LogLine
 from cni.defaults import IPAM_TYPE, LOG_PATH
-from cni.doctor.collect import agent, bird, calico_token, conflist, log_tail, netconf, network, pod_routes
+from cni.doctor.collect import agent, bird, calico_token, conflist, log_tail, netconf, network, pod_routes, watch_log
 from cni.doctor.facts import unknown
 from cni.installer import presence
 from cni.installer.bundle import plugin_links, self_test, sums
@@ -213,6 +213,7 @@ _READERS: Mapping[str, Callable[[Node], Any]] = {
     "bird": lambda node: bird.read(node.folders.root, "bird.ctl"),
     "bird6": lambda node: bird.read(node.folders.root, "bird6.ctl"),
     "log": _log,
+    "watch_log": lambda node: watch_log.read(node.folders.root.path),
     "routes": lambda _: pod_routes.routes(),
     "pod_interfaces": lambda node: pod_routes.pod_interfaces(_local_addresses(node)),
     "calico_token": lambda node: calico_token.read(node.folders.conf, f"{node.folders.conf_name}/{calico_token.NAME}"),
