@@ -9,14 +9,14 @@ from dump import PAGE, WRITE, Dump
 from elf import Segment
 from library import Function
 
-LONG = 16 * PAGE  # so many zeros are worth a segment without contents
+LONG = 96 * PAGE  # so many zeros are worth a segment without contents: each segment is a system call
 # In the order of struct image_registers.
 REGISTERS = (
     *("r15", "r14", "r13", "r12", "rbp", "rbx", "r9", "r8", "r10", "rdx", "rsi", "rdi", "rax", "rsp", "rip", "fs_base"),
 )
 # What this CPython, glibc and bootloader have at the stop. Another number means that something is not understood.
 EXPECTED_CANARIES, EXPECTED_MANGLED = 9, 4
-HOT = 96  # IMAGE_HOT of build/image.h
+HOT, WRITTEN = 96, 128  # IMAGE_HOT and IMAGE_WRITTEN of build/image.h
 _THREAD_ID = 0x2D0  # in the thread control block of glibc 2.36
 _CHECKSUM_START, _CHECKSUM_FACTOR = 0xCBF29CE484222325, 0x100000001B3
 
@@ -80,7 +80,7 @@ def note_of(dump: Dump, build_id: bytes, size: int, total: int) -> bytes:
         raise ImageError("the thread's number is not where this glibc has it")
     words = [total, size, *[dump.registers[name] for name in REGISTERS]]
     words += [dump.addresses[name] for name in ("tid", "robust_list", "room", "room_size")]
-    words += [0, 0] * HOT  # hot.py fills them in
+    words += [0, 0] * (HOT + WRITTEN)  # hot.py fills them in
     words += [len(found.canaries), len(found.mangled), *found.canaries, *found.mangled]
     return build_id + struct.pack(f"<{len(words)}Q", *words)
 
