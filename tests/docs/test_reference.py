@@ -35,7 +35,9 @@ def missing_files(page: Path) -> Iterator[str]:
             yield span
 
 
-@pytest.mark.parametrize("script", ["build/reference.py", "build/commands_page.py", "build/monitoring/page.py"])
+@pytest.mark.parametrize(
+    "script", ["build/reference.py", "build/commands_page.py", "build/monitoring/page.py", "build/chart/values.py"]
+)
 def test_a_generated_page_is_what_the_program_says(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "build")
     published = runpy.run_path(str(ROOT / script))["publish"]()
