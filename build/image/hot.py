@@ -1,10 +1,11 @@
-"""Write down in the image which parts of it calls read, and which every call writes to. Usage: hot.py PLUGIN
+"""Write down in the image which parts of it calls read. Usage: hot.py PLUGIN
 
-The launcher asks the kernel for the first at once where the file is not in memory yet (`warm_up` in build/image.c), and
-has it copy the second at once (`copy_written`). They are found by making calls, the installer's trial of an ADD and a
-VERSION, and by looking at what is mapped when the process ends. Two builds have to find the same. The kernel maps file
-pages in blocks of 64 KiB, and in larger ones where it keeps the file in larger pieces, so these are broken up first.
-And a few blocks are used by one call in eight, so many calls are made, and what most of them use counts.
+The launcher asks the kernel for these at once where the file is not in memory yet (`warm_up` in build/image.c). They
+are found by making calls, the installer's trial of an ADD, and by looking at what is mapped when the process ends. Two
+builds have to find the same. The kernel maps file pages in blocks of 64 KiB, and in larger ones where it keeps the file
+in larger pieces, so these are broken up first. A few blocks are used by some calls only, so many calls are made, what
+most of them use counts, and so do two blocks on either side. What is written to is read as a whole: where it is
+used depends on the lengths of texts.
 """
 
 import ctypes
@@ -15,12 +16,12 @@ import struct
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import assemble
 import elf
+from dump import WRITE
 from elftools.elf.elffile import ELFFile
 
 from cni.installer.bundle import trial
@@ -29,26 +30,9 @@ BLOCK = 65536  # bytes
 _CALLS = 32
 _PAGE = 4096
 _TRACEME, _CONT, _SETOPTIONS, _TRACE_EXIT, _EVENT_EXIT = 0, 7, 0x4200, 0x40, 6
-_PRESENT, _OF_THE_FILE = 1 << 63, 1 << 61
+_PRESENT = 1 << 63
 _WORDS_BEFORE = 2 + len(assemble.REGISTERS) + 4  # of the note, before the ranges; the build ID is before them
 _libc = ctypes.CDLL(None, use_errno=True)
-
-Range = tuple[int, int]
-
-
-class Page(NamedTuple):
-    """A page that a process has in its memory."""
-
-    address: int
-    is_copied: bool  # it was written to
-
-
-class Segment(NamedTuple):
-    """A segment of the image."""
-
-    start: int
-    end: int
-    offset: int | None  # in the file; None where it is empty
 
 
 def break_up(path: Path) -> None:
@@ -61,8 +45,8 @@ def break_up(path: Path) -> None:
             pass
 
 
-def touched(plugin: Path, ranges: list[Range], environ: Mapping[str, str], stdin: bytes) -> list[Page]:
-    """Run a call; return the pages of these ranges that it has used."""
+def touched(plugin: Path, ranges: list[tuple[int, int]], environ: Mapping[str, str], stdin: bytes) -> set[int]:
+    """Run a call; return where the parts of these ranges' blocks begin that it has used."""
     process = subprocess.Popen(
         [plugin], env=environ, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         preexec_fn=lambda: _libc.ptrace(_TRACEME, 0, 0, 0),  # noqa: PLW1509
@@ -81,80 +65,49 @@ def touched(plugin: Path, ranges: list[Range], environ: Mapping[str, str], stdin
         if status >> 8 == signal.SIGTRAP | _EVENT_EXIT << 8:
             break
         number = os.WSTOPSIG(status)
-    found = list(_present(process.pid, ranges))
+    found = set(_present(process.pid, ranges))
     _libc.ptrace(_CONT, process.pid, 0, 0)
     process.returncode = os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
     return found
 
 
-def _present(pid: int, ranges: list[Range]) -> Iterator[Page]:
+def _present(pid: int, ranges: list[tuple[int, int]]) -> Iterator[int]:
     with Path(f"/proc/{pid}/pagemap").open("rb") as file:
         for start, end in ranges:
             file.seek(start // _PAGE * 8)
             entries = struct.unpack(f"<{(end - start) // _PAGE}Q", file.read((end - start) // _PAGE * 8))
             for page, entry in enumerate(entries):
                 if entry & _PRESENT:
-                    yield Page(start + page * _PAGE, not entry & _OF_THE_FILE)
-
-
-def most(calls: Iterable[Iterable[int]]) -> set[int]:
-    """Return what more than half of the calls have."""
-    times = Counter(one for call in calls for one in set(call))
-    return {one for one, number in times.items() if number > _CALLS // 2}
-
-
-def read_parts(used: set[int], segments: list[Segment]) -> list[list[int]]:
-    """Return offset and size of the parts of the file that are read: the used blocks, and those beside them."""
-    blocks = {block + beside for block in used for beside in (-BLOCK, 0, BLOCK)}
-    parts: list[list[int]] = []
-    for one in segments:
-        for block in range(one.start // BLOCK * BLOCK, one.end, BLOCK):
-            first, last = max(block, one.start), min(block + BLOCK, one.end)
-            if block not in blocks or one.offset is None:
-                continue
-            if parts and sum(parts[-1]) == one.offset + first - one.start:
-                parts[-1][1] += last - first
-            else:
-                parts.append([one.offset + first - one.start, last - first])
-    return parts
-
-
-def written_parts(pages: set[int], segments: list[Segment]) -> list[list[int]]:
-    """Return address and size of the parts of memory that are written to. One page between two counts: a system call
-    takes as long as to copy it."""
-    parts: list[list[int]] = []
-    for one in segments:
-        for page in sorted(page for page in pages if one.start <= page < one.end):
-            if parts and parts[-1][0] >= one.start and page - sum(parts[-1]) <= _PAGE:
-                parts[-1][1] = page + _PAGE - parts[-1][0]
-            else:
-                parts.append([page, _PAGE])
-    return parts
+                    yield max(start, (start + page * _PAGE) // BLOCK * BLOCK)
 
 
 def main(plugin: Path) -> None:
-    """Make the calls, and write what they have used into the image's header."""
+    """Make an ADD, and write the ranges into the image's header."""
     path = plugin.parent / trial.IMAGE
     with path.open("rb") as file:
-        loads = [one for one in ELFFile(file).iter_segments() if one["p_type"] == "PT_LOAD"]
+        loads = [one for one in ELFFile(file).iter_segments() if one["p_type"] == "PT_LOAD" and one["p_filesz"]]
+        segments = [(one["p_vaddr"], one["p_vaddr"] + one["p_filesz"], one["p_offset"]) for one in loads]
         note = next(ELFFile(file).iter_segments())["p_offset"] + 24
-    segments = [
-        Segment(one["p_vaddr"], one["p_vaddr"] + one["p_memsz"], one["p_offset"] if one["p_filesz"] else None)
-        for one in loads
-    ]
     break_up(path)
-    run = functools.partial(touched, plugin, [(one.start, one.end) for one in segments])
-    adds = [trial.under(plugin, run, 0) for _ in range(_CALLS)]
-    versions = [run({"CNI_COMMAND": "VERSION"}, b"") for _ in range(_CALLS)]
-    read = read_parts(most((page.address // BLOCK * BLOCK for page in call) for call in adds), segments)
-    written = [most((page.address for page in call if page.is_copied) for call in calls) for calls in (adds, versions)]
-    copied = written_parts(written[0] & written[1], segments)
-    for what, parts, limit in (("reads", read, assemble.HOT), ("writes to", copied, assemble.WRITTEN)):
-        if len(parts) > limit:
-            sys.exit(f"an ADD {what} {len(parts)} parts of the image, which are more than {limit}")
-        print(f"an ADD {what} {sum(size for _, size in parts) // 1024} KiB of the image, in {len(parts)} parts")
-    words = [number for parts, limit in ((read, assemble.HOT), (copied, assemble.WRITTEN))
-             for one in [*parts, *[[0, 0]] * (limit - len(parts))] for number in one]  # fmt: skip
+    fixed = [(one["p_vaddr"], one["p_vaddr"] + one["p_filesz"]) for one in loads if not one["p_flags"] & WRITE]
+    run = functools.partial(touched, plugin, fixed)
+    times = Counter(first for _ in range(_CALLS) for first in trial.under(plugin, run, 0))
+    used = {first for first, number in times.items() if number > _CALLS // 2}
+    ranges: list[list[int]] = []
+    for start, end, offset in segments:
+        for block in range(start // BLOCK * BLOCK, end, BLOCK):
+            first, last = max(block, start), min(block + BLOCK, end)
+            near = {max(block + beside * BLOCK, start) for beside in range(-2, 3)}
+            if (start, end) in fixed and not used & near:
+                continue
+            if ranges and sum(ranges[-1]) == offset + first - start:
+                ranges[-1][1] += last - first
+            else:
+                ranges.append([offset + first - start, last - first])
+    if len(ranges) > assemble.HOT:
+        sys.exit(f"an ADD reads {len(ranges)} parts of the image, which are more than {assemble.HOT}")
+    words = [number for one in ranges for number in one]
+    words += [0] * (2 * assemble.HOT - len(words))
     with path.open("r+b") as file:
         head = bytearray(file.read(elf.HEADER))
         sums_at, at = note + 32, note + 32 + 8 * _WORDS_BEFORE
@@ -163,6 +116,7 @@ def main(plugin: Path) -> None:
         head[sums_at : sums_at + 8] = struct.pack("<Q", assemble.checksum(bytes(head)))
         file.seek(0)
         file.write(head)
+    print(f"an ADD reads {sum(size for _, size in ranges) // 1024} KiB of the image, in {len(ranges)} parts")
 
 
 if __name__ == "__main__":
