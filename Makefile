@@ -41,10 +41,7 @@ check: .venv/.freeze .venv/.test .venv/.lint ## Lint, type-check, and see that `
 	$(BIN)/python -m cni.contracts --check
 	$(BIN)/python -m cni.doctor.pages --check
 	$(BIN)/python build/monitoring/dashboard.py --check
-	$(BIN)/python build/monitoring/page.py --check
-	$(BIN)/python build/reference.py --check
-	$(BIN)/python build/commands_page.py --check
-	$(BIN)/python build/chart/values.py --check
+	$(BIN)/python build/pages.py --check
 
 .PHONY: build
 build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarball
@@ -54,10 +51,7 @@ spec: .venv/.lint ## Publish what is generated: JSON schemas, openapi.yaml, the 
 	$(BIN)/python -m cni.contracts
 	$(BIN)/python -m cni.doctor.pages
 	$(BIN)/python build/monitoring/dashboard.py
-	$(BIN)/python build/monitoring/page.py
-	$(BIN)/python build/reference.py
-	$(BIN)/python build/commands_page.py
-	$(BIN)/python build/chart/values.py
+	$(BIN)/python build/pages.py
 
 .PHONY: pictures
 pictures: .venv/.runtime ## Draw docs/pictures/*.svg out of their sources; needs graphviz and fonts-noto-cjk

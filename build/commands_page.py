@@ -1,12 +1,10 @@
-"""Write reference/commands.md: the commands of the operator's program and their options, from click's tree.
+"""Make reference/commands.md: the commands of the operator's program and their options, from click's tree.
 
-In docs/ and, with the words of commands.zh.yaml, in docs/zh/. With --check it writes nothing, and fails if a page
-differs. Side effect: writes the pages.
+For docs/ and, with the words of commands.zh.yaml, for docs/zh/. build/pages.py writes it.
 """
 
 import inspect
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -85,17 +83,3 @@ def _prose(text: str) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def main() -> None:
-    """Write the pages that differ; with --check name them, and fail."""
-    stale = {path: text for path, text in publish().items() if not path.exists() or path.read_text() != text}
-    if "--check" in sys.argv[1:]:
-        sys.exit("".join(f"{path} is not what the program says: run `make spec`\n" for path in stale) or 0)
-    for path, text in stale.items():
-        path.write_text(text)
-        print(f"wrote {path}")
-
-
-if __name__ == "__main__":
-    main()

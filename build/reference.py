@@ -1,11 +1,9 @@
-"""Write reference/configuration.md: what is read, as the contracts declare it, with the program's defaults.
+"""Make reference/configuration.md: what is read, as the contracts declare it, with the program's defaults.
 
-In docs/ and, with the words of reference.zh.yaml, in docs/zh/. With --check it writes nothing, and fails if a page
-differs. Side effect: writes the pages.
+For docs/ and, with the words of reference.zh.yaml, for docs/zh/. build/pages.py writes it.
 """
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -199,17 +197,3 @@ def _kind(value: Mapping[str, Any]) -> str:
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def main() -> None:
-    """Write the pages that differ; with --check name them, and fail."""
-    stale = {path: text for path, text in publish().items() if not path.exists() or path.read_text() != text}
-    if "--check" in sys.argv[1:]:
-        sys.exit("".join(f"{path} is not what the program says: run `make spec`\n" for path in stale) or 0)
-    for path, text in stale.items():
-        path.write_text(text)
-        print(f"wrote {path}")
-
-
-if __name__ == "__main__":
-    main()

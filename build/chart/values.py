@@ -1,12 +1,10 @@
-"""Write the table of values into chart.md, from the comments of the chart's values.yaml.
+"""Make chart.md with its table of values, from the comments of the chart's values.yaml.
 
-In docs/ and, with the words of values.zh.yaml, in docs/zh/. With --check it writes nothing, and fails if a page
-differs. Side effect: writes the pages.
+For docs/ and, with the words of values.zh.yaml, for docs/zh/. build/pages.py writes it.
 """
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,17 +64,3 @@ def page(text: str, head: str, say: Callable[[str], str]) -> str:
     rows = [f"| `{one.name}` | `{one.default}` | {say(one.meaning)} |\n" for one in values(VALUES.read_text())]
     before, _, rest = text.partition(_BEGIN)
     return f"{before}{_BEGIN}\n{head}\n|---|---|---|\n{''.join(rows)}\n{_END}{rest.partition(_END)[2]}"
-
-
-def main() -> None:
-    """Write the pages that differ; with --check name them, and fail."""
-    stale = {path: text for path, text in publish().items() if path.read_text() != text}
-    if "--check" in sys.argv[1:]:
-        sys.exit("".join(f"{path} is not what values.yaml says: run `make spec`\n" for path in stale) or 0)
-    for path, text in stale.items():
-        path.write_text(text)
-        print(f"wrote {path}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,11 +1,9 @@
-"""Write reference/metrics.md: the metrics as the program serves them, and the alerts of rules.yaml.
+"""Make reference/metrics.md: the metrics as the program serves them, and the alerts of rules.yaml.
 
-In docs/ and, with the words of page.zh.yaml, in docs/zh/. With --check it writes nothing, and fails if a page differs.
-Side effect: writes the pages.
+For docs/ and, with the words of page.zh.yaml, for docs/zh/. build/pages.py writes it.
 """
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -130,17 +128,3 @@ def _link(path: str, anchor: str, say: Callable[[str], str]) -> str:
     if Path(path).name == PAGE.name:
         return f"[{say(anchor)}](#{say(anchor)})"
     return f"[{anchor}](../{path}#{anchor})"
-
-
-def main() -> None:
-    """Write the pages that differ; with --check name them, and fail."""
-    stale = {path: text for path, text in publish().items() if not path.exists() or path.read_text() != text}
-    if "--check" in sys.argv[1:]:
-        sys.exit("".join(f"{path} is not what the program says: run `make spec`\n" for path in stale) or 0)
-    for path, text in stale.items():
-        path.write_text(text)
-        print(f"wrote {path}")
-
-
-if __name__ == "__main__":
-    main()

@@ -12,6 +12,7 @@ import pytest
 from cni import errors
 from cni.plugin import agent_errors
 from tests import requirements
+from tests.build import recipes
 from tests.requirements import ROOT
 from tests.test_documents import CODE_SPAN, FENCE, first_cells
 
@@ -35,12 +36,10 @@ def missing_files(page: Path) -> Iterator[str]:
             yield span
 
 
-@pytest.mark.parametrize(
-    "script", ["build/reference.py", "build/commands_page.py", "build/monitoring/page.py", "build/chart/values.py"]
-)
+@pytest.mark.parametrize("script", recipes.load("pages").SOURCES)
 def test_a_generated_page_is_what_the_program_says(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "build")
-    published = runpy.run_path(str(ROOT / script))["publish"]()
+    published = runpy.run_path(str(ROOT / "build" / script))["publish"]()
     assert {path: path.read_text() for path in published} == published
 
 
