@@ -14,7 +14,7 @@ from cni.contracts.route_facts import Bird, PodInterface, Router
 from cni.contracts.spiderpool_objects import SpiderEndpoint, SpiderIPPool
 from cni.doctor import pool_filters, sessions, subjects, verdict
 from cni.doctor.allocations import allocations
-from cni.doctor.checks.node_bird import CAUSES
+from cni.doctor.checks.node_bird import CAUSES, sessions_of
 from cni.doctor.facts import FactReader, NotKnown
 from cni.doctor.pool_names import ETH0, AnnotationError
 from cni.doctor.pool_selection import Choice, choices, told_by
@@ -163,7 +163,10 @@ def _on_node(address: str, facts: FactReader, pod: Pod) -> Iterator[Seen]:
     local: list[LocalAddress] = facts.value("node.local_addresses")
     interfaces: list[PodInterface] = facts.value_or("node.pod_interfaces", [])
     if not any(one["address"] == address for one in local):
-        yield Seen(False, "the runtime has no attachment with it", _AFTER_US)
+        pools = facts.value_or("cluster.spider_ip_pools", None)
+        if pools is not None and not _pools_of(address, pools):
+            raise NotKnown("another IPAM has given it, whose attachments doctor does not read")
+        yield Seen(False, "our plugin has no attachment with it", _AFTER_US)
         return
     found = next((one for one in interfaces if one["address"] == address), None)
     name = found["interface"] if found else ""
@@ -189,7 +192,7 @@ def _told_by_bird(address: str, facts: FactReader, pod: Pod) -> Iterator[Seen]:
     bird: Bird = facts.value("node.bird6" if ":" in address else "node.bird")
     if bird["fault"]:
         yield Seen(False, bird["fault"], ("node-bird",), (bird["socket"],))
-    for protocol in bird["protocols"]:
+    for protocol in sessions_of(bird):
         is_up = protocol["state"] == "Established"
         is_told = any(one["prefix"] == str(network(address)) for one in protocol["exported"])
         told = f", and {'exports it' if is_told else 'does not export it'}" if is_up else ""

@@ -74,6 +74,16 @@ def test_a_bird_that_says_nothing_is_found_if_its_family_is_in_use() -> None:
     assert only(without_cluster(node(bird6=down)), "node-bird")["object"] == "Global_fd00_16__1"
 
 
+def test_a_bgppeer_beside_the_mesh_to_the_same_node_has_no_session_of_its_own() -> None:
+    both = bird(PEER)
+    mesh = {**both["protocols"][0], "name": "Mesh_172_16_13_12", "neighbor": "172.16.13.12"}
+    beside = {**mesh, "name": "Node_172_16_13_12", "state": "Idle"}
+    both["protocols"] += [mesh, beside]
+    assert made(node(bird=both), "node-bird")["findings"] == []
+    mesh["state"] = "Active"
+    assert len(made(node(bird=both), "node-bird")["findings"]) == 2
+
+
 def test_a_bird_without_a_session_is_a_symptom_of_a_missing_peer() -> None:
     assert only(node(bird={**bird(PEER), "protocols": []}), "node-bird")["cause"] == "bgp-peer-per-node"
 

@@ -236,6 +236,14 @@ def test_a_name_that_may_be_meant_is_the_mend() -> None:
     assert mend.endswith("""ipam.spidernet.io/ippool={"ipv4": ["v4"]}'""")
 
 
+def test_an_address_of_another_ipam_is_broken_once_and_not_for_what_doctor_does_not_read() -> None:
+    facts = changed(whole(), "cluster.pods.0.status.podIPs", [{"ip": "172.25.166.129"}])
+    found = {link.name: link for link in links(facts)}
+    assert found["SpiderIPPool"].state == "broken"
+    assert "another IPAM has given it" in found["SpiderIPPool"].text
+    assert found["172.25.166.129: node"].state == "not-known"
+
+
 def test_a_pool_that_was_disabled_since_is_a_warning_for_who_has_its_address() -> None:
     found = links(changed(whole(), "cluster.spider_ip_pools.0.spec.disable", True))
     assert found[0].state == "warning"

@@ -46,9 +46,17 @@ def _find_sessions(facts: FactReader) -> Iterator[Finding]:
             yield Finding(bird["socket"], bird["fault"], command("kubectl get pods -A -o wide -l k8s-app=calico-node"))
         elif not bird["protocols"]:
             yield Finding(bird["socket"], f"BIRD has no BGP session for IPv{family}", cause="bgp-peer-per-node")
-        for protocol in bird["protocols"]:
+        for protocol in sessions_of(bird):
             if protocol["state"] != ESTABLISHED:
                 yield Finding(protocol["name"], _seen(protocol), _mend(facts, protocol))
+
+
+def sessions_of(bird: Bird) -> list[BirdProtocol]:
+    """Return the sessions that are to be up. BIRD brings up one with each neighbor: that of the mesh, where a BGPPeer
+    names a node of the mesh."""
+    up = [one for one in bird["protocols"] if one["state"] == ESTABLISHED]
+    by_mesh = {one["neighbor"] for one in up if one["name"].startswith(_MESH)}
+    return [one for one in bird["protocols"] if one in up or one["neighbor"] not in by_mesh]
 
 
 def _families(facts: FactReader, pools: Sequence[SpiderIPPool] | None) -> list[int]:

@@ -81,12 +81,16 @@ def replay_patiently(folders: Folders, log: Callable[[str], None]) -> list[Pendi
 
 
 def drop(folders: Folders, socket: str) -> int:
-    """Forget the releases of the agent on a socket; return how many that were. OSError."""
-    dropped = 0
-    for path in {path for path, record in _records(folders) if record["socketPath"] == socket}:
+    """Forget the releases of the agent on a socket, whichever of its names is given; return how many. OSError."""
+    find_socket, dropped = _find_socket(folders), 0
+
+    def is_its(record: dict[str, Any] | None) -> bool:
+        return record is not None and find_socket(record["socketPath"]) == find_socket(socket)
+
+    for path in {path for path, record in _records(folders) if is_its(record)}:
         with pending.Lock(path, Deadline(_LOCK_TIMEOUT)):
             lines = pending.read_lines(path)
-            kept = [line for line in lines if (pending.parse_record(line) or {}).get("socketPath") != socket]
+            kept = [line for line in lines if not is_its(pending.parse_record(line))]
             if len(kept) < len(lines):
                 pending.replace_lines(path, kept)
         dropped += len(lines) - len(kept)

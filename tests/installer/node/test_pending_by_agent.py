@@ -88,6 +88,16 @@ def test_dropping_takes_one_agents_releases_and_no_others(folders: Folders, fold
     assert pending.drop(folders, "/run/a.sock") == 0
 
 
+def test_a_socket_is_dropped_by_either_of_its_names(folders: Folders, folder: Path) -> None:
+    (run_folder := outside(folders, "/run")).mkdir(parents=True, exist_ok=True)
+    outside(folders, "/var").mkdir(exist_ok=True)
+    outside(folders, "/var/run").symlink_to("/run")
+    assert run_folder.is_dir()
+    write(folder, Path("/var/run/a.sock"), "u1")
+    write(folder, Path("/run/a.sock"), "u2")
+    assert pending.drop(folders, "/run/a.sock") == 2
+
+
 def test_an_agent_that_restarts_is_given_time_to_take_its_releases(
     folders: Folders, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
