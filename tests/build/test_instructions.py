@@ -16,7 +16,9 @@ from tests.bench.calls import CALLGRIND, counted_instructions
 
 # Instructions by machine, Python version and way to start. To record them anew, copy the figures that the test shows.
 RECORDED = json.loads((Path(__file__).parent / "instructions.json").read_text())
-# From the image, waiting once more for the agent is some per cent.
+# Of several calls the one with the fewest is taken, because a call that has to wait once more for the agent executes
+# more. From the image that is some per cent.
+_CALLS = 3
 TOLERANCE = {"from its image": 0.10, "without its image": 0.05}
 
 
@@ -28,7 +30,6 @@ def test_an_add_stays_near_the_recorded_instructions(tmp_path: Path, show: Calla
     if way == "without its image":
         Path(f"{bundle}.no-image").touch()
     plugin, counts = bundle / "spiderpool", tmp_path / "counts"
-    counts.mkdir()
     python = f"{platform.machine()} {sys.version_info.major}.{sys.version_info.minor}, {way}"
 
     def main(environment: Mapping[bytes, bytes], stdin: int, stdout: int, stderr: int) -> int:
@@ -38,8 +39,13 @@ def test_an_add_stays_near_the_recorded_instructions(tmp_path: Path, show: Calla
         ).returncode
 
     (vector,) = [v for v in vectors.load() if v.name == "1.1.0/add-calico-dual-stack"]
-    assert not vectors.fault(vector, vectors.run(vector, main))
-    instructions = counted_instructions(counts)
+    counted = []
+    for _ in range(_CALLS):
+        counts.mkdir()
+        assert not vectors.fault(vector, vectors.run(vector, main))
+        counted.append(counted_instructions(counts))
+        shutil.rmtree(counts)
+    instructions = min(counted)
     if python not in RECORDED:
         requirements.missing(f"no figure is recorded for {python}; this is {instructions}")
     show(f"one ADD {way}: {instructions:,} instructions, recorded {RECORDED[python]:,}")

@@ -112,7 +112,7 @@ def test_a_bundle_is_checked_as_its_node_was(installed: Node, tmp_path: Path) ->
     assert (first.returncode, second.returncode) == (1, 1)
     assert f"{path} holds what was read" in first.stderr
     with tarfile.open(path) as archive:
-        assert archive.getnames() == ["README.txt", "facts.json", "report.json", "spiderpool.log"]
+        assert archive.getnames() == ["README.txt", "facts.json", "report.json", "spiderpool.log", "watch.log"]
 
 
 def test_the_guides_cluster_is_well(tmp_path: Path) -> None:

@@ -159,6 +159,7 @@ def test_the_empty_chroots_hold_busybox_and_the_bundle_and_nothing_else(name: st
             "licenses",
             "sbom.cdx.json",
             "SHA256SUMS",
+            "share",
         }
         assert place.run("/bin/busybox", "test", "-e", "/proc/self").returncode == ("proc" not in folders)
 
