@@ -114,7 +114,7 @@ static const char *map_segments(long file)
 }
 
 /* After a boot the file is not in memory. For each page that is missing the kernel reads what is around it as well, by
- * the end all 20 MB; an ADD needs a fifth of that. So where the first of these pages is missing, ask for exactly those,
+ * the end all 21 MB; an ADD needs a part of that. So where the first of these pages is missing, ask for exactly those,
  * all at once, and for nothing around any other. Whether this works out makes no difference but to the time. (mincore()
  * could tell as well, but systemd's filter for services, which watch's unit has, kills a process for it.) */
 static void warm_up(long file)

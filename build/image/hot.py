@@ -1,11 +1,13 @@
 """Write down in the image which parts of it calls read. Usage: hot.py PLUGIN
 
 The launcher asks the kernel for these at once where the file is not in memory yet (`warm_up` in build/image.c). They
-are found by making calls, the installer's trial of an ADD, and by looking at what is mapped when the process ends. Two
-builds have to find the same. The kernel maps file pages in blocks of 64 KiB, and in larger ones where it keeps the file
-in larger pieces, so these are broken up first. A few blocks are used by some calls only, so many calls are made, what
-most of them use counts, and so do two blocks on either side. What is written to is read as a whole: where it is
-used depends on the lengths of texts.
+are found by making plain ADDs, and by looking at what is mapped when the process ends. Two builds have to find the
+same:
+
+- The kernel maps file pages in blocks of 64 KiB, and in larger ones where it keeps the file in larger pieces. So these
+  are broken up first.
+- What is written to is read as a whole, because where it is used depends on the lengths of texts.
+- Of the rest, what most of many calls use counts, and so does a block on either side.
 """
 
 import ctypes
@@ -23,6 +25,7 @@ import assemble
 import elf
 from dump import WRITE
 from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import Segment
 
 from cni.installer.bundle import trial
 
@@ -81,32 +84,44 @@ def _present(pid: int, ranges: list[tuple[int, int]]) -> Iterator[int]:
                     yield max(start, (start + page * _PAGE) // BLOCK * BLOCK)
 
 
-def main(plugin: Path) -> None:
-    """Make an ADD, and write the ranges into the image's header."""
-    path = plugin.parent / trial.IMAGE
-    with path.open("rb") as file:
-        loads = [one for one in ELFFile(file).iter_segments() if one["p_type"] == "PT_LOAD" and one["p_filesz"]]
-        segments = [(one["p_vaddr"], one["p_vaddr"] + one["p_filesz"], one["p_offset"]) for one in loads]
-        note = next(ELFFile(file).iter_segments())["p_offset"] + 24
-    break_up(path)
-    fixed = [(one["p_vaddr"], one["p_vaddr"] + one["p_filesz"]) for one in loads if not one["p_flags"] & WRITE]
-    run = functools.partial(touched, plugin, fixed)
-    times = Counter(first for _ in range(_CALLS) for first in trial.under(plugin, run, 0))
-    used = {first for first, number in times.items() if number > _CALLS // 2}
-    ranges: list[list[int]] = []
-    for start, end, offset in segments:
+def used(plugin: Path, ranges: list[tuple[int, int]]) -> set[int]:
+    """Return where the parts of these ranges' blocks begin that most ADDs use."""
+    # No probing: it runs the operator's program, which is not there yet when the bundle is built.
+    run = functools.partial(touched, plugin, ranges)
+    times = Counter(first for _ in range(_CALLS) for first in trial.under(plugin, run, 0, probes=False))
+    return {first for first, number in times.items() if number > _CALLS // 2}
+
+
+def parts(plugin: Path, loads: list[Segment]) -> list[list[int]]:
+    """Return offset and size of each part of the file that an ADD reads."""
+    fixed = [one for one in loads if not one["p_flags"] & WRITE]
+    firsts = used(plugin, [(one["p_vaddr"], one["p_vaddr"] + one["p_filesz"]) for one in fixed])
+    found: list[list[int]] = []
+    for one in loads:
+        start, end = one["p_vaddr"], one["p_vaddr"] + one["p_filesz"]
         for block in range(start // BLOCK * BLOCK, end, BLOCK):
             first, last = max(block, start), min(block + BLOCK, end)
-            near = {max(block + beside * BLOCK, start) for beside in range(-2, 3)}
-            if (start, end) in fixed and not used & near:
+            near = {max(beside, start) for beside in (block - BLOCK, block, block + BLOCK)}
+            if one in fixed and not firsts & near:
                 continue
-            if ranges and sum(ranges[-1]) == offset + first - start:
-                ranges[-1][1] += last - first
+            if found and sum(found[-1]) == one["p_offset"] + first - start:
+                found[-1][1] += last - first
             else:
-                ranges.append([offset + first - start, last - first])
-    if len(ranges) > assemble.HOT:
-        sys.exit(f"an ADD reads {len(ranges)} parts of the image, which are more than {assemble.HOT}")
-    words = [number for one in ranges for number in one]
+                found.append([one["p_offset"] + first - start, last - first])
+    return found
+
+
+def main(plugin: Path) -> None:
+    """Write the parts that an ADD reads into the image's header."""
+    path = plugin.parent / trial.IMAGE
+    break_up(path)
+    with path.open("rb") as file:
+        segments = list(ELFFile(file).iter_segments())
+        found = parts(plugin, [one for one in segments if one["p_type"] == "PT_LOAD" and one["p_filesz"]])
+        note = segments[0]["p_offset"] + 24
+    if len(found) > assemble.HOT:
+        sys.exit(f"an ADD reads {len(found)} parts of the image, which are more than {assemble.HOT}")
+    words = [number for one in found for number in one]
     words += [0] * (2 * assemble.HOT - len(words))
     with path.open("r+b") as file:
         head = bytearray(file.read(elf.HEADER))
@@ -116,7 +131,7 @@ def main(plugin: Path) -> None:
         head[sums_at : sums_at + 8] = struct.pack("<Q", assemble.checksum(bytes(head)))
         file.seek(0)
         file.write(head)
-    print(f"an ADD reads {sum(size for _, size in ranges) // 1024} KiB of the image, in {len(ranges)} parts")
+    print(f"an ADD reads {sum(size for _, size in found) // 1024} KiB of the image, in {len(found)} parts")
 
 
 if __name__ == "__main__":

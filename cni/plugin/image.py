@@ -2,7 +2,7 @@
 ADD, a DEL and a VERSION compute was computed a few times.
 
 When the bundle is built, build/image runs this module in the place of `__main__`, up to the first system call of
-`interrupts.take_over`. What the process is then is the image. On the node the launcher maps it, fills `_ROOM` with what
+`interrupts.take_over`. What the process is then is the image. On the node the launcher maps it, fills `_room` with what
 its caller gave it, and goes on with that call. So nothing that is imported here may remember anything of the process:
 what is the same at every call is above that line, and what is not is below. docs/design/image.md lists both.
 """

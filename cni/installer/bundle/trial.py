@@ -24,15 +24,11 @@ _LARGE = 1 << 20  # bytes of configuration: more than the memory that the image 
 _UNKNOWN = "unknown: the plugin does not say"
 _ANSWER_SECONDS = 5.0  # for the launcher to say how it starts
 _SECONDS = 30.0  # for one ADD, from a slow disk
-_ANSWER = {
-    "ips": [
-        {
-            "address": "192.0.2.10/24", "gateway": "192.0.2.1", "nic": "lo", "version": 4, "vlan": 0, "ipPool": "trial",
-            "enableIPConflictDetection": True, "enableGatewayDetection": False, "cleanGateway": False, "mtu": 0,
-        }
-    ],
-    "dns": {}, "routes": [],
+_ADDRESS = {
+    "address": "192.0.2.10/24", "gateway": "192.0.2.1", "nic": "lo", "version": 4, "vlan": 0, "ipPool": "trial",
+    "enableGatewayDetection": False, "cleanGateway": False, "mtu": 0,
 }  # fmt: skip
+_ANSWER: Mapping[str, object] = {"dns": {}, "routes": []}
 
 T = TypeVar("T")
 
@@ -123,12 +119,12 @@ def _add(plugin: Path) -> tuple[int | None, str]:
     return under(plugin, run)
 
 
-def under(plugin: Path, run: Callable[[Mapping[str, str], bytes], T], size: int = _LARGE) -> T:
+def under(plugin: Path, run: Callable[[Mapping[str, str], bytes], T], size: int = _LARGE, *, probes: bool = True) -> T:
     """Return what `run` makes of the environment and stdin of an ADD, with an agent of our own there.
 
-    `size` is that of the configuration, in bytes.
+    `size` is that of the configuration, in bytes; `probes` is whether the agent asks for the probing of the address.
     """
-    with _folder(plugin.parent.parent) as folder, _agent(Path(folder, "socket")) as path:
+    with _folder(plugin.parent.parent) as folder, _agent(Path(folder, "socket"), probes) as path:
         ipam = {"type": "spiderpool", "ipam_unix_socket_path": str(path), "log_file_path": f"{folder}/log"}
         stdin = {"cniVersion": "1.0.0", "name": "trial", "type": "trial", "ipam": ipam, "padding": "x" * size}
         environ = {
@@ -147,9 +143,9 @@ def _folder(home: Path) -> "tempfile.TemporaryDirectory[str]":
 
 
 @contextmanager
-def _agent(path: Path) -> Iterator[Path]:
+def _agent(path: Path, probes: bool) -> Iterator[Path]:
     """Answer every request on a socket with an address, until the end of the block."""
-    body = json.dumps(_ANSWER).encode()
+    body = json.dumps({**_ANSWER, "ips": [{**_ADDRESS, "enableIPConflictDetection": probes}]}).encode()
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
