@@ -48,7 +48,7 @@ def finish() -> None:
         try:
             posix.read(_wakeup, 64)
         except BlockingIOError:
-            pass  # a wait has read it
+            pass  # nothing is left of it
 
 
 def check() -> None:

@@ -1,24 +1,3 @@
-from collections.abc import Iterator
-from pathlib import Path
+from tests.doctor.conftest import api, certificates, node
 
-import pytest
-
-from tests.doctor.api_server import GROUPS, ApiServer, Certificates, make_certificates, serving
-from tests.installer.sample_node import Node
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Node:
-    return Node(tmp_path)
-
-
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return make_certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-def api(certificates: Certificates) -> Iterator[ApiServer]:
-    with serving(certificates) as server:
-        server.say("/apis", (200, {}, GROUPS))
-        yield server
+__all__ = ["api", "certificates", "node"]

@@ -12,13 +12,12 @@ import shlex
 import sys
 from collections.abc import Iterable
 from itertools import pairwise
-from pathlib import Path
 
 import yaml
 
 from tests.docs import kubectl
-from tests.docs.blocks import Block, marked
-from tests.docs.terminal import PageError, Terminal
+from tests.docs.blocks import Block
+from tests.docs.terminal import PageError, Terminal, follow_page
 from tests.lab import chart, look_around, objects, programs, router, sandbox, spiderpool, workloads
 from tests.lab.agents import Upstream
 from tests.lab.network import ROUTER
@@ -51,16 +50,7 @@ def main(page: str, *options: str) -> int:
     """Follow a page; return the exit status."""
     lab = prepare()
     terminals = open_terminals(lab)
-    for block in marked(Path(page).read_text()):
-        try:
-            printed = run(lab, terminals, block)
-        except (LabError, PageError) as failure:
-            print(f"{page}:{block.line}: on {block.place}: {failure}", flush=True)
-            return 1
-        print(f"{page}:{block.line}: as the page says", flush=True)
-        if options:
-            print(block.text, printed, sep="---\n", flush=True)
-    return 0
+    return follow_page(page, lambda block: run(lab, terminals, block), (PageError, LabError), show=bool(options))
 
 
 def prepare() -> Lab:

@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 
 from tests import requirements
-from tests.docs.blocks import marked
-from tests.docs.terminal import PageError, Terminal
+from tests.docs.terminal import Terminal, follow_page
 
 _OWN = ("/run", "/opt", "/var/lib", "/var/log")
 _HOME = Path("/run/home")
@@ -29,17 +28,7 @@ link set gateway up
 
 def main(page: str, *options: str) -> int:
     """Follow a page; return the exit status."""
-    terminal = prepare()
-    for block in marked(Path(page).read_text()):
-        try:
-            printed = terminal.follow(block)
-        except PageError as failure:
-            print(f"{page}:{block.line}: {failure}", flush=True)
-            return 1
-        print(f"{page}:{block.line}: as the page says", flush=True)
-        if options:
-            print(block.text, printed, sep="---\n", flush=True)
-    return 0
+    return follow_page(page, prepare().follow, show=bool(options))
 
 
 def prepare() -> Terminal:

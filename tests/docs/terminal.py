@@ -7,10 +7,10 @@ effects: those of the blocks, and a file for each terminal.
 import re
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.docs.blocks import Block, is_as_said
+from tests.docs.blocks import Block, is_as_said, marked
 from tests.waiting import SLACK
 
 _SETTLED = 10  # seconds in which what a block brings about is to be seen; BGP sessions need the longest, 3 s
@@ -54,3 +54,23 @@ class Terminal:
             text=True, timeout=_SECONDS,
         )  # fmt: skip
         return done.returncode, done.stdout
+
+
+def follow_page(
+    page: str,
+    follow: Callable[[Block], str],
+    failures: tuple[type[Exception], ...] = (PageError,),
+    *,
+    show: bool = False,
+) -> int:
+    """Follow the marked blocks of a page, and say how each went, until one fails; return the exit status."""
+    for block in marked(Path(page).read_text()):
+        try:
+            printed = follow(block)
+        except failures as failure:
+            print(f"{page}:{block.line}: on {block.place}: {failure}", flush=True)
+            return 1
+        print(f"{page}:{block.line}: as the page says", flush=True)
+        if show:
+            print(block.text, printed, sep="---\n", flush=True)
+    return 0
