@@ -14,7 +14,7 @@ import pytest
 
 from tests.lab import spiderpool
 from tests.lab.api_process import Api, create, made, running_api
-from tests.requirements import need_lab_tool
+from tests.requirements import need_lab_tool, need_tool
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -266,7 +266,7 @@ def test_helm_renders_spiderpools_chart_with_the_guides_values() -> None:
     chart = need_lab_tool("spiderpool-chart")
     values = ["clusterDefaultPool.installIPv4IPPool=true", "clusterDefaultPool.ipv4Subnet=10.244.0.0/16",
               "clusterDefaultPool.ipv4IPRanges={10.244.100.0-10.244.105.200}"]  # fmt: skip
-    command: list[str | Path] = [need_lab_tool("helm"), "template", "spiderpool", chart, "--namespace=kube-system"]
+    command: list[str | Path] = [need_tool("helm"), "template", "spiderpool", chart, "--namespace=kube-system"]
     command += [f"--set={value}" for value in values]
     rendered = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert rendered.returncode == 0, rendered.stderr
