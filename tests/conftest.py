@@ -1,6 +1,7 @@
 """For all tests: hypothesis' profile, REQUIRE_E2E=1, and a summary of figures and skipped tests when the run ends."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ FIGURE = "figure"
 # A slow or busy machine must not fail a test, so there is no deadline, and no health check that measures time.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+# A shell that runs the tests in the background ignores SIGINT for them, and then the programs that they run would, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -27,14 +27,12 @@ class Prometheus:
     def is_up(self) -> bool:
         try:
             return bool(self.query("up == 1"))
-        except httpx.HTTPError:
+        except httpx.HTTPError:  # it listens before it answers, and refuses before it is ready
             return False
 
     def query(self, expr: str) -> list[dict[str, Any]]:
         """Return the series that an expression has now."""
-        answer = self._client.get("/query", params={"query": expr})
-        assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["data"]["result"]
+        found: list[dict[str, Any]] = self.get("/query", query=expr)["result"]
         return found
 
     def get(self, path: str, **parameters: str) -> Any:
