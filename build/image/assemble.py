@@ -16,7 +16,7 @@ REGISTERS = (
 )
 # What this CPython, glibc and bootloader have at the stop. Another number means that something is not understood.
 EXPECTED_CANARIES, EXPECTED_MANGLED = 9, 4
-HOT = 96  # IMAGE_HOT of build/image.h
+HOT, WRITTEN = 96, 128  # IMAGE_HOT and IMAGE_WRITTEN of build/image.h
 _THREAD_ID = 0x2D0  # in the thread control block of glibc 2.36
 _CHECKSUM_START, _CHECKSUM_FACTOR = 0xCBF29CE484222325, 0x100000001B3
 
@@ -80,7 +80,7 @@ def note_of(dump: Dump, build_id: bytes, size: int, total: int) -> bytes:
         raise ImageError("the thread's number is not where this glibc has it")
     words = [total, size, *[dump.registers[name] for name in REGISTERS]]
     words += [dump.addresses[name] for name in ("tid", "robust_list", "room", "room_size")]
-    words += [0, 0] * HOT  # hot.py fills them in
+    words += [0, 0] * (HOT + WRITTEN)  # hot.py fills them in
     words += [len(found.canaries), len(found.mangled), *found.canaries, *found.mangled]
     return build_id + struct.pack(f"<{len(words)}Q", *words)
 
