@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cni.cli.doctor_options import Options
+from cni.cli.doctor_options import Options, complete_id
 from cni.cli.node_options import takes_folders
 from cni.deadline import Deadline
 from cni.installer.errors import InstallerError
@@ -32,8 +32,12 @@ _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.option("--nodes", is_flag=True, help="Ask watch on each node, by the API's proxy, what doctor finds there.")
 @click.option("--no-pods", is_flag=True, help="Leave the names and addresses of pods out of the report.")
 @click.option("--wait", type=click.FloatRange(0), default=0, metavar="SECONDS", help="Try again what time may mend.")
-@click.option("--only", multiple=True, metavar="ID", help="Make this check only; may be repeated.")
-@click.option("--skip", multiple=True, metavar="ID", help="Leave this check out; may be repeated.")
+@click.option(
+    "--only", multiple=True, metavar="ID", shell_complete=complete_id, help="Make this check only; may be repeated."
+)
+@click.option(
+    "--skip", multiple=True, metavar="ID", shell_complete=complete_id, help="Leave this check out; may be repeated."
+)
 @click.option(
     "--fail-on",
     type=click.Choice(["failure", "warning", "nothing"]),
@@ -50,7 +54,13 @@ _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 @click.option("--bundle", type=_FILE, help="Write all that was read into this file (.tar.gz), for others to look at.")
 @click.option("--from", "origin", type=_EXISTING, help="Check what a bundle holds, and nothing else.")
 @click.option("--list", "list_checks", is_flag=True, help="List the checks.")
-@click.option("--explain", default="", metavar="ID", help="Say what a check looks at, why, and what to do.")
+@click.option(
+    "--explain",
+    default="",
+    metavar="ID",
+    shell_complete=complete_id,
+    help="Say what a check looks at, why, and what to do.",
+)
 @click.option(
     "--lang",
     type=click.Choice(["en", "zh"]),
@@ -62,10 +72,8 @@ def doctor(find_folders: "Callable[[], Folders]", **options: Any) -> None:
     The exit status is 0 if nothing has failed, 1 if something has, 2 for wrong usage, 3 if nothing could be checked.
     """
     given = Options(**options)
-    if given.node_only and (given.cluster_only or given.nodes):
-        raise click.UsageError("--node-only excludes --cluster-only and --nodes")
-    if given.bundle and given.no_pods:
-        raise click.UsageError("--bundle excludes --no-pods: it holds what was read, pods included")
+    if fault := given.fault:
+        raise click.UsageError(fault)
     from cni.doctor.checks import CHECKS
 
     known = {check.id for check in CHECKS}
@@ -99,9 +107,12 @@ def _check(given: Options, find_folders: "Callable[[], Folders]") -> None:
     version = own.version()
     left_out: run.LeftOut = "cluster" if given.node_only else "node" if given.cluster_only else ""
     skipped = run.chosen(CHECKS, given.only, given.skip, pre=given.pre, left_out=left_out)
+    said = _router(given.router)  # once: stdin has it only once
     deadline = Deadline(given.wait)
     while True:
         facts = _facts(given, find_folders, _wanted(given, run.wanted_facts(CHECKS, skipped)), version)
+        if given.router or not given.origin:
+            facts["cluster"]["router"] = said
         report = run.report(CHECKS, facts, skipped, version)
         if given.origin or not deadline.left() or not run.may_change(CHECKS, report):
             break
@@ -117,6 +128,12 @@ def _check(given: Options, find_folders: "Callable[[], Folders]") -> None:
         raise SystemExit(_show_way(given, facts, report))
     _show(given, facts, report)
     raise SystemExit(run.exit_status(report, given.fail_on))
+
+
+def _router(name: str) -> Any:
+    from cni.doctor.collect import router
+
+    return router.read(name) if name else _NO_ROUTER
 
 
 def _nodes(given: Options) -> "NodesReport":
@@ -145,7 +162,7 @@ def _wanted(given: Options, wanted: set[str]) -> set[str]:
 def _facts(given: Options, find_folders: "Callable[[], Folders]", wanted: set[str], version: str) -> "Facts":
     """Read what is wanted: of a bundle, or of the node and the API."""
     from cni.doctor import render
-    from cni.doctor.collect import cluster, document, node, router
+    from cni.doctor.collect import cluster, document, node
 
     if given.origin:
         return _read_bundle(given.origin)
@@ -157,9 +174,7 @@ def _facts(given: Options, find_folders: "Callable[[], Folders]", wanted: set[st
         collectors["node"] = document.not_asked("the node was not looked at: --cluster-only")
     if given.node_only:
         collectors["cluster"] = document.not_asked("the API was not asked: --node-only")
-    facts = document.gather(collectors, wanted, version)
-    facts["cluster"]["router"] = router.read(given.router) if given.router else _NO_ROUTER
-    return facts
+    return document.gather(collectors, wanted, version)
 
 
 def _read_bundle(path: Path) -> "Facts":

@@ -26,7 +26,13 @@ def _cidr(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    ipaddress.ip_address(text)
+    return text
+
+
 Cidr = Annotated[str, AfterValidator(_cidr)]
+Address = Annotated[str, AfterValidator(_address)]
 # Go writes null for a list that was never made.
 List = Annotated[list[T], BeforeValidator(_list_or_null)]
 
@@ -169,7 +175,7 @@ class PodSpec(TypedDict, total=False):
 class PodIP(TypedDict):
     """An address of a Pod."""
 
-    ip: str
+    ip: Address
 
 
 class PodStatus(TypedDict, total=False):

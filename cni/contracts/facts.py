@@ -18,6 +18,7 @@ from cni.contracts.log import LogLine
 from cni.contracts.route_facts import Bird, KernelRoute, PodInterface, Router
 
 T = TypeVar("T")
+_YEAR_9999 = 253402300799
 
 
 class Unknown(TypedDict):
@@ -141,7 +142,7 @@ class Families(TypedDict):
 class LocalAddress(TypedDict):
     """An address that our plugin has given to a pod of this node, by libcni's cache."""
 
-    address: str
+    address: api.Address
     pod: Annotated[str, Field(description="NAMESPACE/NAME")]
     interface: str
 
@@ -228,7 +229,7 @@ class Facts(TypedDict):
     """All that doctor has read."""
 
     version: Annotated[str, Field(description="The version of the program that has read it.")]
-    collected_at: Annotated[float, Field(description="Unix time.")]
+    collected_at: Annotated[float, Field(ge=0, le=_YEAR_9999, description="Unix time.")]
     node: NodeFacts
     cluster: ClusterFacts
 

@@ -5,11 +5,13 @@ from typing import Annotated, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from cni.contracts.api_objects import Address, Cidr
+
 
 class BirdRoute(TypedDict):
     """A route that BIRD exports over a protocol."""
 
-    prefix: str
+    prefix: Cidr
     interface: NotRequired[str]
 
 
@@ -41,7 +43,7 @@ class Bird(TypedDict):
 class KernelRoute(TypedDict):
     """A route of the node's main table that is for more than one address."""
 
-    prefix: str
+    prefix: Cidr
     type: Annotated[str, Field(description="unicast, blackhole, unreachable ...")]
     gateways: list[str]
 
@@ -49,7 +51,7 @@ class KernelRoute(TypedDict):
 class PodInterface(TypedDict):
     """The node's end of a pod's link, by the host route of one of the pod's addresses."""
 
-    address: str
+    address: Address
     interface: Annotated[str, Field(description="Where the host route leads to; empty where there is none.")]
     is_up: bool
     proxy_arp: Annotated[bool | None, Field(description="Of the interface or of all; null for IPv6.")]
@@ -68,4 +70,4 @@ class Router(TypedDict):
 
     as_number: NotRequired[Annotated[int, Field(description="Its own, if a summary was given.")]]
     neighbors: dict[str, RouterNeighbor]
-    routes: Annotated[dict[str, list[str]], Field(description="Prefix -> next hops.")]
+    routes: Annotated[dict[Cidr, list[str]], Field(description="Prefix -> next hops.")]

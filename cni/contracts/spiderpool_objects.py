@@ -158,14 +158,19 @@ class Settings(TypedDict, total=False):
     ipamUnixSocketPath: str
 
 
+_LONGEST = 1 << 16  # characters of conf.yml; SpiderPool's own has 2,000
+
+
 def _from_yaml(value: object) -> object:
     if not isinstance(value, str):
         return value
     import yaml
 
+    if len(value) > _LONGEST:  # anybody may make a ConfigMap of this name, and YAML takes its time
+        raise ValueError("conf.yml is too long")
     try:
         return yaml.safe_load(value) or {}
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):
         raise ValueError("conf.yml is not YAML") from None
 
 

@@ -4,11 +4,14 @@ It holds nothing but the document of facts, the report, and what is made of them
 read can be in it. Only its owner may read it.
 """
 
+import gzip
 import io
 import json
 import os
+import stat
 import tarfile
 import time
+import zlib
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -52,6 +55,8 @@ def write(path: Path, facts: Facts, report: DoctorReport) -> None:
         raise BundleError(f"{path}: the bundle would have more than {_MOST >> 20} MB")
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file:  # noqa: PTH123  (a descriptor)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, 0o600)  # it may have been there, and others may have been let read it
         file.write(data)
 
 
@@ -62,7 +67,7 @@ def read(path: Path) -> Facts:
             member = archive.extractfile(_FACTS)
             data = member.read(_MOST_UNPACKED) if member else b""
         return FACTS.validate_json(data)
-    except (tarfile.TarError, EOFError, KeyError, ValueError, RecursionError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, KeyError, ValueError, RecursionError) as error:
         text = first_fault(error) if isinstance(error, ValidationError) else "it is no bundle of doctor's"
         raise BundleError(f"{path}: {text}") from None
 

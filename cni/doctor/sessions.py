@@ -96,7 +96,12 @@ def version(facts: FactReader) -> tuple[int, int]:
 def address(node: Node, family: int) -> str:
     """Return the address that a node has for BGP; "" for none."""
     annotations: Mapping[str, str] = dict(node["metadata"].get("annotations", {}))  # type: ignore[arg-type]
-    return annotations.get(_ADDRESSES[family], "").partition("/")[0]
+    text = annotations.get(_ADDRESSES[family], "")
+    try:
+        its_family = ipaddress.ip_interface(text).version
+    except ValueError:  # it is written by hand, too; Calico takes the node for one without an address then
+        return ""
+    return text.partition("/")[0] if its_family == family else ""
 
 
 def sessions(calico: Calico, name: str, family: int) -> list[Session]:

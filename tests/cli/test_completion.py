@@ -36,6 +36,10 @@ def complete(line: str, shell: str = "bash") -> tuple[list[str], set[str]]:
         ("spiderpool-ipam install --wait-agent no --dry", ["plain,--dry-run"]),
         ("spiderpool-ipam attach add --conf ", ["file,"]),
         ("spiderpool-ipam watch --log-format j", ["plain,json"]),
+        ("spiderpool-ipam doctor --only node-bird", ["plain,node-bird", "plain,node-bird-exports"]),
+        ("spiderpool-ipam doctor --only node-bird --skip calico-k", ["plain,calico-kube-controllers"]),
+        ("spiderpool-ipam doctor --explain felix-", ["plain,felix-route-source", "plain,felix-ipv6"]),
+        ("spiderpool-ipam doctor --explain nothing-like-it", []),
     ],
 )
 def test_what_may_follow_is_told(line: str, found: list[str]) -> None:

@@ -141,6 +141,9 @@ def test_checks_are_chosen(tmp_path: Path) -> None:
         ("--kubeconfig", "/nonexistent"),
         ("-o", "xml"),
         ("--wait", "-1"),
+        ("--pod", "web"),
+        ("--pod", "a/b/c"),
+        ("--from", str(ROOT / "README.md"), "--nodes"),
     ],
 )
 def test_wrong_usage_is_told_and_is_2(options: tuple[str, ...]) -> None:

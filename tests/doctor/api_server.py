@@ -69,6 +69,7 @@ class ApiServer:
     answers: dict[str, Handler] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
+    writing: Any = None  # what the last request is answered over
 
     @property
     def url(self) -> str:
@@ -110,6 +111,7 @@ def serving(certificates: Certificates) -> Iterator[ApiServer]:
             query = {key: values[0] for key, values in parse_qs(url.query).items()}
             one = Seen(url.path, query, dict(self.headers.items()), "".join(names))
             api.seen.append(one)
+            api.writing = self.wfile
             selectors = [f"?{key}={value}" for key, value in query.items() if key.endswith("Selector")]
             status, headers, body = api.answers.get("".join([url.path, *selectors]), _not_found)(one)
             self._answer(status, headers, body)

@@ -69,6 +69,27 @@ def test_what_is_no_bundle_is_told_in_one_line(tmp_path: Path, damage: str) -> N
         bundle.read(path)
 
 
+def test_a_bundle_that_is_damaged_anywhere_is_read_or_refused(tmp_path: Path) -> None:
+    path, read = tmp_path / "b.tar.gz", facts()
+    bundle.write(path, read, report(read))
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), 3):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            bundle.read(path)
+        except BundleError:
+            refused += 1
+    assert refused > len(whole) / 6
+
+
+def test_only_its_owner_may_read_it_also_where_a_file_was_there_before(tmp_path: Path) -> None:
+    path, read = tmp_path / "b.tar.gz", facts()
+    path.touch(0o644)
+    bundle.write(path, read, report(read))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_facts_of_another_shape_are_told(tmp_path: Path) -> None:
     path = tmp_path / "b.tar.gz"
     (tmp_path / "facts.json").write_text('{"version": 3}')

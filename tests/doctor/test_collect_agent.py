@@ -13,7 +13,9 @@ import pytest
 
 from cni.doctor.collect.node import collect
 from tests.doctor.documents import changed, guide, made
+from tests.installer.health_agent import dripping
 from tests.installer.sample_node import Node
+from tests.waiting import SLACK
 
 SOCKET = "/var/run/spidernet/spiderpool.sock"
 
@@ -61,6 +63,16 @@ def test_the_status_of_each_operation_is_read(node: Node, agent: Path) -> None:
 def test_without_an_agent_its_operations_are_not_known(node: Node) -> None:
     node.install()
     assert read(node, "agent_operations") == {"unknown": f"{SOCKET}: there is no such socket"}
+
+
+def test_an_agent_that_answers_byte_by_byte_is_not_waited_for(node: Node) -> None:
+    node.install()
+    path = node.root / SOCKET[1:]
+    path.parent.mkdir(parents=True)
+    with dripping(path, b"HTTP/1.1 200 OK\r\nX-Name: " + b"x" * 1000):
+        started = time.monotonic()
+        assert read(node, "agent_operations") == {"unknown": "GET workloadendpoint: timed out"}
+        assert time.monotonic() - started < 2 + SLACK
 
 
 def test_what_is_pending_is_read_by_the_agents_that_it_is_for(node: Node) -> None:

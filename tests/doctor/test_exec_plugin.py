@@ -30,6 +30,15 @@ def run(folder: Path, api: ApiServer, certificates: Certificates, seconds: float
         kube.close()
 
 
+@pytest.mark.parametrize("more", [{"args": ["a\0b"]}, {"env": [{"name": "A=B", "value": ""}]}])
+def test_what_no_program_can_be_given_is_told(
+    tmp_path: Path, api: ApiServer, certificates: Certificates, more: Any
+) -> None:
+    plugin(tmp_path, "exit 1")
+    with pytest.raises(AccessError, match="arguments or variables that no program can have"):
+        run(tmp_path, api, certificates, **more)
+
+
 @pytest.fixture
 def served(api: ApiServer) -> ApiServer:
     api.serve(PATH)

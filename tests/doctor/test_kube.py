@@ -1,6 +1,8 @@
 """The reader of the API against a real server: pages, refusals, retries, and servers that hang or lie."""
 
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,6 +109,20 @@ def test_a_server_that_hangs_is_not_waited_for_beyond_the_limit(api: ApiServer, 
     assert time.monotonic() - started < 1 + SLACK
 
 
+def test_nor_is_one_that_sends_its_headers_byte_by_byte(api: ApiServer, certificates: Certificates) -> None:
+    def drip(_: Seen) -> Any:
+        for _ in range(200):
+            if api.stopping.wait(0.2):
+                break
+            api.writing.write(b"H")
+        return 200, {}, b"{}"
+
+    api.answers[PATH] = drip
+    started = time.monotonic()
+    assert refused(access(api, certificates), 2) == f"{api.url}: timed out"
+    assert time.monotonic() - started < 2 + SLACK
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -174,6 +190,32 @@ def test_who_cannot_be_reached_is_asked_once(certificates: Certificates) -> None
 def test_a_token_that_the_server_sends_back_is_not_told(api: ApiServer, certificates: Certificates) -> None:
     api.say(PATH, (403, {}, {"message": "the token s3cr3t is no good"}))
     assert refused(access(api, certificates, token="s3cr3t")) == "HTTP status 403: the token ... is no good"
+
+
+@pytest.mark.parametrize("token", ["s3cr3t\nx", "s3cr3tł", "s3cr3t\0", "s3cr3t\x7f"])
+def test_a_token_that_no_request_can_have_is_not_told_either(
+    api: ApiServer, certificates: Certificates, tmp_path: Path, token: str
+) -> None:
+    (tmp_path / "token").write_text(token)
+    for more in ({"token": token}, {"token_file": tmp_path / "token"}):
+        assert refused(access(api, certificates, **more)) == "the token has characters that no request can have"
+
+
+def test_a_file_of_a_token_that_is_none_is_told(api: ApiServer, certificates: Certificates, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "token")
+    text = refused(access(api, certificates, token_file=tmp_path / "token"))
+    assert text == f"{tmp_path}/token: it is a FIFO (a named pipe), not a file"
+
+
+@pytest.mark.parametrize("server", ["https://jane:s3cr3t@127.0.0.1:1", "https://jane:s3cr3t/x@127.0.0.1:1"])
+def test_what_is_secret_in_the_servers_url_is_not_told(server: str) -> None:
+    text = refused(Access(server))
+    assert "s3cr3t" not in text
+    assert text.startswith("https://")
+
+
+def test_a_proxy_url_that_is_no_url_is_told(api: ApiServer) -> None:
+    assert "proxy-url" in refused(Access(api.url, proxy="http://[::1"))
 
 
 def test_a_proxy_of_a_kind_that_is_not_known_is_told_without_its_password(api: ApiServer) -> None:

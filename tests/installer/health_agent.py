@@ -3,6 +3,8 @@
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -39,3 +41,35 @@ class HealthAgent:
             last.connect(str(self._path))
         self._thread.join()
         self._listener.close()
+
+
+@contextmanager
+def dripping(path: Path, answer: bytes, pause: float = 0.2) -> Iterator[None]:
+    """Serve an answer that comes byte by byte, to whoever connects to the socket, one after the other."""
+    is_over = threading.Event()
+
+    def serve() -> None:
+        while not is_over.is_set():
+            with suppress(OSError):
+                connection, _ = listener.accept()
+                with connection:
+                    drip(connection)
+
+    def drip(connection: socket.socket) -> None:
+        connection.recv(4096)
+        for place in range(len(answer)):
+            if is_over.wait(pause):
+                return
+            connection.send(answer[place : place + 1], socket.MSG_NOSIGNAL)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(0.2)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()

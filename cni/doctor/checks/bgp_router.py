@@ -81,7 +81,7 @@ def _neighbors(facts: FactReader, router: Router) -> Iterator[Finding]:
 
 def _has_no_peer(facts: FactReader, address: str) -> bool:
     """Tell whether this is the address of a node that has no session by Calico's objects."""
-    family = network(address).version if address_of(address) else 0
+    family = found.version if (found := address_of(address)) else 0
     nodes: list[Node] = facts.value_or("cluster.nodes", [])
     try:
         calico = sessions.calico(facts)
@@ -136,9 +136,8 @@ def _empty(router: Router) -> set[int]:
     """Return the families in which the router takes no route of anybody, though it has sessions."""
     taken: dict[int, int] = {}
     for address, neighbor in router["neighbors"].items():
-        if neighbor["state"] == ESTABLISHED and address_of(address):
-            family = network(address).version
-            taken[family] = taken.get(family, 0) + neighbor["prefixes_received"]
+        if neighbor["state"] == ESTABLISHED and (found := address_of(address)):
+            taken[found.version] = taken.get(found.version, 0) + neighbor["prefixes_received"]
     return {family for family, number in taken.items() if not number}
 
 

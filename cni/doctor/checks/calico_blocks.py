@@ -36,7 +36,7 @@ def _holders(block: IPAMBlock) -> Mapping[str, str]:
     held = {index for index in block["spec"].get("allocations", []) if index is not None}
     found: dict[str, str] = {}
     for index in sorted(held):
-        told = (attributes[index].get("secondary") or {}) if index < len(attributes) else {}
+        told = (attributes[index].get("secondary") or {}) if 0 <= index < len(attributes) else {}
         namespace, pod = told.get("namespace", ""), told.get("pod", "")
         if namespace and pod:
             found[f"{namespace}/{pod}"] = f"kubectl -n {namespace} delete pod {pod}"

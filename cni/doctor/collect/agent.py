@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from cni.contracts.facts import AgentOperations, PendingReleases
 from cni.installer.node import pending
 from cni.installer.node.agent_health import AgentError
+from cni.installer.node.cutoff import Cutoff
 from cni.installer.node.folders import Folders
 
 if TYPE_CHECKING:
@@ -33,11 +34,14 @@ def operations(folders: Folders, socket: Path) -> AgentOperations:
 def _status(client: "httpx.Client", operation: str, parameters: dict[str, str]) -> int:
     import httpx
 
-    try:
-        with client.stream("GET", f"http://agent/v1/{operation}", params=parameters) as response:
-            return response.status_code
-    except httpx.HTTPError as error:
-        raise AgentError(f"GET {operation}: {str(error) or type(error).__name__}") from None
+    url = f"http://agent/v1/{operation}"
+    with Cutoff(_TIMEOUT) as cutoff:
+        try:
+            with client.stream("GET", url, params=parameters, extensions=cutoff.extensions) as response:
+                return response.status_code
+        except httpx.HTTPError as error:
+            text = "timed out" if cutoff.is_over else str(error) or type(error).__name__
+            raise AgentError(f"GET {operation}: {text}") from None
 
 
 def pending_releases(folders: Folders) -> list[PendingReleases]:

@@ -4,6 +4,7 @@ The protocol is that of `birdc`: a line of a reply begins with a code of four di
 of the line before, with a blank. The last line has a blank after the code.
 """
 
+import ipaddress
 import re
 import socket
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from cni.installer.node.os_errors import one_line
 _FOLDERS = ("/var/run/calico", "/var/run/bird")
 _TIMEOUT = 3.0  # seconds for all that is asked of one BIRD
 _MOST = 8 << 20  # bytes of one reply; a full table of 50,000 routes has 4 MB
+_DIGITS = 20  # of a counter; Python reads no number of thousands
 _CODE = re.compile(r"\d{4}[ -]")
 _END = re.compile(r"\d{4} ")
 _PROTOCOL = re.compile(r"(\S+)\s+BGP\s+\S+\s+(\S+)\s+(\S+(?:\s\d\d:\d\d:\d\d)?)\s*(.*)")
@@ -112,7 +114,10 @@ def _answers(path: Path, name: str) -> Bird:
 def _time(lines: list[str]) -> datetime | None:
     """Return what BIRD takes for the time, of `show status`."""
     match = next(filter(None, map(_NOW.match, lines)), None)
-    return datetime.fromisoformat(match[1]) if match else None
+    try:
+        return datetime.fromisoformat(match[1]) if match else None
+    except ValueError:
+        return None
 
 
 def seconds_since(since: str, now: datetime) -> float | None:
@@ -124,7 +129,7 @@ def seconds_since(since: str, now: datetime) -> float | None:
         if re.fullmatch(r"\d\d:\d\d(:\d\d)?", since):
             return (now - datetime.fromisoformat(f"{now:%Y-%m-%d} {since}")).seconds
         return (now - datetime.fromisoformat(since)).total_seconds()
-    except ValueError:
+    except (ValueError, TypeError):  # TypeError: it has a zone of time
         return None
 
 
@@ -162,7 +167,7 @@ def _take_detail(protocol: BirdProtocol, line: str) -> None:
     elif match := _ERROR.match(line):
         protocol["last_error"] = match[1].strip()
     elif match := _COUNTER.match(line):
-        numbers = [int(word) if word.isdigit() else 0 for word in match[2].split()]
+        numbers = [int(word) if word.isdecimal() and len(word) < _DIGITS else 0 for word in match[2].split()]
         protocol["counters"][match[1].lower().replace(" ", "_")] = numbers
 
 
@@ -172,11 +177,19 @@ def _exported(bird: Connection, protocol: BirdProtocol) -> BirdProtocol:
     return protocol
 
 
+def _is_network(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_network(text))
+    except ValueError:
+        return False
+
+
 def parse_routes(lines: list[str]) -> list[BirdRoute]:
     """Return the routes of `show route`."""
     found: list[BirdRoute] = []
     for line in lines:
-        if match := _ROUTE.match(line):
+        match = _ROUTE.match(line)
+        if match and _is_network(match[1]):
             interface = match[2] or match[3]
             found.append({"prefix": match[1], **({"interface": interface} if interface else {})})  # type: ignore[typeddict-item]
     return found

@@ -69,6 +69,8 @@ def _run(command: list[str], environment: dict[str, str], deadline: Deadline) ->
         )
     except OSError as error:
         raise AccessError(f"the exec plugin: {one_line(error)}") from None
+    except ValueError:  # a NUL, or the name of a variable with an equals sign
+        raise AccessError(f"the exec plugin {name} has arguments or variables that no program can have") from None
     try:
         output, _ = process.communicate(timeout=limit.left())
     except subprocess.TimeoutExpired:

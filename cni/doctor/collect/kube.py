@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
+from cni import input_file
 from cni.contracts.api_objects import FAILURE, Page
 from cni.contracts.kubeconfig import ExecStatus
 from cni.deadline import Deadline
 from cni.doctor.collect.exec_plugin import credential
 from cni.doctor.collect.kubeconfig import Access, AccessError
 from cni.installer.errors import InstallerError, first_fault
+from cni.installer.node.cutoff import Cutoff
 from cni.installer.node.os_errors import one_line
 
 T = TypeVar("T")
@@ -46,12 +48,19 @@ class Kube:
     def __init__(self, access: Access, deadline: Deadline) -> None:
         """Prepare it. AccessError."""
         self._access, self._deadline = access, deadline
+        self._cutoff = Cutoff(deadline.left())
         self._is_dead = ""  # why the server cannot be reached: it is not tried again for each list
         self._credential: ExecStatus | None = None
-        self._open()
+        self._shown = ""  # the token
+        try:
+            self._open()
+        except BaseException:
+            self._cutoff.close()
+            raise
 
     def close(self) -> None:
         """Close the connections."""
+        self._cutoff.close()
         self._client.close()
 
     def read(self, path: str, contract: "TypeAdapter[T]", selector: Mapping[str, str] = MappingProxyType({})) -> T:
@@ -99,7 +108,7 @@ class Kube:
 
     def _may_retry(self, status: int, headers: httpx.Headers) -> bool:
         if status == _UNAUTHORIZED and self._access.exec:
-            self.close()
+            self._client.close()
             self._open()
             return True
         if status != _TOO_MANY and status < 500:
@@ -125,7 +134,7 @@ class Kube:
                 params=parameters,
                 headers=self._headers(),
                 timeout=min(_TIMEOUT, self._deadline.left()),
-                extensions={"sni_hostname": name} if name else {},
+                extensions=self._cutoff.extensions | ({"sni_hostname": name} if name else {}),
             ) as response:
                 for chunk in response.iter_bytes():
                     body += chunk
@@ -134,26 +143,36 @@ class Kube:
                     if not self._deadline.left():
                         raise KubeError("the answer has not come to its end in time")
                 return response.status_code, response.headers, bytes(body)
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            text = f"{self._access.server}: {str(error) or type(error).__name__}"
+        except (httpx.LocalProtocolError, ValueError) as error:  # whose text may quote a header, and so the token
+            raise KubeError(f"{self._access.name}: no request can be made: {type(error).__name__}") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if self._cutoff.is_over:
+                raise KubeError(f"{self._access.name}: timed out") from None
+            said = (
+                type(error).__name__ if isinstance(error, httpx.InvalidURL) else str(error)
+            )  # it may quote a password
+            text = self._without_secrets(f"{self._access.name}: {said or type(error).__name__}")
             dead = httpx.ConnectError | httpx.TimeoutException | httpx.ProxyError | httpx.InvalidURL
             if isinstance(error, dead) and _TO_A_POD not in path:  # a pod that hangs says nothing of the server
                 self._is_dead = text
-            raise KubeError(self._without_secrets(text)) from None
+            raise KubeError(text) from None
 
     def _headers(self) -> dict[str, str]:
-        token = self._token()
+        token = self._shown = self._token()
+        if not (token.isascii() and token.isprintable()):
+            raise KubeError("the token has characters that no request can have")
         return {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
 
     def _token(self) -> str:
         if self._credential:
             return self._credential.get("token", "")
-        if self._access.token_file:
+        if file := self._access.token_file:
             try:
-                return self._access.token_file.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                text = one_line(error) if isinstance(error, OSError) else "not UTF-8"
-                raise KubeError(f"{self._access.token_file}: {text}") from None
+                return input_file.read(file).decode().strip()
+            except OSError as error:
+                raise KubeError(one_line(error)) from None
+            except UnicodeDecodeError:
+                raise KubeError(f"{file}: not UTF-8") from None
         return self._access.token
 
     def _words(self, status: int, body: bytes) -> str:
@@ -166,7 +185,7 @@ class Kube:
 
     def _without_secrets(self, text: str) -> str:
         """Return a text without what a server may have sent back of ours."""
-        for secret in (self._access.token, self._access.password, (self._credential or {}).get("token", "")):
+        for secret in (self._shown, self._access.password):
             text = text.replace(secret, "...") if secret else text
         return text
 
@@ -179,7 +198,7 @@ class Kube:
             self._client = httpx.Client(
                 verify=tls_context(access, self._credential), proxy=access.proxy or None, auth=auth
             )
-        except (ImportError, ValueError) as error:  # of a kind of proxy that httpx does not have
+        except (ImportError, ValueError, httpx.InvalidURL) as error:  # of a kind of proxy that httpx does not have
             raise AccessError(f"the kubeconfig's proxy-url cannot be used: {type(error).__name__}") from None
 
 

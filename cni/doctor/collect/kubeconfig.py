@@ -6,6 +6,7 @@ first to name a cluster, a user, a context or the current context wins.
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,6 +42,11 @@ class Access:
     exec: Exec | None = None
     folder: Path = Path()  # from where exec's relative command is looked for
     cluster: Mapping[str, Any] | None = None  # what exec is told of the cluster
+
+    @property
+    def name(self) -> str:
+        """The server, without what may be secret in its URL: a user, a password, a query."""
+        return re.sub(r"//.*@", "//", re.split(r"[?#]", self.server, maxsplit=1)[0])
 
 
 def find(explicit: Path | None, context: str, environment: Mapping[str, str]) -> Access:

@@ -5,6 +5,7 @@
 So a file holds several JSON documents, one after the other. They are told apart by what is in them.
 """
 
+import ipaddress
 import json
 import sys
 from collections.abc import Iterator
@@ -23,11 +24,14 @@ def read(name: str) -> Any:
     """Return the fact: what the file holds, or why it is not known."""
     try:
         text = sys.stdin.read(input_file.MOST_BYTES) if name == "-" else input_file.read(Path(name)).decode()
-        return parse(text)
+        found = parse(text)
     except OSError as error:
         return unknown(one_line(error))
-    except (ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
+    except (ValueError, RecursionError, AttributeError, TypeError, KeyError, OverflowError) as error:
         return unknown(f"{name}: not what FRR prints as JSON: {type(error).__name__}")
+    if found == {"neighbors": {}, "routes": {}}:  # vtysh that has failed prints nothing
+        return unknown(f"{name}: there are neither neighbours nor routes in it")
+    return found
 
 
 def parse(text: str) -> Router:
@@ -44,10 +48,17 @@ def parse(text: str) -> Router:
                     "prefixes_received": int(peer.get("pfxRcd", 0)),
                 }
         for prefix, routes in document.items():
-            if isinstance(routes, list) and "/" in prefix:
+            if isinstance(routes, list) and _is_network(prefix):
                 hops = [hop for route in routes for hop in route.get("nexthops") or [] if "ip" in hop]
                 found["routes"][prefix] = sorted({str(hop["ip"]) for hop in hops})
     return found
+
+
+def _is_network(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_network(text))
+    except ValueError:
+        return False
 
 
 def _documents(text: str) -> Iterator[dict[str, Any]]:

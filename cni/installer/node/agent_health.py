@@ -7,9 +7,11 @@ from typing import Any
 from cni.deadline import Deadline
 from cni.defaults import AGENT_SOCKET
 from cni.installer.errors import InstallerError
+from cni.installer.node.cutoff import Cutoff
 from cni.installer.node.folders import Folders
 
 NOT_ASKED = "not asked yet"  # what is wrong with it before anybody has asked
+_HEALTHY = "http://agent/v1/ipam/healthy"
 _TIMEOUT = 2  # seconds for one answer
 _PAUSE = 0.5  # seconds between two questions
 
@@ -30,14 +32,15 @@ def fault(socket: Path) -> str:
         return "there is no such socket: is the agent's pod running on this node?"
     import httpx
 
-    try:
-        with (
-            httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=_TIMEOUT) as client,
-            client.stream("GET", "http://agent/v1/ipam/healthy") as response,  # its body may never end
-        ):
-            status = response.status_code
-    except httpx.HTTPError as error:
-        return str(error) or type(error).__name__
+    with Cutoff(_TIMEOUT) as cutoff:
+        try:
+            with (
+                httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=_TIMEOUT) as client,
+                client.stream("GET", _HEALTHY, extensions=cutoff.extensions) as response,  # its body may never end
+            ):
+                status = response.status_code
+        except httpx.HTTPError as error:
+            return "timed out" if cutoff.is_over else str(error) or type(error).__name__
     return "" if status == 200 else f"HTTP status {status}"
 
 

@@ -14,7 +14,7 @@ from cni.installer.node import agent_health
 from cni.installer.node.agent_health import AgentError
 from cni.installer.node.folders import resolve_folders
 from cni.installer.node.host_root import HostRoot
-from tests.installer.health_agent import HealthAgent
+from tests.installer.health_agent import HealthAgent, dripping
 from tests.waiting import SLACK
 
 NAME = "/run/spidernet/spiderpool.sock"  # what the node calls it
@@ -94,6 +94,14 @@ def test_an_agent_that_hangs_is_a_fault_in_time(path: Path) -> None:
         started = time.monotonic()
         assert "timed out" in agent_health.fault(path)
     assert time.monotonic() - started < 2 + SLACK
+
+
+def test_so_is_one_that_answers_byte_by_byte(path: Path) -> None:
+    path.parent.mkdir()
+    with dripping(path, b"HTTP/1.1 200 OK\r\nX-Name: " + b"x" * 1000):
+        started = time.monotonic()
+        assert agent_health.fault(path) == "timed out"
+        assert time.monotonic() - started < 2 + SLACK
 
 
 def test_waiting_ends_when_the_agent_has_come_and_is_reported_once(
