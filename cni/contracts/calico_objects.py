@@ -41,6 +41,12 @@ class ServiceCIDR(TypedDict):
     cidr: Cidr
 
 
+class PrefixAdvertisement(TypedDict, total=False):
+    """A range whose routes get communities."""
+
+    cidr: Cidr
+
+
 class BGPConfigurationSpec(TypedDict, total=False):
     """Of a BGPConfiguration. Its password is not read."""
 
@@ -50,6 +56,7 @@ class BGPConfigurationSpec(TypedDict, total=False):
     serviceClusterIPs: List[ServiceCIDR]
     serviceExternalIPs: List[ServiceCIDR]
     serviceLoadBalancerIPs: List[ServiceCIDR]
+    prefixAdvertisements: List[PrefixAdvertisement]
     ipv4NormalRoutePriority: int
     ipv6NormalRoutePriority: int
     programClusterRoutes: str
@@ -108,10 +115,12 @@ class BGPFilterSpec(TypedDict, total=False):
 
     exportV4: List[BGPFilterRule]
     exportV6: List[BGPFilterRule]
+    importV4: List[BGPFilterRule]
+    importV6: List[BGPFilterRule]
 
 
 class BGPFilter(TypedDict):
-    """What a BGPPeer that names it may export."""
+    """What a BGPPeer that names it may export, and what is taken from it."""
 
     metadata: Metadata
     spec: NotRequired[BGPFilterSpec]

@@ -104,6 +104,15 @@ def address(node: Node, family: int) -> str:
     return text.partition("/")[0] if its_family == family else ""
 
 
+def cluster_id(node: Node) -> str:
+    """Return the ID of the cluster that a node is a route reflector of; "" for none. Calico takes no other value."""
+    text = node["metadata"].get("annotations", {}).get("projectcalico.org/RouteReflectorClusterID", "")
+    try:
+        return text if ipaddress.ip_network(text).version == 4 else ""
+    except ValueError:
+        return ""
+
+
 def sessions(calico: Calico, name: str, family: int) -> list[Session]:
     """Return the sessions of the node of this name for a family. A peer that is told twice is one.
 
@@ -163,10 +172,10 @@ def _reverse(calico: Calico, node: Node, family: int) -> Iterator[Session]:
 
 
 def _mesh(calico: Calico, node: Node, family: int) -> Iterator[Session]:
-    if not calico.has_mesh or _is_reflector(node):
+    if not calico.has_mesh or cluster_id(node):
         return
     for one in calico.nodes:
-        if one is not node and address(one, family) and not _is_reflector(one):
+        if one is not node and address(one, family) and not cluster_id(one):
             yield Session("mesh", address(one, family), is_internal=True, port=_listens(calico, one))
 
 
@@ -245,10 +254,6 @@ def _family(host: str) -> int:
         return ipaddress.ip_address(host).version
     except ValueError:
         return 0
-
-
-def _is_reflector(node: Node) -> bool:
-    return bool(node["metadata"].get("annotations", {}).get("projectcalico.org/RouteReflectorClusterID"))
 
 
 def _name(peer: BGPPeer) -> str:

@@ -76,6 +76,16 @@ def patch(facts: FactReader, kind: str, name: str, spec: Mapping[str, Any]) -> M
     return Mend("command", f"calicoctl patch {kind} {name} -p {text}")
 
 
+def replacing_members(kind: str, name: str, values: Mapping[tuple[str, int, str], Any]) -> Mend:
+    """Return the command for kubectl that changes members of items of lists in an object's spec, and nothing else."""
+    steps = [
+        {"op": "add", "path": f"/spec/{key}/{number}/{member}", "value": value}
+        for (key, number, member), value in values.items()
+    ]
+    text = shlex.quote(json.dumps(steps))
+    return Mend("command", f"kubectl patch {kind}s.projectcalico.org {name} --type=json -p {text}")
+
+
 def operators_patch(name: str, spec: Mapping[str, Any]) -> Mend:
     """Return the command that changes these members of what Tigera's operator is told."""
     text = shlex.quote(json.dumps({"spec": spec}))

@@ -11,14 +11,13 @@ from typing import Literal, NamedTuple
 
 from cni.contracts.calico_objects import BGPFilterRule, BlockAffinity, IPPool
 from cni.doctor.ranges import Network, is_subnet, network
-from cni.doctor.sessions import Calico, Session, sessions
+from cni.doctor.sessions import Calico, Session, cluster_id, sessions
 
 Rule = Literal["no-session", "filter", "export-disabled", "tunnel", "block", "services", "pool", "no-pool"]
 
 _BY_METRIC = (3, 33)  # from this version on, a route in a block is exported if its metric is low enough
 _PRIORITY = 1024
 _EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
-_REFLECTOR = "projectcalico.org/RouteReflectorClusterID"
 
 
 class Verdict(NamedTuple):
@@ -182,7 +181,7 @@ def _of_services(calico: Calico, node: str) -> Iterator[Network]:
             yield network(one["cidr"])
         # A single address of a load balancer is advertised only by nodes that have one of its pods.
         yield from (cidr for cidr in balancers if cidr.prefixlen < cidr.max_prefixlen)
-    if metadata.get("annotations", {}).get(_REFLECTOR):
+    if cluster_id(calico.by_name[node]):
         yield from balancers
 
 

@@ -22,6 +22,7 @@ from tests import requirements
 from tests.doctor.bgp_peers import NODE, Peer
 from tests.lab import bird
 from tests.lab.api_process import Api, create, running_api
+from tests.lab.processes import LabError
 from tests.requirements import ROOT
 from tests.waiting import wait_for
 
@@ -87,6 +88,16 @@ class BirdNode:
         self._read("told")
         for family in FAMILIES:
             self._start_sessions(family)
+
+    def refuses(self, objects: list[Any]) -> bool:
+        """Tell whether confd cannot write what these objects say, or BIRD does not read what it writes."""
+        try:
+            self._write(objects)  # confd has BIRD check it
+            return not all("Configuration OK" in self.ask(family, "configure check") for family in FAMILIES)
+        except AssertionError as error:
+            return "[FATAL]" in str(error)  # an [ERROR] may be about an object that confd leaves out
+        except LabError:
+            return True
 
     def _start_sessions(self, family: int) -> None:
         """Have a BIRD bring up the first session with each peer, as one that starts does."""

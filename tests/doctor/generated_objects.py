@@ -109,7 +109,9 @@ def nodes(draw: st.DrawFn) -> list[_Object]:
     for name, host in _NODES.items():
         annotations = draw(_maybe(**{"projectcalico.org/ASNumber": st.sampled_from(["64512", "64513", "1.10"])}))
         if draw(st.integers(0, 4)) == 0:
-            annotations["projectcalico.org/RouteReflectorClusterID"] = draw(st.sampled_from(["1.0.0.1", "1.0.0.2"]))
+            annotations["projectcalico.org/RouteReflectorClusterID"] = draw(
+                st.sampled_from(["1.0.0.1", "1.0.0.2", "rack1"])
+            )
         if draw(st.integers(0, 6)):
             annotations["projectcalico.org/IPv6Address"] = f"fd00:16::{host}/64"
         if name == NODE or draw(st.integers(0, 6)):

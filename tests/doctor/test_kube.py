@@ -111,7 +111,7 @@ def test_a_server_that_hangs_is_not_waited_for_beyond_the_limit(api: ApiServer, 
 
 def test_nor_is_one_that_sends_its_headers_byte_by_byte(api: ApiServer, certificates: Certificates) -> None:
     def drip(_: Seen) -> Any:
-        for _ in range(200):
+        for _place in range(200):
             if api.stopping.wait(0.2):
                 break
             api.writing.write(b"H")

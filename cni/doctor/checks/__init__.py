@@ -3,6 +3,7 @@
 from cni.doctor.check import Check
 from cni.doctor.checks import (
     bgp_nodes,
+    bgp_refused,
     bgp_router,
     calico_bgp,
     calico_blocks,
@@ -49,6 +50,7 @@ CHECKS: tuple[Check, ...] = (
     *calico_blocks.CHECKS,
     *calico_pool_settings.CHECKS,
     *felix.CHECKS,
+    *bgp_refused.CHECKS,
     *calico_bgp.CHECKS,
     *bgp_nodes.CHECKS,
     *bgp_router.CHECKS,

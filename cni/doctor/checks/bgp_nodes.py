@@ -16,7 +16,6 @@ from cni.doctor.sessions import Calico, Session
 from cni.doctor.verdict import Route, of_route
 
 _SHOWN = 3  # names of nodes in one finding
-_REFLECTOR = "projectcalico.org/RouteReflectorClusterID"
 _SERVICES = ("serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs")
 _DOCKER = ipaddress.ip_network("172.17.0.0/16")  # docker0, which first-found may take for the node's own network
 _KINDS = {4: "IPv4Address", 6: "IPv6Address"}
@@ -67,7 +66,7 @@ def _samples(facts: FactReader) -> Mapping[int, Route]:
 
 def _find_as(facts: FactReader) -> Iterator[Finding]:
     calico = sessions.calico(facts)
-    if calico.has_mesh or any(_REFLECTOR in node["metadata"].get("annotations", {}) for node in calico.nodes):
+    if calico.has_mesh or any(map(sessions.cluster_id, calico.nodes)):
         return
     internal: dict[tuple[str, int], list[str]] = {}
     for node, family, session in routers(calico, families(facts)):
@@ -80,7 +79,8 @@ def _find_as(facts: FactReader) -> Iterator[Finding]:
 
 def _reflect(calico: Calico, peer: str, family: int, addresses: Sequence[str]) -> Mend:
     """Return the command that makes an FRR router the reflector of these nodes."""
-    number = next(one.get("spec", {}).get("asNumber") for one in calico.peers if peer.endswith(one["metadata"]["name"]))
+    named = (one.get("spec", {}) for one in calico.peers if peer == f"BGPPeer/{one['metadata']['name']}")
+    number = next(named).get("asNumber")
     lines = ["configure terminal", f"router bgp {number}", f"address-family ipv{family} unicast"]
     lines += [f"neighbor {one} route-reflector-client" for one in addresses]
     return command("vtysh " + " ".join(f"-c '{line}'" for line in lines))

@@ -97,6 +97,17 @@ TEXTS = {
             "有 IPv6 池，它就会自动设置这个变量。"
         ),
     ),
+    "bgp-refused": Texts(
+        "BGPPeer、BGPFilter、BGPConfiguration 和节点中会被 BIRD 或 confd 拒绝的值",
+        (
+            "只要有一个这样的值，整份配置都会被拒绝，即使没有对等体用到它。BIRD 继续使用之前的配置，此后对任何对象的修"
+            "改都不会生效；重新启动的 BIRD 则完全没有配置。"
+        ),
+        (
+            "改正该值。calicoctl 不会接受这样的值；而用 kubectl 写入 crd.projectcalico.org/v1 的内容，Calico 不做任何检"
+            "查。"
+        ),
+    ),
     "bgp-peer-per-node": Texts(
         "对每个使用中的地址族，每个节点是否都有 BGP 会话：BGPPeer 或全互联",
         "没有会话的节点，不会把自己的 Pod 告诉别人，也得不到别人的路由。",

@@ -71,7 +71,7 @@ LISTS = {
     "ip_pools": Listing("/apis/{calico}/ippools", calico.IPPool),
     "bgp_configurations": Listing("/apis/{calico}/bgpconfigurations", calico.BGPConfiguration),
     "bgp_peers": Listing("/apis/{calico}/bgppeers", calico.BGPPeer),
-    "bgp_filters": Listing("/apis/{calico}/bgpfilters", calico.BGPFilter),
+    "bgp_filters": Listing("/apis/{calico}/bgpfilters", calico.BGPFilter, is_optional=True),  # since Calico 3.25
     "block_affinities": Listing("/apis/{calico}/blockaffinities", calico.BlockAffinity),
     "ip_blocks": Listing("/apis/{calico}/ipamblocks", calico.IPAMBlock),
     "cluster_informations": Listing("/apis/{calico}/clusterinformations", calico.ClusterInformation),
