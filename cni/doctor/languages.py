@@ -48,4 +48,5 @@ def _check(language: Language, check: CheckReport) -> CheckReport:
 
 
 def _finding(check: str, finding: FindingReport) -> FindingReport:
-    return {**finding, "why": chinese.WHYS.get(finding["why"], chinese.TEXTS[check].why)}
+    its_own = chinese.TEXTS[check].why if check in chinese.TEXTS else finding["why"]  # a node may have a newer release
+    return {**finding, "why": chinese.WHYS.get(finding["why"], its_own)}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cni.contracts.facts import Conflist
-from cni.contracts.spiderpool_objects import LabelSelector, Requirement, SpiderIPPool
+from cni.contracts.spiderpool_objects import LabelSelector, Requirement, SpiderConfig, SpiderIPPool
 from cni.doctor import spiderpool_release
 from cni.doctor.facts import FactReader
 from cni.doctor.pool_names import ETH0
@@ -64,12 +64,21 @@ def surroundings(facts: FactReader) -> Surroundings:
     )
 
 
-def settings(facts: FactReader) -> Mapping[str, bool]:
+def settings(facts: FactReader) -> Mapping[str, Any]:
     """Return what conf.yml says; nothing where it is not known."""
-    for config in facts.value_or("cluster.spider_configs", []):
-        found: Mapping[str, bool] = config.get("data", {}).get("conf.yml", {})
-        return found
-    return {}
+    config = config_of(facts)
+    found: Mapping[str, Any] = config.get("data", {}).get("conf.yml", {}) if config else {}
+    return found
+
+
+def config_of(facts: FactReader) -> SpiderConfig | None:
+    """Return SpiderPool's ConfigMap; None where it is not known. There may be others of its name, by anybody."""
+    found: list[SpiderConfig] = facts.value_or("cluster.spider_configs", [])
+    agent = spiderpool_release.component(facts.value_or("cluster.daemon_sets", []), spiderpool_release.AGENT)
+    namespace = agent["metadata"].get("namespace", "") if agent else ""
+    return next(
+        (one for one in found if not namespace or one["metadata"].get("namespace", namespace) == namespace), None
+    )
 
 
 def _by_name(objects: Sequence[Any] | None, member: str) -> Mapping[str, Mapping[str, str]] | None:

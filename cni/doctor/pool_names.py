@@ -5,7 +5,7 @@ SpiderPool 1.2.2: pkg/ipam/pool_selections.go and utils.go. Its patterns are tho
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -21,6 +21,7 @@ _TERM = re.compile(
     | \[(?P<negation>\^?+)(?P<ranges>(?:{_CHARACTER}(?:-{_CHARACTER})?+)+)\]""",
     re.VERBOSE | re.DOTALL,
 )
+_STAR = "[^/]*"
 _RANGE = re.compile(rf"({_CHARACTER})(?:-({_CHARACTER}))?+", re.DOTALL)
 
 
@@ -80,8 +81,26 @@ def is_pattern(name: str) -> bool:
 
 def matching(key: str, pattern: str, names: Sequence[str]) -> list[str]:
     """Return the names that match a pattern. AnnotationError, if it is none of Go's."""
-    expression = re.compile("".join(_terms(key, pattern)), re.DOTALL)
+    expression = re.compile(_expression(_terms(key, pattern)), re.DOTALL)
     return [name for name in names if expression.fullmatch(name)]
+
+
+def _expression(terms: Iterable[str]) -> str:
+    """Return a regular expression, of a pattern's terms.
+
+    What is between two stars is looked for once, where it is first: to try each place takes years, and anybody may
+    annotate a pod.
+    """
+    parts = [""]
+    for term in terms:
+        if term == _STAR:
+            parts.append("")
+        else:
+            parts[-1] += term
+    if len(parts) == 1:
+        return parts[0]
+    first, *between, last = parts
+    return first + "".join(f"(?>[^/]*?{one})" for one in between) + f"[^/]*{last}"
 
 
 def _terms(key: str, pattern: str) -> Iterator[str]:
@@ -97,7 +116,7 @@ def _terms(key: str, pattern: str) -> Iterator[str]:
         elif term["literal"]:
             yield re.escape(term["literal"][-1])
         else:
-            yield "[^/]*" if term["stars"] else "[^/]"
+            yield _STAR if term["stars"] else "[^/]"
 
 
 def _ranges(text: str) -> Iterator[str]:

@@ -39,11 +39,12 @@ class Labels(NamedTuple):
     symptom: str
     see: str
     broken: str
+    to_do: str
 
 
 _LABELS: dict[Language, Labels] = {
-    "en": Labels("why: ", "mend: ", "cause: ", "and so ", "see ", "<-- the first broken link"),
-    "zh": Labels("说明：", "修复：", "根源：", "由此引起 ", "参见 ", "<-- 第一个断开的环节"),
+    "en": Labels("why: ", "mend: ", "cause: ", "and so ", "see ", "<-- the first broken link", "to do: "),
+    "zh": Labels("说明：", "修复：", "根源：", "由此引起 ", "参见 ", "<-- 第一个断开的环节", "处理："),
 }
 _MOST_LINES = 3  # for what one option has skipped of a part
 _MOST_NAMES = 20  # of nodes in a line; --json has all
@@ -60,7 +61,7 @@ def show(report: DoctorReport, checks: tuple[Check, ...], language: Language, *,
 
     What an option has skipped of a part is one line, where it would be many.
     """
-    looks_at = {check.id: check.looks_at for check in checks}
+    texts = {check.id: check for check in checks}
     caused = _by_cause(report)
     for part in PARTS:
         shown = [one for one in report["checks"] if one["part"] == part and _is_shown(one, short=short)]
@@ -70,7 +71,7 @@ def show(report: DoctorReport, checks: tuple[Check, ...], language: Language, *,
         together = {because: number for because, number in skipped.items() if number > _MOST_LINES}
         for check in shown:
             if check["result"] != "skipped" or check.get("because", "") not in together:
-                _show_check(check, looks_at.get(check["id"], ""), caused.get(check["id"], []), _LABELS[language])
+                _show_check(check, texts.get(check["id"]), caused.get(check["id"], []), _LABELS[language])
         for because, number in together.items():
             _show_line("skipped", f"{number} checks: {because}")
     if "nodes" in report:
@@ -112,9 +113,11 @@ def _by_cause(report: DoctorReport) -> dict[str, list[tuple[str, FindingReport]]
     return found
 
 
-def _show_check(check: CheckReport, looks_at: str, symptoms: list[tuple[str, FindingReport]], labels: Labels) -> None:
+def _show_check(
+    check: CheckReport, texts: Check | None, symptoms: list[tuple[str, FindingReport]], labels: Labels
+) -> None:
     because = f": {check['because']}" if "because" in check else ""
-    _show_line(check["result"], f"{check['id']}{_printable(because) or f'  ({looks_at})'}")
+    _show_line(check["result"], f"{check['id']}{_printable(because) or f'  ({texts.looks_at if texts else str()})'}")
     for finding in check["findings"]:
         for line in _lines(finding, labels):
             click.echo(f"  {' ' * _WIDTH}    {line}")
@@ -122,6 +125,8 @@ def _show_check(check: CheckReport, looks_at: str, symptoms: list[tuple[str, Fin
         seen = f"{_printable(finding['object'])}: {_printable(finding['seen'])}"
         click.echo(f"  {' ' * _WIDTH}    {labels.symptom}{name}: {seen}")
     if check["result"] in ("warning", "failure"):
+        if texts and not all("mend" in one or "cause" in one for one in check["findings"]):
+            click.echo(f"  {' ' * _WIDTH}    {labels.to_do}{texts.to_do}")
         click.echo(f"  {' ' * _WIDTH}    {labels.see}{check['doc']}")
 
 
@@ -136,7 +141,7 @@ def _lines(finding: FindingReport, labels: Labels) -> Iterator[str]:
         yield f"  {labels.cause}{cause}"
     yield f"  {labels.why}{_printable(finding['why'])}"
     if mend := finding.get("mend"):
-        first, *others = mend["text"].strip().splitlines()
+        first, *others = mend["text"].strip().splitlines() or [""]  # a node's report may be of another release
         yield f"  {labels.mend}{_printable(first)}"
         yield from (f"        {_printable(line)}" for line in others)
 

@@ -6,7 +6,7 @@ kubectl applies objects of projectcalico.org/v3 only where the API server serves
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from cni.contracts.calico_objects import BGPPeer
 from cni.contracts.doctor import DoctorReport
@@ -42,6 +42,8 @@ spec:
   peerIP: {{peer_ip}}
   asNumber: {{as_number}}
 """
+# What decides which routes a peer gets and takes.
+_AS_THE_OTHER: tuple[Literal["filters", "numAllowedLocalASNumbers"], ...] = ("filters", "numAllowedLocalASNumbers")
 
 
 def tool(facts: FactReader) -> str:
@@ -60,12 +62,13 @@ def ip_pool(subnet: Network) -> str:
 def bgp_peer(node: str, family: int, like: BGPPeer) -> str:
     """Return the manifest of a BGPPeer that gives a node the peer that another node has."""
     spec = like.get("spec", {})
-    return _BGP_PEER.format(
+    text = _BGP_PEER.format(
         name=f"{node}-ipv{family}",
-        node=node,
+        node=json.dumps(node),  # it may look like a number
         peer_ip=json.dumps(spec.get("peerIP", "")),
-        as_number=spec.get("asNumber", 0),
+        as_number=json.dumps(spec.get("asNumber", 0)),
     )
+    return text + "".join(f"  {key}: {json.dumps(spec[key])}\n" for key in _AS_THE_OTHER if spec.get(key))
 
 
 def patch(facts: FactReader, kind: str, name: str, spec: Mapping[str, Any]) -> Mend:
@@ -108,5 +111,6 @@ def stream(report: DoctorReport, program: str) -> Iterator[str]:
             mend = finding.get("mend")
             if mend and mend["kind"] == "manifest" and mend["text"] not in seen:
                 seen.add(mend["text"])
-                applied = f"# {check['id']}: {program} apply -f -"
+                its = program if GROUP in mend["text"] else "kubectl"  # calicoctl knows Calico's own objects only
+                applied = f"# {check['id']}: {its} apply -f -"
                 yield f"---\n{applied}\n{mend['text'].strip()}"

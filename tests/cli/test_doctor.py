@@ -14,7 +14,7 @@ import yaml
 from cni.contracts.facts import FACTS
 from cni.doctor import bundle, run
 from cni.doctor.checks import CHECKS
-from tests.doctor.documents import CLUSTER, bgp_peer, changed, guide, ip_pool
+from tests.doctor.documents import CLUSTER, bgp_peer, changed, guide, ip_pool, spider_pool
 from tests.installer.sample_node import Node
 from tests.requirements import ROOT
 from tests.waiting import SLACK
@@ -199,6 +199,22 @@ def test_the_manifests_are_printed_as_one_stream(tmp_path: Path) -> None:
     assert doctor(*saved(tmp_path, guide(CLUSTER)), "--suggest").stdout == ""
 
 
+def test_what_is_no_object_of_calicos_is_applied_by_kubectl(tmp_path: Path) -> None:
+    pools = [spider_pool("v4", "10.244.0.0/16", "10.244.0.1-10.244.0.9", gateway="10.244.0.1")]
+    facts = guide({**CLUSTER, "spider_ip_pools": pools, "ip_pools": []})
+    done = doctor(*saved(tmp_path, facts), "--suggest")
+    assert "# sp-pool-overlaps: kubectl apply -f -\n" in done.stdout
+    assert "# calico-pool-covers: calicoctl apply -f -\n" in done.stdout
+
+
+def test_what_has_no_mend_says_what_to_do(tmp_path: Path) -> None:
+    facts = changed(guide(CLUSTER), "node.chain.0.state", "missing")
+    done = doctor(*saved(tmp_path, facts), "-o", "short")
+    assert "    to do: Install the package that has the plugin" in done.stdout
+    done = doctor(*saved(tmp_path, changed(guide(CLUSTER), "node.forwarding.ipv4", False)), "-o", "short")
+    assert "to do: " not in done.stdout
+
+
 def test_a_bundle_is_not_promised_to_be_without_pods(tmp_path: Path) -> None:
     done = doctor("--bundle", str(tmp_path / "b.tar.gz"), "--no-pods")
     assert done.returncode == 2 and not list(tmp_path.iterdir())
@@ -257,6 +273,20 @@ def test_what_the_router_says_is_read(tmp_path: Path, node: Node, way: str) -> N
         "neighbors": {"172.16.13.11": {"state": "Established", "peer_state": "Policy", "prefixes_received": 0}},
         "routes": {"10.244.100.0/32": ["172.16.13.11"]},
     }
+
+
+def test_the_router_may_be_told_beside_a_bundle(tmp_path: Path) -> None:
+    options = (*saved(tmp_path, guide(CLUSTER)), "--only", "bgp-router-view", "--json")
+    assert results(report(doctor(*options)))["bgp-router-view"] == "ok"
+    assert results(report(doctor(*options, "--router", "-", stdin=FRR)))["bgp-router-view"] == "failure"
+    assert results(report(doctor(*options, "--router", "-")))["bgp-router-view"] == "not-checked"
+
+
+def test_what_stdin_says_of_the_router_is_known_in_each_try(node: Node) -> None:
+    node.install()
+    chosen = ("--only", "bgp-router-view", "--only", "node-agent")
+    done = doctor("--node-only", *chosen, "--router", "-", "--wait", "3", "--json", *on(node), stdin=FRR)
+    assert results(report(done))["bgp-router-view"] == "failure"
 
 
 @pytest.mark.parametrize("text", ["no JSON", "[1]", "{} 3", '{"peers": {"x": 3}}'])

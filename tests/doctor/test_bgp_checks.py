@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cni.doctor import sessions
+from cni.doctor import sessions, suggest
 from cni.doctor.checks.bgp_nodes import routers
 from cni.doctor.facts import FactReader, unknown
 from tests.doctor.documents import CLUSTER, bgp_peer, calico_node, changed, found, guide, made, only, patched
@@ -46,7 +46,8 @@ def test_the_mesh_alone_is_no_fault_nor_is_one_node_with_a_router() -> None:
 
 
 def test_a_router_of_the_nodes_own_as_is_to_be_a_reflector() -> None:
-    peers = [bgp_peer("router", "172.16.13.1", asNumber=64512)]
+    another = bgp_peer("outer", "172.16.13.2")
+    peers = [another | {"metadata": {"name": "er"}}, bgp_peer("router", "172.16.13.1", asNumber=64512)]
     finding = only(cluster(bgp_peers=peers), "bgp-as")
     assert finding["object"] == "BGPPeer/router"
     assert finding["mend"]["text"] == (
@@ -57,6 +58,12 @@ def test_a_router_of_the_nodes_own_as_is_to_be_a_reflector() -> None:
     reflector = calico_node("rr", 31)
     reflector["metadata"]["annotations"]["projectcalico.org/RouteReflectorClusterID"] = "1.0.0.1"
     assert found(cluster(bgp_peers=peers, nodes=[*CLUSTER["nodes"], reflector]), "bgp-as") == []
+
+
+def test_a_peer_like_another_is_yaml_whatever_the_node_is_called_and_has_its_filters() -> None:
+    like: Any = bgp_peer("v4", "172.16.13.1", asNumber="1.10", filters=["f"], numAllowedLocalASNumbers=1)
+    spec = yaml.safe_load(suggest.bgp_peer("123", 4, like))["spec"]
+    assert spec == {**like["spec"], "node": "123"}
 
 
 def test_a_node_that_is_another_nodes_peer_is_no_router() -> None:
@@ -78,6 +85,13 @@ def test_a_node_without_an_address_of_a_family_in_use_is_found() -> None:
         "spec": {"calicoNetwork": {"nodeAddressAutodetectionV6": method}}
     }
     assert found(cluster(nodes=nodes, spider_ip_pools=CLUSTER["spider_ip_pools"][:1]), "bgp-node-address") == []
+
+
+@pytest.mark.parametrize("text", ["garbage", "172.16.13.11/99", "fd00:16::11/64", "300.1.1.1/24", "172.16.13.11/"])
+def test_an_annotation_that_is_no_address_of_its_family_is_none(text: str) -> None:
+    nodes = [calico_node("node1", 11), calico_node("node2", 21)]
+    nodes[0]["metadata"]["annotations"]["projectcalico.org/IPv4Address"] = text
+    assert only(cluster(nodes=nodes), "bgp-node-address")["object"] == "Node/node1"
 
 
 def test_an_address_of_docker0_or_of_two_nodes_is_found() -> None:

@@ -234,6 +234,13 @@ def test_a_variable_is_stronger_than_felixconfiguration() -> None:
     assert only(facts, "felix-route-source")["mend"]["text"].endswith("calico-node FELIX_ROUTESOURCE=WorkloadIPs")
 
 
+def test_felix_takes_its_words_in_any_case() -> None:
+    wanted = felix(bpfEnabled=True, routeSource="workloadips")
+    assert found(cluster(felix_configurations=wanted), "felix-route-source") == []
+    programs = felix(programClusterRoutes="enabled")
+    assert len(found(cluster(felix_configurations=programs), "felix-route-source")) == 1
+
+
 def test_a_node_with_settings_of_its_own_is_found() -> None:
     own = {"metadata": {"name": "node.node1"}, "spec": {"bpfEnabled": True}}
     finding = only(cluster(felix_configurations=[*felix(), own]), "felix-route-source")

@@ -39,6 +39,27 @@ def test_what_no_program_can_be_given_is_told(
         run(tmp_path, api, certificates, **more)
 
 
+def test_one_that_prints_without_an_end_is_ended(tmp_path: Path, api: ApiServer, certificates: Certificates) -> None:
+    plugin(tmp_path, "exec yes")
+    with pytest.raises(AccessError, match="login prints more than 1 MiB"):
+        run(tmp_path, api, certificates)
+
+
+def test_one_that_leaves_a_child_with_its_output_takes_it_along(
+    tmp_path: Path, api: ApiServer, certificates: Certificates
+) -> None:
+    plugin(tmp_path, f"sleep 300 & echo $! > {tmp_path}/child")
+    with pytest.raises(AccessError, match="has not ended"):
+        run(tmp_path, api, certificates, seconds=1)
+    child = int((tmp_path / "child").read_text())
+    wait_for(lambda: not is_running(child), "the child to be gone")
+
+
+def is_running(process: int) -> bool:
+    path = Path(f"/proc/{process}/stat")
+    return path.exists() and path.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
 @pytest.fixture
 def served(api: ApiServer) -> ApiServer:
     api.serve(PATH)

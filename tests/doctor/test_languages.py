@@ -104,6 +104,12 @@ def test_a_reason_of_a_findings_own_is_not_taken_for_the_checks() -> None:
     assert languages.report_in("zh", report)["nodes"]["findings"][0]["finding"]["why"] == own
 
 
+def test_what_a_newer_release_on_a_node_has_found_stays_in_english() -> None:
+    finding: Any = {"object": "x", "seen": "y", "why": "It matters.", "severity": "failure"}
+    report: Any = {"checks": [], "nodes": {"findings": [{"check": "of-tomorrow", "finding": finding, "nodes": ["a"]}]}}
+    assert languages.report_in("zh", report) == report
+
+
 @pytest.mark.parametrize(
     ("name", "language"),
     [("zh_CN.UTF-8", "zh"), ("zh", "zh"), ("ZH_TW", "zh"), ("C", "en"), ("", "en"), ("de_DE.UTF-8", "en")],

@@ -1,5 +1,6 @@
 """Which pools SpiderPool takes for a pod: who names them, patterns of names, and each filter."""
 
+import time
 from typing import Any
 
 import pytest
@@ -145,6 +146,18 @@ def test_patterns_are_those_of_go(pattern: str, matches: list[str]) -> None:
 def test_what_is_no_pattern_of_gos_is_an_error(pattern: str) -> None:
     with pytest.raises(AnnotationError, match="is no pattern"):
         matching(IPPOOL, pattern, ["v4"])
+
+
+@pytest.mark.parametrize("pattern", ["*?" * 30 + "z", "*a" * 30 + "z", "*a*" * 30 + "z"])
+def test_a_pattern_of_many_stars_takes_no_time(pattern: str) -> None:
+    started = time.process_time()
+    assert matching(IPPOOL, pattern, ["a" * 60, "b" * 253]) == []
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("pattern", ["\0\0", "[\0]", "[\0-a]*\0*"])
+def test_a_pattern_with_a_nul_is_one(pattern: str) -> None:
+    assert matching(IPPOOL, pattern, ["b"]) == []
 
 
 def test_a_pattern_of_a_family_that_is_not_given_has_to_be_one_as_well() -> None:

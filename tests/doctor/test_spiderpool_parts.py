@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
+from cni.contracts.spiderpool_objects import SpiderConfig
 from cni.doctor.checks import CHECKS
 from cni.doctor.facts import unknown
 from tests.doctor.documents import CLUSTER, agent, changed, guide, ip_pool, made, node_pod, workload
@@ -164,6 +166,20 @@ def test_detection_that_is_on_is_found() -> None:
     assert finding["mend"]["text"] == (
         f"{HELM}ipam.enableGatewayDetection=false && kubectl -n kube-system rollout restart daemonset spiderpool-agent"
     )
+
+
+def test_another_config_map_of_that_name_says_nothing_of_spiderpool() -> None:
+    on = {"data": {"conf.yml": {"enableGatewayDetection": True}}}
+    stranger = {"metadata": {"name": "spiderpool-conf", "namespace": "a"}, **on}
+    own = {"metadata": {"name": "spiderpool-conf", "namespace": "kube-system"}, "data": {"conf.yml": {}}}
+    assert found(cluster(spider_configs=[stranger, own]), "sp-detection") == []
+    assert len(found(cluster(spider_configs=[stranger, own | on]), "sp-detection")) == 1
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "x: " + "y" * (1 << 16)])
+def test_a_config_map_that_takes_yaml_too_far_is_told(text: str) -> None:
+    with pytest.raises(ValidationError, match=r"conf\.yml is"):
+        TypeAdapter(SpiderConfig).validate_python({"metadata": {"name": "c"}, "data": {"conf.yml": text}})
 
 
 def with_garbage_collection(**env: str | None) -> Any:

@@ -31,7 +31,7 @@ def _find_route_source(facts: FactReader) -> Iterator[Finding]:
     for name, settings in calico_node.felix_settings(facts):
         source = said or settings.get("routeSource") or "CalicoIPAM"
         reasons = [*_felix_reasons(facts, settings), *by_bird, *tunnels]
-        if source == _WANTED or not reasons or (name != "default" and said):
+        if source.lower() == _WANTED.lower() or not reasons or (name != "default" and said):
             continue
         if said:
             mend = calico_node.set_variable(facts, f"FELIX_ROUTESOURCE={_WANTED}")
@@ -52,7 +52,7 @@ def _felix_reasons(facts: FactReader, settings: Mapping[str, Any]) -> Iterator[s
         if calico_node.is_true(said) if said else settings.get(key):
             yield f"{key} is true"
     programs = calico_node.variable(facts, "FELIX_PROGRAMCLUSTERROUTES") or settings.get("programClusterRoutes", "")
-    if programs in _FELIX_PROGRAMS:
+    if programs.lower() in map(str.lower, _FELIX_PROGRAMS):  # Felix takes them in any case
         yield f"its programClusterRoutes is {programs}"
 
 

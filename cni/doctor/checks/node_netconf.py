@@ -7,10 +7,10 @@ from difflib import get_close_matches
 
 from cni.contracts.facts import Conflist, OwnSettings
 from cni.contracts.netconf import Ipam
-from cni.contracts.spiderpool_objects import SpiderConfig
 from cni.defaults import REQUEST_TIMEOUT
 from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader
+from cni.doctor.pool_filters import settings
 
 _SHORTEST = 5  # seconds
 
@@ -29,9 +29,7 @@ def _find(facts: FactReader) -> Iterator[Finding]:
 
 def _agents_socket(facts: FactReader) -> str:
     """Return where SpiderPool's agents listen, by their ConfigMap; "" where that is not known."""
-    configs: list[SpiderConfig] = facts.value_or("cluster.spider_configs", [])
-    found = (one.get("data", {}).get("conf.yml", {}).get("ipamUnixSocketPath", "") for one in configs)
-    return next((path for path in found if path), "")
+    return str(settings(facts).get("ipamUnixSocketPath", ""))
 
 
 def _resolved(path: str) -> str:
@@ -79,7 +77,7 @@ CHECKS = (
             " a file of your own there. spec/netconf lists the keys."
         ),
         needs=("node.netconf",),
-        uses=("node.conflist", "cluster.spider_configs"),
+        uses=("node.conflist", "cluster.spider_configs", "cluster.daemon_sets"),
         find=_find,
     ),
 )

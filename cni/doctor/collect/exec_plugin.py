@@ -5,6 +5,7 @@ Its stderr is the caller's, as kubectl does it: what it says there may be secret
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -71,17 +72,34 @@ def _run(command: list[str], environment: dict[str, str], deadline: Deadline) ->
         raise AccessError(f"the exec plugin: {one_line(error)}") from None
     except ValueError:  # a NUL, or the name of a variable with an equals sign
         raise AccessError(f"the exec plugin {name} has arguments or variables that no program can have") from None
+    is_done = False
     try:
-        output, _ = process.communicate(timeout=limit.left())
-    except subprocess.TimeoutExpired:
+        output = _read(process, name, limit)
+        status = process.wait(limit.left())
+        is_done = True
+    except (TimeoutError, subprocess.TimeoutExpired):
         raise AccessError(f"the exec plugin {name} has not ended within {_SECONDS:g} s") from None
     finally:
-        if process.poll() is None:
+        if not is_done:  # it was not waited for, so its number is still its own and its children's
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            if process.stdout:
-                process.stdout.close()
-    if process.returncode:
-        raise AccessError(f"the exec plugin {name} has ended with status {process.returncode}")
-    return output[:_MOST]
+        if process.stdout:
+            process.stdout.close()
+    if status:
+        raise AccessError(f"the exec plugin {name} has ended with status {status}")
+    return output
+
+
+def _read(process: "subprocess.Popen[bytes]", name: str, limit: Deadline) -> bytes:
+    """Return what a plugin prints. AccessError, TimeoutError."""
+    output = bytearray()
+    descriptor = process.stdout.fileno() if process.stdout else -1
+    while True:
+        if not select.select([descriptor], [], [], limit.require_left())[0]:
+            raise TimeoutError
+        if not (part := os.read(descriptor, 1 << 16)):
+            return bytes(output)
+        output += part
+        if len(output) > _MOST:
+            raise AccessError(f"the exec plugin {name} prints more than {_MOST >> 20} MiB")
