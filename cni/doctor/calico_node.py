@@ -25,6 +25,15 @@ spec:
 _TRUE = ("1", "t", "true", "y", "yes")
 
 
+def version(facts: FactReader) -> tuple[int, int]:
+    """Return Calico's version, (0, 0) where it is not known."""
+    for one in facts.value_or("cluster.cluster_informations", []):
+        numbers = str(one.get("spec", {}).get("calicoVersion", "")).removeprefix("v").split(".")
+        if len(numbers) > 1 and all(number.isdecimal() for number in numbers[:2]):
+            return int(numbers[0]), int(numbers[1])
+    return 0, 0
+
+
 def daemon_set(facts: FactReader) -> Workload | None:
     """Return calico-node; None where no DaemonSet has this name. NotKnown."""
     found: list[Workload] = facts.value("cluster.daemon_sets")

@@ -6,6 +6,7 @@ and the mesh of all nodes.
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -18,6 +19,7 @@ from cni.contracts.calico_objects import (
     BlockAffinity,
     IPPool,
 )
+from cni.doctor import calico_node
 from cni.doctor.facts import FactReader
 from cni.doctor.selector import SelectorError, matches
 
@@ -80,37 +82,25 @@ def calico(facts: FactReader) -> Calico:
         filters=facts.value("cluster.bgp_filters") if has_filters else [],
         configurations=facts.value("cluster.bgp_configurations"),
         affinities=facts.value_or("cluster.block_affinities", []),
-        version=version(facts),
+        version=calico_node.version(facts),
     )
-
-
-def version(facts: FactReader) -> tuple[int, int]:
-    """Return Calico's version, (0, 0) where it is not known."""
-    for one in facts.value_or("cluster.cluster_informations", []):
-        numbers = str(one.get("spec", {}).get("calicoVersion", "")).removeprefix("v").split(".")
-        if len(numbers) > 1 and all(number.isdecimal() for number in numbers[:2]):
-            return int(numbers[0]), int(numbers[1])
-    return 0, 0
 
 
 def address(node: Node, family: int) -> str:
     """Return the address that a node has for BGP; "" for none."""
     annotations: Mapping[str, str] = dict(node["metadata"].get("annotations", {}))  # type: ignore[arg-type]
     text = annotations.get(_ADDRESSES[family], "")
-    try:
-        its_family = ipaddress.ip_interface(text).version
-    except ValueError:  # it is written by hand, too; Calico takes the node for one without an address then
-        return ""
-    return text.partition("/")[0] if its_family == family else ""
+    with suppress(ValueError):  # it is written by hand, too; Calico takes the node for one without an address then
+        return text.partition("/")[0] if ipaddress.ip_interface(text).version == family else ""
+    return ""
 
 
 def cluster_id(node: Node) -> str:
     """Return the ID of the cluster that a node is a route reflector of; "" for none. Calico takes no other value."""
     text = node["metadata"].get("annotations", {}).get("projectcalico.org/RouteReflectorClusterID", "")
-    try:
+    with suppress(ValueError):
         return text if ipaddress.ip_network(text).version == 4 else ""
-    except ValueError:
-        return ""
+    return ""
 
 
 def sessions(calico: Calico, name: str, family: int) -> list[Session]:

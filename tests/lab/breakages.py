@@ -67,6 +67,10 @@ BREAKAGES = [
         without="A4 B4", lost=_V4,
     ),
     Breakage(
+        "bgpfilter-refused", "a BGPFilter that no peer names has host bits", changes.add_filter_with_host_bits,
+        "bgp-refused", more=changes.see_refusal_of_bird, decides_export=False,
+    ),
+    Breakage(
         "peer-one-node", "the BGPPeers select node2 only", changes.peer_with_node2, "bgp-peer-per-node",
         without="A4 A6", lost="rA4 AB4 AC4 BC4 rA6 AB6 AC6 BC6",
     ),

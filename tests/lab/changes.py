@@ -68,6 +68,19 @@ def add_filter(_lab: Lab) -> None:
     _patch("bgppeer", "my-global-peer", {"filters": ["no-pods"]})
 
 
+def add_filter_with_host_bits(_lab: Lab) -> None:
+    # By way of the Kubernetes API: calicoctl refuses it. No peer names it.
+    body = {"apiVersion": "crd.projectcalico.org/v1", "kind": "BGPFilter", "metadata": {"name": "host-bits"}}
+    rule = {"action": "Reject", "matchOperator": "In", "cidr": "192.0.2.1/24"}
+    objects.request("POST", f"{CALICO}/bgpfilters", {**body, "spec": {"exportV4": [rule]}})
+
+
+def see_refusal_of_bird(lab: Lab) -> str:
+    said = "Invalid network prefix: 192.0.2.1/24"
+    wait_until(lambda: all(said in node.log("confd").read_text() for node in lab.nodes), "BIRD to refuse it", 10)
+    return f"BIRD refuses all that confd writes for both nodes ({said}), and keeps what it had"
+
+
 def peer_with_node2(_lab: Lab) -> None:
     for name in ("my-global-peer", "my-global-peer-v6"):
         _patch("bgppeer", name, {"nodeSelector": "kubernetes.io/hostname == 'node2'"})

@@ -72,7 +72,7 @@ def _gives_addresses(pool: IPPool, nodes: list[Node] | None) -> bool:
 def _find_encapsulation(facts: FactReader) -> Iterator[Finding]:
     configurations = facts.value_or("cluster.bgp_configurations", None)
     has_mesh = configurations is not None and sessions.Calico([], configurations=configurations).has_mesh
-    version = sessions.version(facts)
+    version = calico_node.version(facts)
     for pool, _ in overlapping(facts):
         seen = encapsulation(pool)
         if not seen:
