@@ -170,7 +170,7 @@ def _from_yaml(value: object) -> object:
         raise ValueError("conf.yml is too long")
     try:
         return yaml.safe_load(value) or {}
-    except (yaml.YAMLError, RecursionError):
+    except Exception:  # of `!!bool x` it is a KeyError, of `!!timestamp x` an AttributeError
         raise ValueError("conf.yml is not YAML") from None
 
 

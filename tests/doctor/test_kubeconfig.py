@@ -95,6 +95,12 @@ def test_a_file_that_is_no_yaml_is_not_quoted(tmp_path: Path) -> None:
     assert fault({}, path) == f"{path}: not YAML at line 2"
 
 
+@pytest.mark.parametrize("text", ["x: !!bool y", "x: !!timestamp y", "x: 2026-99-99", "[" * 5000])
+def test_what_yaml_stumbles_over_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "k").write_text(text)
+    assert fault({}, tmp_path / "k").startswith(f"{tmp_path}/k: not YAML")
+
+
 def test_without_any_kubeconfig_that_is_said(tmp_path: Path) -> None:
     assert "--node-only" in fault({"HOME": str(tmp_path)})
     assert "context 'x'" in fault({"HOME": str(tmp_path)}, None, "x")

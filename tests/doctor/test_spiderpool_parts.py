@@ -176,7 +176,10 @@ def test_another_config_map_of_that_name_says_nothing_of_spiderpool() -> None:
     assert len(found(cluster(spider_configs=[stranger, own | on]), "sp-detection")) == 1
 
 
-@pytest.mark.parametrize("text", ["[" * 5000, "x: " + "y" * (1 << 16)])
+NO_YAML = ["x: !!bool y", "x: !!timestamp y", "x: !!int _", "x: 2026-99-99", "{", "!!python/object:os.x {}"]
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "x: " + "y" * (1 << 16), *NO_YAML])
 def test_a_config_map_that_takes_yaml_too_far_is_told(text: str) -> None:
     with pytest.raises(ValidationError, match=r"conf\.yml is"):
         TypeAdapter(SpiderConfig).validate_python({"metadata": {"name": "c"}, "data": {"conf.yml": text}})

@@ -103,7 +103,7 @@ def _read(path: Path) -> Kubeconfig:
         raise AccessError(f"{path}: not YAML{f' at line {mark.line + 1}' if mark else ''}") from None
     except ValidationError as error:
         raise AccessError(f"{path}: {first_fault(error)}") from None
-    except (RecursionError, ValueError):
+    except Exception:  # of `!!bool x` it is a KeyError, of `!!timestamp x` an AttributeError
         raise AccessError(f"{path}: not YAML") from None
 
 
