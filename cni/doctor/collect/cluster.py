@@ -130,6 +130,8 @@ def _listed(kube: "Kube", listing: Listing, served: Api | None, said: Any) -> An
         if listing.is_optional and error.status == _NOT_FOUND:
             return []
         return unknown(f"{path}: {error}")
+    except Exception as error:  # the others are to be read. Its text may quote an object.
+        return unknown(f"{path}: to read it has failed, report it: {type(error).__name__}")
 
 
 def _served(kube: "Kube") -> Api:
