@@ -19,6 +19,7 @@ from cni.contracts.route_facts import Bird, KernelRoute, PodInterface, Router
 
 T = TypeVar("T")
 _YEAR_9999 = 253402300799
+_Time: TypeAlias = Annotated[float, Field(ge=0, le=_YEAR_9999)]
 
 
 class Unknown(TypedDict):
@@ -40,6 +41,8 @@ class Installation(TypedDict):
     as_name: Annotated[str, Field(description="--as; empty where the conflist was swapped in place.")]
     swapped_at: Annotated[float, Field(description="Unix time of the first swap; 0: never.")]
     drift_count: Annotated[int, Field(description="How often others changed the conflist, and it was swapped again.")]
+    drifts: Annotated[list[_Time], Field(description="Unix times of the last of these, at most four.")]
+    left: Annotated[str, Field(description="What others had left of it the last time.")]
 
 
 class Plugin(TypedDict):
@@ -229,7 +232,7 @@ class Facts(TypedDict):
     """All that doctor has read."""
 
     version: Annotated[str, Field(description="The version of the program that has read it.")]
-    collected_at: Annotated[float, Field(ge=0, le=_YEAR_9999, description="Unix time.")]
+    collected_at: Annotated[_Time, Field(description="Unix time.")]
     node: NodeFacts
     cluster: ClusterFacts
 

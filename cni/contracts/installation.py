@@ -79,6 +79,8 @@ class Record:
     taken_out: list[str] = field(default_factory=list)  # of those, what is still in the source, and out of the copy
 
     seen: list[str] = field(default_factory=list)  # others' types whose executable the folder of plugins has, or had
+    drifts: list[float] = field(default_factory=list)  # Unix seconds of the last ones since this was asked for
+    left: str = ""  # what others had left of it the last time, which tells who they are
     emptied: bool = False  # the conflist was gone for longer than a rewrite takes: the next swap waits for the agent
 
     @property

@@ -44,6 +44,8 @@ NODE: dict[str, Any] = {
         "as_name": "",
         "swapped_at": 1.0,
         "drift_count": 0,
+        "drifts": [],
+        "left": "",
     },
     "record_fault": "",
     "plugin": {

@@ -74,11 +74,16 @@ def _object(schema: Any, key: str) -> st.SearchStrategy[Any]:
 
 
 def _array(schema: Any, key: str) -> st.SearchStrategy[Any]:
-    return st.lists(_drawn(schema["items"], key), max_size=2)
+    return st.lists(_drawn(schema["items"], key), max_size=5 if schema["items"].get("type") == "number" else 2)
 
 
 def _text(_: Any, key: str) -> st.SearchStrategy[str]:
     return st.sampled_from(_CIDRS if key in _OF_CIDRS else _ADDRESSES if key in _OF_ADDRESSES else _TEXTS)
+
+
+def _number(schema: Any, _: str) -> st.SearchStrategy[float]:
+    least, most = schema.get("minimum", -1e300), schema.get("maximum", 1e300)
+    return st.sampled_from([one for one in (0.0, 1.0, -1.0, 600.0, 1e9, least, most) if least <= one <= most])
 
 
 _OF_TYPE: dict[str, Any] = {
@@ -86,7 +91,7 @@ _OF_TYPE: dict[str, Any] = {
     "array": _array,
     "string": _text,
     "integer": lambda *_: st.sampled_from([0, 1, -1, 2, 4, 6, 179, 64512, 5000, 1 << 40, -(10**30)]),
-    "number": lambda *_: st.sampled_from([0.0, 1.0, -1.0, 600.0, 1e9, 1e300, -1e300]),
+    "number": _number,
     "boolean": lambda *_: st.booleans(),
     "null": lambda *_: st.none(),
 }

@@ -1,5 +1,6 @@
 """Checks of what goes on a node while it runs: the agent's release, what is pending, who fights watch. Pure."""
 
+import time
 from collections.abc import Iterator
 
 from cni.contracts.facts import AgentOperations, Installation, PendingReleases
@@ -9,7 +10,7 @@ from cni.doctor.facts import FactReader, NotKnown
 _NOT_IMPLEMENTED, _NOT_FOUND = 501, 404
 _LONG_PENDING = 600.0  # seconds
 _OFTEN = 3  # drifts in an hour
-_HOUR = 3600.0
+_HOUR, _DAY = 3600.0, 86400.0
 _WATCH = "keep `spiderpool-ipam watch` running"
 # What holds a release, by what is behind the socket that it is for.
 _HOLDS = {
@@ -50,15 +51,18 @@ def _find_fighting(facts: FactReader) -> Iterator[Finding]:
         raise NotKnown("nothing is installed here")
     if installation["state"] != "in force":
         return
-    hours = max((facts.collected_at - installation["swapped_at"]) / _HOUR, 1.0)
-    count = installation["drift_count"]
-    if count > _OFTEN * hours:
-        seen = f"others have changed it {count} times in {hours:.0f} hours, and it was swapped again"
-        if installation["as_name"]:  # the count may be of the time before the copy, which is the mend
-            yield Finding(installation["conflist"], seen, severity="information")
-        else:
-            mend = command("spiderpool-ipam install --as 05-spiderpool-calico.conflist")
-            yield Finding(installation["conflist"], seen, mend)
+    drifts = installation["drifts"]
+    if len(drifts) <= _OFTEN or drifts[-1] - drifts[-1 - _OFTEN] > _HOUR or facts.collected_at - drifts[-1] > _DAY:
+        return
+    minutes = (drifts[-1] - drifts[-1 - _OFTEN]) / 60
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(drifts[-1]))
+    seen = (
+        f"others have changed it {_OFTEN + 1} times within {max(minutes, 1):.0f} min, the last time at"
+        f" {when}, when {installation['left']}; each time it was swapped again"
+    )
+    # A copy is the mend. Who writes to the copy itself has to be found by people.
+    mend = None if installation["as_name"] else command("spiderpool-ipam install --as 05-spiderpool-calico.conflist")
+    yield Finding(installation["conflist"], seen, mend)
 
 
 CHECKS = (
@@ -92,7 +96,7 @@ CHECKS = (
         id="node-conflist-fighting",
         part="node",
         severity="warning",
-        looks_at="how often others have changed the conflist since it was swapped",
+        looks_at="how often others have changed the conflist within an hour of the last day, and what they left of it",
         why=(
             "While the conflist is not ours, pods get their addresses from another IPAM. More than three times an hour"
             " is no upgrade: Calico's installer, a node agent or a deployment tool writes it again and again."

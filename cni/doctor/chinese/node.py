@@ -103,7 +103,7 @@ TEXTS = {
         ),
     ),
     "node-conflist-fighting": Texts(
-        "conflist 被替换之后，又被其他程序改过多少次",
+        "最近一天之内，其他程序在一小时内改过 conflist 多少次，以及改成了什么",
         (
             "conflist 不指向本插件期间，Pod 的地址由别的 IPAM 分配。每小时超过三次就不是升级，而是 Calico 的安装程"
             "序、节点上的代理程序或部署工具在反复改写它。"

@@ -123,6 +123,8 @@ def _installation(node: Node) -> Installation | None:
         "as_name": record.desired.as_name,
         "swapped_at": record.since,
         "drift_count": record.drift_count,
+        "drifts": record.drifts,
+        "left": record.left,
     }
 
 

@@ -30,6 +30,8 @@ from cni.installer.conflist.folder import ConfFile, Source, before_ours
 from cni.installer.conflist.source import digest, file_at, original_ipam, read_source
 from cni.installer.node.folders import Folders
 
+_KEPT_DRIFTS = 4  # more than three in an hour are a fight (cni/doctor/checks/node_upkeep.py)
+
 
 class Plan(NamedTuple):
     """What was read, and what is to be written because of it."""
@@ -87,6 +89,16 @@ class Plan(NamedTuple):
         """What somebody else has changed, for people: a member of a file, and the file."""
         change = self.target if self.target.is_needed else next(iter(self._undone), self.target)
         return f"{changed_members(change.before, change.after)} in {change.name}"
+
+    @property
+    def left(self) -> str:
+        """What somebody else has left of it, which tells who it was."""
+        if self.drift == "removed":
+            return "it was gone"
+        if self.desired.as_name and self.target.is_needed:
+            return f"others had written {changed_members(self.target.before, self.target.after)}"
+        found = self.source.delegation.ipam_type
+        return "our ipam had other settings" if found == IPAM_TYPE else f"its ipam.type was {found}"
 
     @property
     def _undone(self) -> list[Change]:
@@ -160,6 +172,7 @@ class Plan(NamedTuple):
         """Return the record to be written when all is done, at `now` in Unix seconds."""
         old = self.record if self.record and self.record.is_in_force else None
         name = self.desired.as_name
+        drifts = old.drifts if old and old.desired == self.desired else []
         return Record(
             desired=self.desired,
             file=self.target.name,
@@ -175,6 +188,8 @@ class Plan(NamedTuple):
             chained=self.chain.others if self.chain else {},
             taken_out=self.chain.taken_out if self.chain else [],
             seen=self.chain.seen if self.chain else [],
+            drifts=[*drifts, now][-_KEPT_DRIFTS:] if self.drift else drifts,
+            left=self.left if self.drift else old.left if old and drifts else "",
         )
 
 

@@ -81,6 +81,27 @@ def test_drift_is_counted_and_its_value_kept_anew(node: Node) -> None:
     assert node.ipam() == {"type": "host-local"}
 
 
+def test_the_last_drifts_are_kept_with_what_others_left_until_something_else_is_asked_for(node: Node) -> None:
+    reconciled(node)
+    for count in range(1, 7):
+        node.write(CALICO)
+        reconciled(node)
+        assert len(node.record.drifts) == min(count, 4)
+    assert node.record.drifts == sorted(node.record.drifts)
+    assert node.record.left == "its ipam.type was calico-ipam"
+    kept = node.record.drifts
+    reconciled(node)
+    assert node.record.drifts == kept
+    reconciled(node, as_name=COPY)
+    assert (node.record.drifts, node.record.left) == ([], "")
+    node.copy.unlink()
+    reconciled(node, as_name=COPY)
+    assert (len(node.record.drifts), node.record.left) == (1, "it was gone")
+    node.copy.write_text(CALICO)
+    reconciled(node, as_name=COPY)
+    assert node.record.left.startswith("others had written the ipam")
+
+
 def test_a_copy_that_was_removed_comes_back_and_is_counted(node: Node) -> None:
     reconciled(node, as_name=COPY)
     node.copy.unlink()

@@ -137,7 +137,16 @@ def test_what_release_0_1_0_wrote_is_read_and_written_with_the_same_keys(node: N
     assert json.loads((node.conf / record.NAME).read_text()) == {
         **RELEASE_0_1_0,
         "asked": {**RELEASE_0_1_0["asked"], "no_image": False},
-        **{"source": "", "also": {}, "chained": {}, "taken_out": [], "seen": [], "emptied": False},
+        **{
+            "source": "",
+            "also": {},
+            "chained": {},
+            "taken_out": [],
+            "seen": [],
+            "emptied": False,
+            "drifts": [],
+            "left": "",
+        },
     }
 
 
