@@ -17,9 +17,11 @@ terminationMessagePolicy: FallbackToLogsOnError # `kubectl describe pod` shows w
 
 {{- /* On OpenShift the folder of plugins is below that of the results, so this one is first. */ -}}
 {{- define "spiderpool-ipam.mounts" -}}
+{{- if not (has "/var/lib/cni" (values .mounts)) -}}
 - name: cni-results
   mountPath: /host/var/lib/cni
   readOnly: true
+{{- end }}
 {{- range $name, $path := .mounts }}
 - name: {{ $name }}
   mountPath: /host{{ $path }}

@@ -6,7 +6,8 @@ The nodes' folders, as {bin, conf, flags, volumes}. Each platform's are where th
   gke        the same
 Of the folder of configurations the parent is mounted, because the folder itself may be removed and created again. The
 names of microk8s lead through the link `current`, which changes with each refresh of the snap, so what has the link is
-mounted.
+mounted. Where one of the two folders is in what is mounted for the other, that is mounted once: Kubernetes refuses two
+mounts at one path.
 */ -}}
 {{- define "spiderpool-ipam.folders" -}}
 {{- $platforms := dict
@@ -19,8 +20,13 @@ mounted.
 {{- $names := get $platforms .Values.platform -}}
 {{- $bin := default (index $names 0) .Values.cniBinDir -}}
 {{- $conf := default (index $names 1) .Values.cniConfDir -}}
-{{- $mounts := dict "cni-bin" $bin "cni-conf" (dir $conf) -}}
-{{- if and (hasPrefix "/var/snap/microk8s/" $bin) (hasPrefix "/var/snap/microk8s/" $conf) -}}
+{{- $parent := dir $conf -}}
+{{- $mounts := dict "cni-bin" $bin "cni-conf" $parent -}}
+{{- if hasPrefix (print $parent "/") (print $bin "/") -}}
+{{- $mounts = dict "cni-conf" $parent -}}
+{{- else if hasPrefix (print $bin "/") $parent -}}
+{{- $mounts = dict "cni-bin" $bin -}}
+{{- else if and (hasPrefix "/var/snap/microk8s/" $bin) (hasPrefix "/var/snap/microk8s/" $conf) -}}
 {{- $mounts = dict "microk8s" "/var/snap/microk8s" -}}
 {{- end -}}
 {{- $flags := list -}}
