@@ -26,6 +26,7 @@ class FollowedLog:
         self._path = path
         self._file: _OpenFile | None = None
         self._aside: list[tuple[_OpenFile, Deadline]] = []
+        self._left: _OpenFile | None = None  # the last one that was closed: it may get its name back
         self._is_first = True  # whoever has been missing, or has another inode, is new: it is read from its beginning
 
     def look(self) -> None:
@@ -39,7 +40,7 @@ class FollowedLog:
         if self._file and self._file.is_same(status):
             return
         self._set_aside()
-        self._file = _OpenFile(self._path, at_end=self._is_first)
+        self._file = self._back(status) or _OpenFile(self._path, at_end=self._is_first, like=self._left)
         self._is_first = False
 
     def lines(self) -> Iterator[list[bytes]]:
@@ -48,7 +49,7 @@ class FollowedLog:
             yield from file.lines()
             if not late.left():
                 self._aside.remove((file, late))
-                file.close()
+                self._leave(file)
         if self._file:
             yield from self._file.lines()
 
@@ -64,13 +65,25 @@ class FollowedLog:
             self._aside.append((self._file, Deadline(LATE)))
             self._file = None
         while len(self._aside) > _MOST_ASIDE:
-            self._aside.pop(0)[0].close()
+            self._leave(self._aside.pop(0)[0])
+
+    def _back(self, status: os.stat_result) -> "_OpenFile | None":
+        """Return the file that was set aside and has its name again: it goes on where it was read to."""
+        for entry in self._aside:
+            if entry[0].is_same(status):
+                self._aside.remove(entry)
+                return entry[0]
+        return None
+
+    def _leave(self, file: "_OpenFile") -> None:
+        file.close()
+        self._left = file
 
 
 class _OpenFile:
     """One file of the log. Its position is the beginning of a line, unless that line is too long."""
 
-    def __init__(self, path: Path, *, at_end: bool) -> None:
+    def __init__(self, path: Path, *, at_end: bool, like: "_OpenFile | None" = None) -> None:
         if text := input_file.kind(path):  # before it is opened, which may do something to a device
             raise input_file.NotReadableError(path, text)
         # O_NONBLOCK: what is there may have become a FIFO meanwhile. O_NOCTTY: or a terminal.
@@ -84,6 +97,9 @@ class _OpenFile:
             raise input_file.NotReadableError(path, "it is no file any more")
         if at_end:
             self._go_to_end()
+        elif like and like.is_same(self._status):
+            # Another file may have got the number of one that was removed: then what is before the position differs.
+            self._position, self._mark, self._is_in_long_line = like._position, like._mark, like._is_in_long_line
 
     def is_same(self, status: os.stat_result) -> bool:
         return os.path.samestat(self._status, status)

@@ -106,6 +106,44 @@ def test_a_line_that_comes_late_to_what_was_set_aside_is_read(path: Path) -> Non
         assert new(log) == [b"a"]
 
 
+@pytest.mark.parametrize("late", [0.0, 5.0], ids=["closed meanwhile", "still open"])
+def test_a_log_that_is_moved_away_and_back_is_not_read_again(
+    path: Path, late: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed_log, "LATE", late)
+    log = started(path)
+    append(path, b"a\n")
+    assert new(log) == [b"a"]
+    before = descriptors()
+    aside = path.with_name("aside")
+    path.rename(aside)
+    with pytest.raises(FileNotFoundError):
+        log.look()
+    assert read(log) == []
+    append(aside, b"b\n")
+    aside.rename(path)
+    append(path, b"c\n")
+    assert new(log) == [b"b", b"c"]
+    assert new(log) == []
+    assert descriptors() == before
+
+
+def test_a_new_log_that_gets_the_number_of_the_old_one_is_read_from_its_beginning(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(followed_log, "LATE", 0.0)
+    log = started(path)
+    append(path, b"an old line\n")
+    assert new(log) == [b"an old line"]
+    path.rename(path.with_name("aside"))
+    with pytest.raises(FileNotFoundError):
+        log.look()
+    assert read(log) == []
+    path.with_name("aside").rename(path)
+    path.write_bytes(b"a new line, that is longer\n")
+    assert new(log) == [b"a new line, that is longer"]
+
+
 def test_what_was_set_aside_is_let_go_after_a_while(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(followed_log, "LATE", 0.0)
     log = started(path)
