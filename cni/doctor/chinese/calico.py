@@ -13,7 +13,7 @@ TEXTS = {
     ),
     "calico-backend": Texts(
         "calico-node 是否运行 BIRD：calico_backend、operator 的 `bgp`、CALICO_NETWORKING_BACKEND",
-        "没有 BIRD 就没有 BGP，节点以外没有人知道它的 Pod。",
+        "没有 BIRD 就没有 BGP，节点之外无从得知到其 Pod 的路由。",
         "把后端设为 bird，或把 Installation 的 `bgp` 设为 Enabled，然后重启 calico-node。",
     ),
     "calico-reverts": Texts(
@@ -29,7 +29,7 @@ TEXTS = {
     ),
     "calico-pool-covers": Texts(
         "每个 SpiderIPPool 的每个地址段是否都在某个 IPPool 之内",
-        "只有 IPPool 覆盖了 Pod 的地址，BIRD 才会导出它；否则外部没有人知道到该 Pod 的路。",
+        "只有 IPPool 覆盖了 Pod 的地址，BIRD 才会导出它；否则外部没有到该 Pod 的路由。",
         (
             "创建一个 IPPool，其 cidr 为 SpiderPool 的子网。`disabled: true` 使 Calico 自己的 IPAM 不从中分配地址，"
             "但不影响 BIRD 导出这些地址。Calico 不允许修改 IPPool 的 cidr：范围过小的 IPPool 必须删除重建。"
@@ -79,7 +79,7 @@ TEXTS = {
         "如果要让外部看到 Pod 自己的地址（路由器有到它们的路由），请设为 false。",
     ),
     "felix-route-source": Texts(
-        "在 Felix 自己必须知道到其他节点 Pod 的路的场合，Felix 的 routeSource",
+        "在 Felix 自己必须知道到其他节点 Pod 的路由的场合，Felix 的 routeSource",
         (
             "使用 eBPF、WireGuard、隧道或由 Felix 下发路由时，Felix 必须知道每个 Pod 在哪个节点上。默认情况下，它从"
             " Calico 自己的 IPAM 的地址块得知，而 SpiderPool 的地址不属于任何块。"
@@ -110,18 +110,18 @@ TEXTS = {
     ),
     "bgp-peer-per-node": Texts(
         "对每个使用中的地址族，每个节点是否都有 BGP 会话：BGPPeer 或全互联",
-        "没有会话的节点，不会把自己的 Pod 告诉别人，也得不到别人的路由。",
+        "没有会话的节点，既不向外通告自己的 Pod 的路由，也学不到其他节点的路由。",
         "让某个 BGPPeer 选中该节点：用 nodeSelector，或用 node；两者都不写则选中所有节点。",
     ),
     "bgp-filter": Texts(
         "BGPPeer 引用的 BGPFilter 拒绝了 SpiderIPPool 地址段中的哪些部分",
-        "被对等体的过滤器拒绝的地址不会向它导出，无论 IPPool 如何设置。",
+        "被某个对等体的过滤器拒绝的地址，无论 IPPool 如何设置，都不会导出给该对等体。",
         "让过滤器在拒绝它的规则之前先接受该子网，或者从对等体上去掉这个过滤器。",
     ),
     "bgp-mesh-and-router": Texts(
         "在有 eBGP 路由器的同时，节点间的全互联是否开启",
         (
-            "每个节点都会把从全互联得到的路由再告诉路由器。于是对每个 Pod 的地址，路由器从每个节点都得到一条等价路"
+            "每个节点都会把从全互联学到的路由再通告给路由器。于是对每个 Pod 的地址，路由器从每个节点都得到一条等价路"
             "径，会把一部分报文发给 Pod 不在其上的节点。"
         ),
         (
@@ -132,7 +132,7 @@ TEXTS = {
     "bgp-as": Texts(
         "节点与其 BGPPeer 的 AS 号",
         (
-            "与节点同属一个 AS 的路由器，除非是路由反射器，否则不会把从一个节点学到的路由转告另一个节点。因此关闭全"
+            "与节点同属一个 AS 的路由器，除非是路由反射器，否则不会把从一个节点学到的路由再通告给另一个节点。因此关闭全"
             "互联后，节点之间互相不知道对方的路由。"
         ),
         "让路由器成为这些节点的路由反射器，或给它另一个 AS 号，或开启全互联。",
@@ -149,7 +149,7 @@ TEXTS = {
     ),
     "bgp-sessions": Texts(
         "由 CalicoNodeStatus 得到的所有节点的会话状态",
-        "会话不处于 Established，就没有人能得知该节点的 Pod。",
+        "会话不处于 Established，该节点 Pod 的路由就无法通告出去。",
         (
             "在该节点上运行 `spiderpool-ipam doctor`：node-bird 会说明原因。只有存在针对该节点的 CalicoNodeStatus "
             "时，calico-node 才会报告会话；没有时，doctor 会说明如何创建。"
@@ -174,12 +174,12 @@ TEXTS = {
     ),
     "calico-kube-controllers": Texts(
         "Deployment calico-kube-controllers",
-        "没有它，替换 conflist 之前由 calico-ipam 分配的地址和地址块就无人释放。",
+        "没有它，替换 conflist 之前由 calico-ipam 分配的地址和地址块就不会被释放。",
         "查明它的 Pod 为何没有运行。",
     ),
     "ipam-daemonset": Texts(
         "存在本项目的 DaemonSet 时，每个有 calico-node 的节点上是否都有它的一个 Ready 的 Pod",
-        "没有它的节点上，没有人安装插件，也没有人让插件和 conflist 保持安装时的状态。",
-        "让该 DaemonSet 具有与 calico-node 相同的容忍，并查看其 Pod 的输出。",
+        "没有它的节点上，既没有程序安装插件，也没有程序使插件和 conflist 保持安装时的状态。",
+        "为该 DaemonSet 设置与 calico-node 相同的容忍度，并查看其 Pod 的输出。",
     ),
 }

@@ -27,7 +27,7 @@ TEXTS = {
             "自 0.4 起，每个 spiderpool-agent 启动时都会把自带的插件复制到那里。如果是 0.8.10 至 0.8.13、0.9.9 至"
             " 1.1.2 自带的插件，在 Calico 下每次 ADD 都会失败，报“Link not found”。"
         ),
-        "重新安装，并让 `spiderpool-ipam watch` 保持运行：它会在一秒内把这个文件名夺回来。",
+        "重新安装，并让 `spiderpool-ipam watch` 保持运行：它会在一秒内把这个文件名收回来。",
     ),
     "node-conflist": Texts(
         "容器运行时为 Pod 加载的文件，以及其中的 ipam.type",
@@ -98,8 +98,8 @@ TEXTS = {
         "十分钟仍没有 agent 接收的地址释放请求",
         "释放请求送达之前，已结束的 Pod 的地址一直处于占用状态。",
         (
-            "让 agent 恢复运行，并让 `spiderpool-ipam watch` 保持运行，由它发送这些请求。如果这个 agent 再也不会回"
-            "来，请用 `spiderpool-ipam pending --drop` 丢弃它们。"
+            "让 agent 恢复运行，并让 `spiderpool-ipam watch` 保持运行，由它发送这些请求。如果这个 agent 不会再"
+            "恢复，请用 `spiderpool-ipam pending --drop` 丢弃它们。"
         ),
     ),
     "node-conflist-fighting": Texts(
@@ -115,7 +115,7 @@ TEXTS = {
     ),
     "node-cali": Texts(
         "通向本节点每个 Pod 地址的主机路由和接口",
-        "发往 Pod 的报文只能经由指向其接口的主机路由到达，别无他路。",
+        "发往 Pod 的报文只能经由指向其接口的主机路由到达。",
         "删除该 Pod，让 Calico 重新创建其接口。如果重建后仍然如此，请查看 Felix 的日志。",
     ),
     "node-blackhole": Texts(
@@ -124,7 +124,7 @@ TEXTS = {
         "释放该地址块（见 calico-blocks），或者不再让 Service 使用该网段（见 bgp-advertises）。",
     ),
     "node-way-to-others": Texts(
-        "全互联关闭时，本节点是否有到其他节点 Pod 的路",
+        "全互联关闭时，本节点是否有到其他节点 Pod 的路由",
         (
             "同一 AS 的节点不会接受从 eBGP 路由器传来的彼此的路由，因为其中含有自己的 AS 号。于是发往其他节点 Pod "
             "的报文走默认路由，而默认路由的下一跳必须有到这些 Pod 的路由。"
@@ -141,7 +141,7 @@ TEXTS = {
     ),
     "node-bird": Texts(
         "BIRD 的套接字，以及它的 BGP 会话是否处于 Established",
-        "会话不处于 Established，就没有人能得知本节点的 Pod。",
+        "会话不处于 Established，本节点 Pod 的路由就无法通告出去。",
         (
             "把 BGPPeer 的 peerIP 和 asNumber 与路由器自身的设置对比，再把路由器上的邻居与节点的地址和 AS 号对比。"
             "节点与路由器之间，TCP 端口 179 至少要有一个方向可以连通。"
