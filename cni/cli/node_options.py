@@ -17,6 +17,8 @@ from cni.installer.errors import InstallerError
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from cni.installer.node.folders import Folders
+
 
 class NodePath(click.ParamType[str]):
     """A path of the node, as the node itself calls it. A relative one is meant from the caller's folder.
@@ -76,15 +78,19 @@ def takes_folders(command: Callable[..., None]) -> Callable[..., None]:
     )
     @functools.wraps(command)
     def with_folders(cni_bin_dir: str | None, cni_conf_dir: str | None, host_root: Path, **options: Any) -> None:
-        from cni.installer.discovery import find_folders
-        from cni.installer.node.host_root import HostRoot
-
         plugin_type = options.get("plugin_type") or MAIN_PLUGIN_TYPE
-        root = HostRoot(host_root.resolve())
         with failing_in_one_line():
-            command(functools.partial(find_folders, root, cni_bin_dir, cni_conf_dir, plugin_type), **options)
+            command(functools.partial(_find, host_root.resolve(), cni_bin_dir, cni_conf_dir, plugin_type), **options)
 
     return with_folders
+
+
+def _find(host_root: Path, bin_dir: str | None, conf_dir: str | None, plugin_type: str) -> "Folders":
+    """Import the installer now: a probe, which asks for no folders, is run all the time on every node."""
+    from cni.installer.discovery import find_folders
+    from cni.installer.node.host_root import HostRoot
+
+    return find_folders(HostRoot(host_root), bin_dir, conf_dir, plugin_type)
 
 
 @contextmanager

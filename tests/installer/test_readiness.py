@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from cni.installer import readiness
 from cni.installer.readiness import ALIVE_FOR, READY_FOR
 from tests.installer.sample_conflists import CALICO
 from tests.installer.sample_node import Node
-from tests.installer.watch_process import watching
+from tests.installer.watch_process import ROOT, watching
 from tests.waiting import wait_for
 
 Probe = Callable[..., tuple[int, str]]
@@ -30,6 +31,14 @@ def probe(node: Node) -> Probe:
 
 def date(path: Path, seconds: float) -> None:
     os.utime(path, (time.time() + seconds,) * 2)
+
+
+def test_a_probe_which_is_run_all_the_time_loads_nothing_of_the_installer(node: Node) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "cni.cli", "status", f"--readiness-file={node.root / 'ready'}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"click", "cni.installer.readiness"} <= loaded
+    assert not loaded & {"pydantic", "json", "socket", "cni.installer.discovery", "cni.installer.status"}
 
 
 def test_without_a_file_the_probe_says_that_no_watch_runs(node: Node, probe: Probe) -> None:
