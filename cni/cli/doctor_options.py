@@ -48,6 +48,10 @@ class Options:
             return "--bundle excludes --no-pods: it holds what was read, pods included"
         if self.origin and self.nodes:
             return "--from excludes --nodes: it looks at what a bundle holds, and asks no node"
+        if self.is_json and (self.list_checks or self.explain or self.suggest):
+            return "--json excludes --list, --explain and --suggest: it prints the report"
+        if self.pod and (self.no_pods or self.suggest):
+            return "--pod excludes --no-pods and --suggest"
         if self.pod and not re.fullmatch("[^/]+/[^/]+", self.pod):
             return f"--pod: {self.pod!r} is not NAMESPACE/NAME"
         return ""

@@ -64,3 +64,28 @@ def test_a_router_that_cannot_be_read_leaves_the_rest_to_be_checked(node: Node) 
     (router,) = [one for one in json.loads(done.stdout)["checks"] if one["id"] == "bgp-router-view"]
     assert (done.returncode, router["result"]) == (1, "not-checked")
     assert "/nonexistent: No such file" in router["because"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--list", "--json"), "--json excludes --list"),
+        (("--explain", "node-bird", "-o", "json"), "--json excludes --list"),
+        (("--suggest", "--json"), "--json excludes --list"),
+        (("--pod", "default/a", "--no-pods"), "--pod excludes"),
+        (("--pod", "default/a", "--suggest"), "--pod excludes"),
+        (("--pod", "a"), "--pod: 'a' is not NAMESPACE/NAME"),
+        (("--pod", "default/"), "is not NAMESPACE/NAME"),
+        (("--pod", "/a"), "is not NAMESPACE/NAME"),
+        (("--pod", "default/a/b"), "is not NAMESPACE/NAME"),
+        (("--node-only", "--cluster-only"), "--node-only excludes"),
+        (("--node-only", "--nodes"), "--node-only excludes"),
+        (("--bundle", "b.tar.gz", "--no-pods"), "--bundle excludes"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_meant_together_is_wrong_usage(tmp_path: Path, options: tuple[str, ...], said: str) -> None:
+    """A program that asks for JSON would otherwise be given something else."""
+    done = doctor(*saved(tmp_path, guide(CLUSTER)), *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
