@@ -64,7 +64,7 @@ def first_cells(page: Path, heading: str) -> list[str]:
 
 
 def test_the_readme_is_short_enough_to_be_read() -> None:
-    assert len(README.read_text().split()) <= 700
+    assert len(README.read_text().split()) <= 600
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -1,16 +1,18 @@
 """Each node's watch is asked by a real HTTPS server's proxy; what several nodes have in common is told once."""
 
+import json
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from cni.contracts.doctor import NodesReport
 from cni.doctor.collect import kube, node_reports
 from cni.installer.errors import InstallerError
-from tests.cli.test_doctor import doctor
+from tests.cli.test_doctor import SCHEMA, doctor
 from tests.doctor.api_server import Answer, ApiServer, Certificates, Seen
 from tests.doctor.kubeconfigs import config, write
 
@@ -138,4 +140,6 @@ def test_doctor_shows_them_and_fails_by_them(api: ApiServer, kubeconfig: Path) -
     assert "FAILURE      node-forwarding: on node0, node1, node10" in done.stdout
     assert done.stdout.count("it is 0") == 1
     assert " and 10 more" in done.stdout
-    assert '"answered": ["node0", ' in doctor(*only, "--json").stdout
+    as_json = json.loads(doctor(*only, "--json").stdout)
+    jsonschema_rs.validator_for(SCHEMA).validate(as_json)
+    assert as_json["nodes"]["answered"][:2] == ["node0", "node1"]
