@@ -1,14 +1,17 @@
 """The chart refuses values that are wrong, or that mean nothing together, and takes those that are unusual."""
 
 import copy
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
 import pytest
+import yaml
 
 from tests.build import chart, manifests
 from tests.build.chart import VALUES, Object
+from tests.requirements import ROOT
 
 # Each option of `install` that the chart does not set itself. --dry-run and --json are for people.
 INSTALL_OPTIONS = ["--set=log_level=debug", "--conf=10-calico.conflist", "--plugin-type=calico", "--wait-agent=20m"]
@@ -137,3 +140,12 @@ def test_what_would_be_left_out_is_refused_and_not_forgotten(metrics: Object, sa
     assert done.returncode
     assert said in done.stderr
     assert chart.render({"metrics": metrics, "mode": "uninstall"})
+
+
+def test_the_values_that_the_page_gives_are_taken() -> None:
+    page = (ROOT / "docs/chart.md").read_text()
+    blocks = [yaml.safe_load(block) for block in re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)]
+    assert len(blocks) == 4
+    for values in blocks:
+        manifests.require_arguments(chart.pod_spec(values))
+    assert chart.pod_spec(blocks[1])["nodeSelector"] == {"kubernetes.io/os": "linux", "spiderpool-ipam": "canary"}
