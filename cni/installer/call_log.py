@@ -28,6 +28,7 @@ REASONS = {
     "partial": "`log_level` is `warn` or `error`: calls that succeeded are not logged, and so not counted",
     "elsewhere": "`log_file_path` is in a folder that is not mounted below `--host-root`, or is relative",
     "not_mounted": "/var/log/spidernet is not mounted below `--host-root`",
+    "refused": "the plugin does not write to it: it is a symbolic link, executable, or does not begin with `{`",
     "missing": "there is no such file: the first call makes it",
     "unreadable": "it cannot be read, or is no file; the log of `watch` says why",
 }
@@ -74,6 +75,7 @@ class CallLog:
         if self._followed:
             try:
                 self._followed.look()
+                reason = reason if self._followed.is_log() else "refused"
             except FileNotFoundError:
                 reason = "missing"
             finally:
@@ -99,10 +101,19 @@ def find_log(folders: Folders, settings: dict[str, Any]) -> tuple[Path | None, s
         return None, "off"
     if not name.startswith("/"):
         return None, "elsewhere"
-    path = folders.root.resolve(name)
+    folder = Path(name).parent
+    path = folders.root.resolve(folder) / Path(name).name
     if not _is_mounted(folders, path.parent):
         return None, "not_mounted" if name == defaults.LOG_PATH else "elsewhere"
+    # Other users must not be able to lead the plugin, which is root, to another file.
+    if path.is_symlink() or _is_led_by_others(folders.root.resolve(folder.parent) / folder.name, path.parent):
+        return None, "refused"
     return path, "partial" if least in ("warn", "error") else ""
+
+
+def _is_led_by_others(folder: Path, target: Path) -> bool:
+    """Tell whether the log's folder is a link that does not belong to root, or leads to a folder that does not."""
+    return folder.is_symlink() and bool(folder.lstat().st_uid or (target.is_dir() and target.stat().st_uid))
 
 
 def _is_mounted(folders: Folders, folder: Path) -> bool:

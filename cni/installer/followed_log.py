@@ -43,6 +43,10 @@ class FollowedLog:
         self._file = self._back(status) or _OpenFile(self._path, at_end=self._is_first, like=self._left)
         self._is_first = False
 
+    def is_log(self) -> bool:
+        """Tell whether the plugin would write to the file that the last look has found."""
+        return self._file is not None and self._file.is_log()
+
     def lines(self) -> Iterator[list[bytes]]:
         """Yield the lines that were appended, those of one piece at a time; what is no line comes as an empty one."""
         for file, late in list(self._aside):
@@ -103,6 +107,11 @@ class _OpenFile:
 
     def is_same(self, status: os.stat_result) -> bool:
         return os.path.samestat(self._status, status)
+
+    def is_log(self) -> bool:
+        """Tell whether it is one by its mode and its first byte."""
+        is_executable = os.fstat(self._descriptor).st_mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+        return not is_executable and os.pread(self._descriptor, 1, 0) in (b"", b"{")
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -1,6 +1,7 @@
 """Which log watch follows, what it lacks, and that nothing about it holds up watch."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from cni import defaults
 from cni.installer import call_log
 from cni.installer.call_log import REASONS, CallLog, find_log
 from cni.installer.reconciler import Reconciler
+from cni.plugin import log
 from tests import requirements
 from tests.installer.sample_node import Node
 from tests.waiting import wait_for
@@ -144,6 +146,35 @@ def test_a_log_that_cannot_be_read_is_told_once_and_counted_when_it_can_be(
     ]
 
 
+@pytest.mark.parametrize("why", ["link", "program", "text", "link of another user"])
+def test_a_file_that_the_plugin_does_not_write_to_is_told(
+    why: str, folder: Path, follow: Callable[..., Followed], tmp_path: Path
+) -> None:
+    """Else no call would be counted, and nothing would say so. The plugin itself is asked as well."""
+    path = folder / "spiderpool.log"
+    path.touch()
+    if why == "link":
+        path.rename(folder / "calls.log")
+        path.symlink_to("calls.log")
+    elif why == "program":
+        path.chmod(0o755)
+    elif why == "text":
+        path.write_text("Jan 1 00:00:00 a line of syslog\n")
+    else:
+        requirements.need_root()
+        folder.rename(folder.with_name("moved"))
+        folder.symlink_to("moved")
+        os.chown(folder, 1, 1, follow_symlinks=False)
+    assert "nothing is logged" in log.write({"log_file_path": str(path)}, "info", {"command": "ADD"})
+    followed = follow()
+    followed.is_at("refused")
+    if why == "program":
+        path.chmod(0o640)
+        followed.is_at("")
+        assert log.write({"log_file_path": str(path)}, "info", json.loads(LINE)) == ""
+        followed.has_counted(1)
+
+
 def test_before_the_first_check_it_looks_for_no_log(node: Node, folder: Path) -> None:
     node.install()
     reconciler = Reconciler(node.folders, None, "1.0.0", lambda _: None)
@@ -210,4 +241,4 @@ for name in ("/var/log/spiderpool.log", "/var/log/spidernet/other.log", "/var/lo
 
 
 def test_every_reason_has_words() -> None:
-    assert {"off", "partial", "elsewhere", "not_mounted", "missing", "unreadable"} < set(REASONS)
+    assert {"off", "partial", "elsewhere", "not_mounted", "refused", "missing", "unreadable"} < set(REASONS)
