@@ -1,6 +1,7 @@
 """What the chart runs on a node installs there and restores it, with nothing of the node but what the chart mounts."""
 
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -123,3 +124,20 @@ def test_a_refresh_of_microk8s_is_seen_from_within_the_container(platform: Platf
         (snap / "next").symlink_to("2")
         (snap / "next").rename(snap / "current")
         wait_for(lambda: platform.ipam("10-calico.conflist") == "spiderpool", "the new folder's conflist to be swapped")
+
+
+def test_containers_and_probe_take_the_memory_that_the_chart_states(platform: Platform) -> None:
+    text = (chart.FOLDER / "values.yaml").read_text()
+    stated = re.search(r"(\d+) MB for `doctor`, (\d+) MB for `install` and `watch`, (\d+) MB for the probe", text)
+    assert stated
+    probe = [str(requirements.need_frozen("spiderpool-ipam")), "status", f"--readiness-file={platform.root / 'none'}"]
+    commands = platform.command("doctor"), platform.command("install"), probe
+    for megabytes, command in zip(map(int, stated.groups()), commands, strict=True):
+        assert 0.85 * megabytes < peak(command, platform.root.parent / "peak") < 1.15 * megabytes, command
+
+
+def peak(command: list[str], file: Path) -> float:
+    """Return the most memory that a command had, in MB."""
+    time = [requirements.need_program("time"), "--format=%M", f"--output={file}"]
+    subprocess.run([*time, *command], capture_output=True, timeout=60)
+    return float(file.read_text().split()[-1]) * 1024 / 1e6
