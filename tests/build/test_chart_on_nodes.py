@@ -96,7 +96,11 @@ def platform(request: pytest.FixtureRequest, tmp_path: Path) -> Platform:
     return Platform(tmp_path, getattr(request, "param", "microk8s"))
 
 
-@pytest.mark.parametrize("platform", chart.PLATFORMS, indirect=True)
+@pytest.mark.parametrize(
+    "platform",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name != "openshift")) for name in chart.PLATFORMS],
+    indirect=True,
+)
 def test_it_installs_and_restores_in_the_folders_of_the_platform(platform: Platform) -> None:
     platform.run("doctor")
     platform.run("install")

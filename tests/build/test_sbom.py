@@ -115,7 +115,7 @@ def test_a_tree_without_its_sbom_is_called_broken(tmp_path: Path) -> None:
 def test_the_same_files_give_the_same_sbom_in_every_run(tmp_path: Path) -> None:
     sources = {"/usr/bin/env": "a.so", "/usr/bin/true": "b.so", "/usr/bin/false": "c.so"}
     texts = set()
-    for seed in ("1", "2", "3"):
+    for seed in ("1", "2"):
         done, sbom = run_sbom(tmp_path / seed, sources, {"PYTHONHASHSEED": seed, "PATH": os.environ["PATH"]})
         assert done.returncode == 0, done.stderr
         texts.add(sbom.read_text())

@@ -63,7 +63,7 @@ def test_man_shows_what_the_help_says() -> None:
     assert "[default: 60s]" in shown
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", [pytest.param(name, marks=[pytest.mark.slow] * (name != "bash")) for name in SHELLS])
 def test_a_shell_completes_a_command_and_its_option(shell: str, tmp_path: Path) -> None:
     """At a terminal, with the tabulator: `vers` and `--js` are all that is typed."""
     command, first = SHELLS[shell]

@@ -150,11 +150,12 @@ def test_a_state_folder_that_cannot_be_written_is_a_warning(setup: Setup) -> Non
     assert "attach check" in done.stderr
 
 
+OTHERS = ("del", "check", "status")
 OUTPUTS = [b'{"a": "\xff"}', b"[]", b"7", b'{"ips": []} {}', b"{", b"[" * 100_000]
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-@pytest.mark.parametrize("command", ["add", "del", "check", "status"])
+@pytest.mark.parametrize("command", ["add", *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)])
 def test_output_that_is_no_object_is_one_line_and_status_1(setup: Setup, command: str, output: bytes) -> None:
     pod = [] if command == "status" else ["--pod", "default/a"]
     if command == "check":

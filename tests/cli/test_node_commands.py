@@ -108,22 +108,26 @@ def test_where_the_plugin_stays_the_status_is_3_and_the_reason_is_told(node: Nod
     ("trouble", "words"),
     [
         ("unlink opt/cni/bin/spiderpool", "is missing or another program: run install"),
-        (
+        pytest.param(
             "echo x >opt/cni/bin/.spiderpool/current/../../spiderpool2; rm opt/cni/bin/spiderpool",
             "is missing or another program",
+            marks=pytest.mark.slow,
         ),
         ("sed -i s/spiderpool/calico-ipam/ etc/cni/net.d/10-calico.conflist", "ipam.type is calico-ipam"),
-        ("echo { >etc/cni/net.d/10-calico.conflist", "not JSON"),
-        ("echo { >etc/cni/net.d/.spiderpool-ipam.swap", "its copy"),
+        pytest.param("echo { >etc/cni/net.d/10-calico.conflist", "not JSON", marks=pytest.mark.slow),
+        pytest.param("echo { >etc/cni/net.d/.spiderpool-ipam.swap", "its copy", marks=pytest.mark.slow),
         ("rm -r var/lib/spiderpool-ipam; echo { >etc/cni/net.d/.spiderpool-ipam.swap", "uninstall --force"),
-        (
+        pytest.param(
             "sed s/spiderpool/whereabouts/ etc/cni/net.d/10-calico.conflist >etc/cni/net.d/02-x.conflist",
             "runtimes load /etc/cni/net.d/02-x.conflist before",
+            marks=pytest.mark.slow,
         ),
         ("echo x >opt/cni/bin/spiderpool", "is damaged"),
-        ("rm opt/cni/bin/.spiderpool/current/_internal/base_library.zip", "is damaged"),
+        pytest.param(
+            "rm opt/cni/bin/.spiderpool/current/_internal/base_library.zip", "is damaged", marks=pytest.mark.slow
+        ),
         ("echo '{}' >etc/cni/net.d/01-x.conf", "runtimes load /etc/cni/net.d/01-x.conf before"),
-        ("", "there is no such socket"),
+        pytest.param("", "there is no such socket", marks=pytest.mark.slow),
     ],
 )
 def test_status_tells_each_trouble_and_ends_with_1(node: Node, trouble: str, words: str) -> None:

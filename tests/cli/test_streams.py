@@ -15,6 +15,7 @@ from tests.waiting import wait_for
 
 FULL = "Error: No space left on device: make room there"
 BROKEN = [">/dev/full", "2>/dev/full", ">/dev/full 2>&1", ">&-", "2>&-", ">&- 2>&-", "| true", "2>&1 | true"]
+QUICK = {"help", "status", "attach"}  # the others of REPORTS take the same ways, a second for each of BROKEN
 REPORTS = {
     "help": ["--help"],
     "help of a group": ["attach", "--help"],
@@ -46,7 +47,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("name", REPORTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in REPORTS]
+)
 def test_whatever_becomes_of_the_output_no_traceback_and_no_exception_is_shown(folder: Path, name: str) -> None:
     whole = run('"$@"', REPORTS[name], folder)
     for redirection in BROKEN:

@@ -115,7 +115,7 @@ def test_in_its_first_milliseconds_the_operators_program_shows_no_traceback(
     command: str, show: Callable[[str], None]
 ) -> None:
     dice = random.Random(command)
-    tell_to_end(command, [dice.uniform(0, 0.08) for _ in range(60)], show)
+    tell_to_end(command, [dice.uniform(0, 0.08) for _ in range(15)], show)
 
 
 @pytest.mark.slow

@@ -183,7 +183,7 @@ SCENARIOS = {
     "uninstall where the Go plugin was": Uninstalling(with_other_settings, GO_SWAPPED),
     "uninstall while a pod is there": Staying(with_a_pod),
 }
-QUICK = {"copy a source that has changed", "uninstall while a pod is there"}  # the others have more calls to kill at
+QUICK = {"uninstall while a pod is there"}  # the others have more calls to kill at
 
 
 def assert_safe(node: Node, scenario: Scenario) -> None:
