@@ -12,6 +12,9 @@ LAB_TOOLS := .tools/lab
 SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.[ch] build/*.spec build/*.sh build/image/*) pyproject.toml constraints.txt LICENSE
 TREE := dist/spiderpool-ipam
 BUILT := dist/.built
+# What `make release` makes: the release of this machine's architecture, or with ARCH= that of another one.
+NATIVE := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
+ARCH := $(NATIVE)
 # Two workers for each core, because most tests wait most of the time. loadgroup hands out the tests one by one.
 PYTEST := $(BIN)/pytest --numprocesses=$(shell expr 2 \* $$(nproc)) --dist=loadgroup
 # Two pips at once would damage .venv.
@@ -45,6 +48,15 @@ check: .venv/.freeze .venv/.test .venv/.lint ## Lint, type-check, and see that `
 
 .PHONY: build
 build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarball
+
+.PHONY: release
+ifeq ($(ARCH),$(NATIVE))
+release: build ## Make the release of an architecture (ARCH=arm64, ARCH=amd64), another one's in an emulated Debian 12
+else
+release:
+	@python3 build/debian_root.py "$(ARCH)" "dist/$(ARCH)" make build
+	@cp dist/$(ARCH)/dist/spiderpool-ipam-*-linux-$(ARCH).tar.gz* dist/
+endif
 
 .PHONY: spec
 spec: .venv/.lint ## Publish what is generated: JSON schemas, openapi.yaml, the plugin's validators, pages, the dashboard

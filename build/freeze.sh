@@ -4,18 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# The release's date is SOURCE_DATE_EPOCH, else that of the last commit to what goes into the release, else (where the
-# sources are no git checkout) 1980-01-01.
-if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
-    # git refuses a checkout that belongs to another user, as in a container that mounts it, unless it is called safe.
-    SOURCE_DATE_EPOCH=$(
-        git -c safe.directory="$PWD" log -1 --format=%ct -- build cni pyproject.toml constraints.txt LICENSE || true
-    )
-    if [ -z "$SOURCE_DATE_EPOCH" ]; then
-        echo "warning: git has no date for these sources, so the files get 1980-01-01: set SOURCE_DATE_EPOCH" >&2
-        SOURCE_DATE_EPOCH=315532800
-    fi
-fi
+SOURCE_DATE_EPOCH=$(bash build/source_date.sh)
 # The rest of the caller's environment that would change the result.
 unset ${!PYTHON*} ${!LD_*} CPATH C_INCLUDE_PATH LIBRARY_PATH COMPILER_PATH GZIP TAR_OPTIONS
 export SOURCE_DATE_EPOCH PYTHONHASHSEED=0 LC_ALL=C.UTF-8 TZ=UTC
@@ -23,7 +12,8 @@ umask 022
 
 tree=dist/spiderpool-ipam
 work=dist/.work
-rm -rf "$tree" "$work" dist/spiderpool-ipam-*.tar.gz*
+case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=$(uname -m) ;; esac
+rm -rf "$tree" "$work" dist/spiderpool-ipam-*-linux-"$arch".tar.gz*
 mkdir -p "$work"
 # PyInstaller's cache goes here too, so that nothing is written outside of the project.
 export PYINSTALLER_CONFIG_DIR=$PWD/$work
@@ -61,7 +51,6 @@ if [ "${with_image[*]}" ]; then .venv/bin/python build/image/hot.py "$tree/spide
 cp "$tree/spiderpool" "$tree/spiderpool-ipam"
 
 version=$("$tree/spiderpool-ipam" version | sed 's/^spiderpool-ipam \([^,]*\),.*/\1/')
-case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=$(uname -m) ;; esac
 tarball=spiderpool-ipam-$version-linux-$arch.tar.gz
 install -m 755 build/install.sh "$tree/install.sh"
 PYTHONPATH=. .venv/bin/python -B build/share.py "$tree"

@@ -1,0 +1,166 @@
+"""Run a command among these sources in a Debian 12 of either architecture. Usage: debian_root.py ARCH FOLDER COMMAND…
+
+FOLDER gets a copy of the sources, and keeps what the command makes of them; in the root it is /build. debootstrap makes
+the root from the mirrors that apt uses, with what the README asks of a machine, and nothing else. The root is kept in the
+user's cache, with pip's downloads and the last .venv. Remove it there, and it is made anew with Debian's updates.
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+SOURCES = Path(__file__).resolve().parents[1]
+EMULATION, IN_ROOT = (str(SOURCES / "build" / name) for name in ("emulation.py", "debian_root.sh"))
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spiderpool-ipam"
+ROOTS = CACHE / "debians"
+NATIVE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+SUITE, SECURITY = "bookworm", "http://deb.debian.org/debian-security"
+PACKAGES = ("python3", "python3-venv", "libpython3-dev", "make", "gcc", "libc6-dev", "binutils")
+VENV_IS_OF = ("pyproject.toml", "constraints.txt", "build/find_python.sh")
+# What the root's user is told of the caller's environment: how the network and the package index are reached.
+TOLD = ("PIP_", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+UPGRADE = "apt-get -q update && apt-get -qy upgrade && apt-get clean && dpkg-query --show >/packages"
+
+
+class NotMade(Exception):
+    """A root cannot be made; the text says why."""
+
+
+def make(suite: str, architecture: str = NATIVE, packages: Iterable[str] = ()) -> Path:
+    """Return the root folder of a Debian release, which the first call makes. Raises NotMade.
+
+    With packages, it has these and Debian's updates, and is one to build in.
+    """
+    root = ROOTS / (f"{suite}-{architecture}" if packages else suite)
+    with locked(root) as lock:
+        if root.exists():
+            return root
+        complaint = "apt names no mirror"
+        for site in sites():
+            partial = root.with_name(f"{root.name}.partial")
+            if partial.exists():
+                shutil.rmtree(partial)
+            complaint = bootstrap(partial, suite, architecture, packages, site, lock)
+            if not complaint:
+                partial.rename(root)
+                return root
+        raise NotMade(complaint)
+
+
+def locked(root: Path) -> IO[str]:
+    """Wait for the lock of a root. It holds until the file is closed by this process and those that inherited it."""
+    ROOTS.mkdir(parents=True, exist_ok=True)
+    lock = root.with_name(f"{root.name}.lock").open("a")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def sites() -> list[str]:
+    """Return the mirrors that apt uses."""
+    command = ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"]
+    return list(dict.fromkeys(subprocess.run(command, capture_output=True, text=True).stdout.split()))
+
+
+def bootstrap(
+    partial: Path, suite: str, architecture: str, packages: Iterable[str], site: str, lock: IO[str]
+) -> str:
+    """Have debootstrap make a root from one mirror; return what went wrong, if anything."""
+    # debootstrap mounts /proc, so it gets a mount namespace.
+    here, options = ["unshare", "--mount"], ["--variant=minbase", f"--arch={architecture}"]
+    if packages:
+        options.append(f"--include={','.join(packages)}")
+    if architecture == NATIVE:
+        steps = [[*here, "debootstrap", *options, suite, str(partial), site]]
+    else:
+        # In a container, the second stage does not try whether it can make devices, which the first one has made.
+        second = ["env", "container=lxc", "chroot", str(partial), "/debootstrap/debootstrap", "--second-stage"]
+        steps = [
+            [*here, "debootstrap", "--foreign", *options, suite, str(partial), site],
+            [sys.executable, EMULATION, *here, *second],
+        ]
+    for step in steps:
+        # They keep the lock if this process is killed.
+        done = subprocess.run(step, capture_output=True, text=True, pass_fds=[lock.fileno()])
+        if done.returncode:
+            return (done.stdout + done.stderr).strip().rpartition("\n")[2]
+    return upgrade(partial, suite, site) if packages else ""
+
+
+def upgrade(partial: Path, suite: str, site: str) -> str:
+    """Have a root take Debian's updates, and list its packages in /packages; return what went wrong, if anything."""
+    security = next((other for other in sites() if other.endswith("-security")), SECURITY)
+    lines = [f"deb {site} {suite} main", f"deb {site} {suite}-updates main", f"deb {security} {suite}-security main"]
+    (partial / "etc/apt/sources.list").write_text("\n".join(lines) + "\n")
+    for folder in ("build", "root/.cache/pip", "etc/ssl/certs"):
+        (partial / folder).mkdir(parents=True, exist_ok=True)
+    command, environ = entering(partial, "sh", "-c", UPGRADE)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    return (done.stdout + done.stderr).strip().rpartition("\n")[2] if done.returncode else ""
+
+
+def entering(root: Path, *command: str, **folders: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the command that runs another one in a root, and its environment."""
+    told = [f"{name}={value}" for name, value in os.environ.items() if name.startswith(TOLD)]
+    inside = ["env", "-i", f"PATH={PATH}", "HOME=/root", *told, *command]
+    namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    variables = {"root": root, **folders}
+    return [sys.executable, EMULATION, *namespaces, "sh", IN_ROOT, *inside], {
+        "PATH": os.environ["PATH"], **{name: str(path) for name, path in variables.items()},
+    }  # fmt: skip
+
+
+def copy_sources(folder: Path) -> None:
+    """Replace the sources in a folder by copies of ours, with their dates; what was made of others there stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ignored = [line.strip("/") for line in (SOURCES / ".gitignore").read_text().split()]
+    for entry in folder.iterdir():
+        if entry.name not in ignored:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    shutil.copytree(SOURCES, folder, ignore=shutil.ignore_patterns(".git", *ignored), symlinks=True, dirs_exist_ok=True)
+
+
+def keep_venv(root: Path) -> Path:
+    """Return the .venv of a root, empty if the last one was made for other packages."""
+    venv, record = (root.with_name(f"{root.name}.venv{suffix}") for suffix in ("", ".of"))
+    made_for = [root / "packages", *(SOURCES / name for name in VENV_IS_OF)]
+    digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in made_for)).hexdigest()
+    if venv.exists() and (not record.exists() or record.read_text() != digest):
+        shutil.rmtree(venv)
+    venv.mkdir(exist_ok=True)
+    record.write_text(digest)
+    for stamp in venv.glob(".*"):  # make compares their dates with those of the sources
+        stamp.touch()
+    return venv
+
+
+def main(architecture: str, folder: Path, command: list[str]) -> None:
+    """Make the root if it is missing, copy the sources, and replace this process by the command."""
+    if architecture not in (NATIVE, "arm64"):
+        sys.exit(f"a release for {architecture} is made on such a machine only: its image is made under ptrace")
+    if os.geteuid():
+        sys.exit("only root can make a Debian of its own and enter it: run this as root")
+    try:
+        root = make(SUITE, architecture, PACKAGES)
+    except NotMade as error:
+        sys.exit(f"Debian {SUITE} for {architecture} cannot be made: {error}")
+    lock = locked(root)
+    os.set_inheritable(lock.fileno(), True)
+    copy_sources(folder)
+    pip = CACHE / "pip"
+    pip.mkdir(exist_ok=True)
+    date = subprocess.run(["bash", SOURCES / "build/source_date.sh"], capture_output=True, text=True, check=True).stdout
+    dated = ["env", f"SOURCE_DATE_EPOCH={date.strip()}", *command]
+    program, environ = entering(root, *dated, build=folder.resolve(), venv=keep_venv(root), pip=pip)
+    os.execvpe(program[0], program, environ)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3:])
