@@ -1,8 +1,8 @@
 """Run a command among these sources in a Debian 12 of either architecture. Usage: debian_root.py ARCH FOLDER COMMAND…
 
 FOLDER gets a copy of the sources, and keeps what the command makes of them; in the root it is /build. debootstrap makes
-the root from the mirrors that apt uses, with what the README asks of a machine, and nothing else. The root is kept in the
-user's cache, with pip's downloads and the last .venv. Remove it there, and it is made anew with Debian's updates.
+the root from the mirrors that apt uses, with what the README asks of a machine, and nothing else. The root is kept in
+the user's cache, with pip's downloads and the last .venv. Remove it there, and it is made anew with Debian's updates.
 """
 
 import fcntl
@@ -10,9 +10,10 @@ import hashlib
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -27,15 +28,22 @@ VENV_IS_OF = ("pyproject.toml", "constraints.txt", "build/find_python.sh")
 # What the root's user is told of the caller's environment: how the network and the package index are reached.
 TOLD = ("PIP_", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-UPGRADE = "apt-get -q update && apt-get -qy upgrade && apt-get clean && dpkg-query --show >/packages"
+FURNISH = """
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q update
+apt-get -qy upgrade
+apt-get -qy install --no-install-recommends "$@"
+apt-get clean
+dpkg-query --show >/packages
+"""
 
 
-class NotMade(Exception):
+class NotMadeError(Exception):
     """A root cannot be made; the text says why."""
 
 
 def make(suite: str, architecture: str = NATIVE, packages: Iterable[str] = ()) -> Path:
-    """Return the root folder of a Debian release, which the first call makes. Raises NotMade.
+    """Return the root folder of a Debian release, which the first call makes. Raises NotMadeError.
 
     With packages, it has these and Debian's updates, and is one to build in.
     """
@@ -52,7 +60,7 @@ def make(suite: str, architecture: str = NATIVE, packages: Iterable[str] = ()) -
             if not complaint:
                 partial.rename(root)
                 return root
-        raise NotMade(complaint)
+        raise NotMadeError(complaint)
 
 
 def locked(root: Path) -> IO[str]:
@@ -66,17 +74,22 @@ def locked(root: Path) -> IO[str]:
 def sites() -> list[str]:
     """Return the mirrors that apt uses."""
     command = ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"]
-    return list(dict.fromkeys(subprocess.run(command, capture_output=True, text=True).stdout.split()))
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+    return list(dict.fromkeys(done.stdout.split()))
 
 
-def bootstrap(
-    partial: Path, suite: str, architecture: str, packages: Iterable[str], site: str, lock: IO[str]
-) -> str:
+def complaint_of(command: list[str], lock: IO[str], environ: Mapping[str, str] | None = None) -> str:
+    """Run a command, which keeps the lock if this process is killed; return what went wrong, if anything."""
+    done = subprocess.run(  # noqa: S603
+        command, check=False, env=environ, capture_output=True, text=True, pass_fds=[lock.fileno()]
+    )
+    return (done.stdout + done.stderr).strip().rpartition("\n")[2] if done.returncode else ""
+
+
+def bootstrap(partial: Path, suite: str, architecture: str, packages: Iterable[str], site: str, lock: IO[str]) -> str:
     """Have debootstrap make a root from one mirror; return what went wrong, if anything."""
     # debootstrap mounts /proc, so it gets a mount namespace.
     here, options = ["unshare", "--mount"], ["--variant=minbase", f"--arch={architecture}"]
-    if packages:
-        options.append(f"--include={','.join(packages)}")
     if architecture == NATIVE:
         steps = [[*here, "debootstrap", *options, suite, str(partial), site]]
     else:
@@ -86,35 +99,32 @@ def bootstrap(
             [*here, "debootstrap", "--foreign", *options, suite, str(partial), site],
             [sys.executable, EMULATION, *here, *second],
         ]
-    for step in steps:
-        # They keep the lock if this process is killed.
-        done = subprocess.run(step, capture_output=True, text=True, pass_fds=[lock.fileno()])
-        if done.returncode:
-            return (done.stdout + done.stderr).strip().rpartition("\n")[2]
-    return upgrade(partial, suite, site) if packages else ""
+    complaints = (complaint_of(step, lock) for step in steps)
+    return next(filter(None, complaints), "") or (furnish(partial, suite, site, packages, lock) if packages else "")
 
 
-def upgrade(partial: Path, suite: str, site: str) -> str:
-    """Have a root take Debian's updates, and list its packages in /packages; return what went wrong, if anything."""
+def furnish(partial: Path, suite: str, site: str, packages: Iterable[str], lock: IO[str]) -> str:
+    """Put Debian's updates and packages into a root, and list all in /packages; return what went wrong, if anything."""
     security = next((other for other in sites() if other.endswith("-security")), SECURITY)
     lines = [f"deb {site} {suite} main", f"deb {site} {suite}-updates main", f"deb {security} {suite}-security main"]
     (partial / "etc/apt/sources.list").write_text("\n".join(lines) + "\n")
     for folder in ("build", "root/.cache/pip", "etc/ssl/certs"):
         (partial / folder).mkdir(parents=True, exist_ok=True)
-    command, environ = entering(partial, "sh", "-c", UPGRADE)
-    done = subprocess.run(command, env=environ, capture_output=True, text=True)
-    return (done.stdout + done.stderr).strip().rpartition("\n")[2] if done.returncode else ""
+    command, environ = entering(partial, "sh", "-euc", FURNISH, "sh", *packages)
+    return complaint_of(command, lock, environ)
 
 
 def entering(root: Path, *command: str, **folders: Path) -> tuple[list[str], dict[str, str]]:
-    """Return the command that runs another one in a root, and its environment."""
+    """Return the command that runs another one in a root, and its environment.
+
+    When this process or that command is killed, all that runs in the root is.
+    """
     told = [f"{name}={value}" for name, value in os.environ.items() if name.startswith(TOLD)]
     inside = ["env", "-i", f"PATH={PATH}", "HOME=/root", *told, *command]
     namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     variables = {"root": root, **folders}
-    return [sys.executable, EMULATION, *namespaces, "sh", IN_ROOT, *inside], {
-        "PATH": os.environ["PATH"], **{name: str(path) for name, path in variables.items()},
-    }  # fmt: skip
+    environ = {"PATH": os.environ["PATH"], **{name: str(path) for name, path in variables.items()}}
+    return ["setpriv", "--pdeathsig=KILL", sys.executable, EMULATION, *namespaces, "sh", IN_ROOT, *inside], environ
 
 
 def copy_sources(folder: Path) -> None:
@@ -142,24 +152,31 @@ def keep_venv(root: Path) -> Path:
 
 
 def main(architecture: str, folder: Path, command: list[str]) -> None:
-    """Make the root if it is missing, copy the sources, and replace this process by the command."""
+    """Make the root if it is missing, copy the sources, run the command, and exit with its status."""
     if architecture not in (NATIVE, "arm64"):
         sys.exit(f"a release for {architecture} is made on such a machine only: its image is made under ptrace")
     if os.geteuid():
         sys.exit("only root can make a Debian of its own and enter it: run this as root")
     try:
         root = make(SUITE, architecture, PACKAGES)
-    except NotMade as error:
+    except NotMadeError as error:
         sys.exit(f"Debian {SUITE} for {architecture} cannot be made: {error}")
     lock = locked(root)
-    os.set_inheritable(lock.fileno(), True)
     copy_sources(folder)
     pip = CACHE / "pip"
     pip.mkdir(exist_ok=True)
-    date = subprocess.run(["bash", SOURCES / "build/source_date.sh"], capture_output=True, text=True, check=True).stdout
-    dated = ["env", f"SOURCE_DATE_EPOCH={date.strip()}", *command]
+    dated = ["env", "--chdir=/build", f"SOURCE_DATE_EPOCH={source_date()}", *command]
     program, environ = entering(root, *dated, build=folder.resolve(), venv=keep_venv(root), pip=pip)
-    os.execvpe(program[0], program, environ)
+    process = subprocess.Popen(program, env=environ, pass_fds=[lock.fileno()])  # noqa: S603
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: process.kill())
+    sys.exit(abs(process.wait()))
+
+
+def source_date() -> str:
+    """Return the release's date, which git does not tell in the root."""
+    command = ["/bin/bash", str(SOURCES / "build/source_date.sh")]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()  # noqa: S603
 
 
 if __name__ == "__main__":

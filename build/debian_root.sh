@@ -18,6 +18,5 @@ if [ -n "${build:-}" ]; then
     mount --bind "$venv" "$root/build/.venv"
     mount --bind "$pip" "$root/root/.cache/pip"
     mount -o remount,bind,ro "$root"
-    cd "$root/build"
 fi
 exec chroot "$root" "$@"

@@ -49,6 +49,7 @@ gcc -std=c11 -Os -Wall -Wextra -Werror -static -no-pie -fPIE -nostdlib -ffreesta
     build/launcher.c "${with_image[@]}"
 if [ "${with_image[*]}" ]; then .venv/bin/python build/image/hot.py "$tree/spiderpool"; fi
 cp "$tree/spiderpool" "$tree/spiderpool-ipam"
+.venv/bin/python build/page_sizes.py "$tree"
 
 version=$("$tree/spiderpool-ipam" version | sed 's/^spiderpool-ipam \([^,]*\),.*/\1/')
 tarball=spiderpool-ipam-$version-linux-$arch.tar.gz

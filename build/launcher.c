@@ -115,7 +115,11 @@ static int is_equal(const char *one, const char *other)
 static void use_image(const struct start *start)
 {
     int only_look = start->argc == 2 && is_equal(start->argv[1], "--how-it-starts");
+#if defined(__x86_64__)
     const char *fault = "this release has none";
+#else
+    const char *fault = "there is none for this architecture";
+#endif
 #ifdef BUILD_ID
     /* A file beside the bundle's folder. install writes it there because the folder has only what the checksums say. */
     copy(copy(program, folder) - 1, ".no-image");

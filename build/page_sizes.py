@@ -10,7 +10,8 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-LARGEST = {"EM_X86_64": 4 << 10, "EM_AARCH64": 64 << 10}
+LARGEST = {"EM_AARCH64": 64 << 10}
+USUAL = 4 << 10
 
 
 def find_faults(tree: Path) -> Iterator[str]:
@@ -22,7 +23,7 @@ def find_faults(tree: Path) -> Iterator[str]:
             if file.read(4) != b"\x7fELF":
                 continue
             elf = ELFFile(file)
-            size = LARGEST[elf["e_machine"]]
+            size = LARGEST.get(elf["e_machine"], USUAL)
             loaded = [segment for segment in elf.iter_segments() if segment["p_type"] == "PT_LOAD"]
             least = min((segment["p_align"] for segment in loaded), default=size)
             if least < size:

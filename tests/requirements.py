@@ -10,7 +10,7 @@ from typing import NoReturn
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TREE = ROOT / "dist/spiderpool-ipam"
+TREE = Path(os.environ.get("FROZEN_TREE") or ROOT / "dist/spiderpool-ipam")  # tests/build/test_arm64.py sets it
 TOOLS = ROOT / ".tools/bin"
 LAB_TOOLS = ROOT / ".tools/lab"
 # Debian's packages of programs whose names differ from their package's.
@@ -86,6 +86,14 @@ def need_image() -> Path:
     if not path.exists():
         missing("the plugin has no image: run `make build` on amd64, where ptrace and chroot are allowed")
     return path
+
+
+def need_tarball() -> Path:
+    """Return the tarball of the frozen programs, of which there may be one for each architecture."""
+    tree = need_frozen("spiderpool").parent
+    architecture = "arm64" if list(tree.glob("_internal/ld-linux-aarch64*")) else "amd64"
+    (tarball,) = tree.parent.glob(f"spiderpool-ipam-*-linux-{architecture}.tar.gz")
+    return tarball
 
 
 def need_frozen(name: str) -> Path:

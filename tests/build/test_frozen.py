@@ -40,8 +40,7 @@ def test_the_operator_program_runs_with_an_empty_environment() -> None:
 
 
 def test_the_tarball_holds_the_tree_under_its_checksum() -> None:
-    tree = requirements.need_frozen("spiderpool").parent
-    (tarball,) = tree.parent.glob("spiderpool-ipam-*-linux-*.tar.gz")
+    tarball = requirements.need_tarball()
     checksum = Path(f"{tarball}.sha256").read_text()
     assert checksum == f"{hashlib.sha256(tarball.read_bytes()).hexdigest()}  {tarball.name}\n"
     with tarfile.open(tarball) as archive:

@@ -32,6 +32,11 @@ def test_it_tells_of_a_broken_bundle(launcher: Path, tmp_path: Path) -> None:
     assert done.stderr.endswith(f"_internal/{LOADER}: broken bundle, install it again\n")
 
 
+def test_it_tells_that_it_starts_without_an_image(launcher: Path) -> None:
+    done = subprocess.run([EMULATOR, launcher, "--how-it-starts"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "without its image: there is none for this architecture\n")
+
+
 def test_it_runs_the_bundled_loader_without_the_callers_libraries(launcher: Path) -> None:
     internal = launcher.with_name("_internal")
     internal.mkdir()

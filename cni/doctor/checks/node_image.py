@@ -14,7 +14,8 @@ from cni.doctor.facts import FactReader, NotKnown
 _WITH = "from its image"
 _WITHOUT = "without its image: "
 _CHOSEN = {  # what is as it should be
-    "this release has none": "amd64 alone has one",
+    "there is none for this architecture": "amd64 alone has one",
+    "this release has none": "it was built where no image can be made",
     "it was asked for with --no-image": "`spiderpool-ipam install --image` goes back to it",
 }
 _TRIED = "on this node, an ADD from it "  # how the mark begins where the two ways have differed
