@@ -55,7 +55,11 @@ release: build ## Make the release of an architecture (ARCH=arm64, ARCH=amd64), 
 else
 release:
 	@python3 build/debian_root.py "$(ARCH)" "dist/$(ARCH)" make build
-	@cp dist/$(ARCH)/dist/spiderpool-ipam-*-linux-$(ARCH).tar.gz* dist/
+	@rm -f dist/spiderpool-ipam-*-linux-$(ARCH).*
+	@cd dist/$(ARCH)/dist && for tarball in spiderpool-ipam-*-linux-$(ARCH).tar.gz; do \
+	    cp "$$tarball" "$$tarball.sha256" ../..; \
+	    cp ../packages "../../$${tarball%.tar.gz}.packages"; \
+	done
 endif
 
 .PHONY: spec

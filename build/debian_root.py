@@ -1,8 +1,9 @@
 """Run a command among these sources in a Debian 12 of either architecture. Usage: debian_root.py ARCH FOLDER COMMAND…
 
-FOLDER gets a copy of the sources, and keeps what the command makes of them; in the root it is /build. debootstrap makes
-the root from the mirrors that apt uses, with what the README asks of a machine, and nothing else. The root is kept in
-the user's cache, with pip's downloads and the last .venv. Remove it there, and it is made anew with Debian's updates.
+FOLDER gets a copy of the sources, and keeps what the command makes of them; in the root it is /build. FOLDER/packages
+lists the root's packages. debootstrap makes the root from the mirrors that apt uses, with what the README asks of a
+machine, and nothing else. It is kept in the user's cache, with pip's downloads and the last .venv. Remove it there, and
+it is made anew with Debian's updates.
 """
 
 import fcntl
@@ -146,8 +147,9 @@ def keep_venv(root: Path) -> Path:
         shutil.rmtree(venv)
     venv.mkdir(exist_ok=True)
     record.write_text(digest)
-    for stamp in venv.glob(".*"):  # make compares their dates with those of the sources
-        stamp.touch()
+    newest = max(path.stat().st_mtime_ns for path in made_for)
+    for stamp in venv.glob(".*"):  # make compares its date with theirs, and that of what was built with its own
+        os.utime(stamp, ns=(newest, newest))
     return venv
 
 
@@ -163,6 +165,7 @@ def main(architecture: str, folder: Path, command: list[str]) -> None:
         sys.exit(f"Debian {SUITE} for {architecture} cannot be made: {error}")
     lock = locked(root)
     copy_sources(folder)
+    shutil.copyfile(root / "packages", folder / "packages")
     pip = CACHE / "pip"
     pip.mkdir(exist_ok=True)
     dated = ["env", "--chdir=/build", f"SOURCE_DATE_EPOCH={source_date()}", *command]

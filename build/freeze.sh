@@ -13,7 +13,7 @@ umask 022
 tree=dist/spiderpool-ipam
 work=dist/.work
 case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=$(uname -m) ;; esac
-rm -rf "$tree" "$work" dist/spiderpool-ipam-*-linux-"$arch".tar.gz*
+rm -rf "$tree" "$work" dist/spiderpool-ipam-*-linux-"$arch".*
 mkdir -p "$work"
 # PyInstaller's cache goes here too, so that nothing is written outside of the project.
 export PYINSTALLER_CONFIG_DIR=$PWD/$work
