@@ -28,14 +28,17 @@ def enter_user_namespace() -> None:
     child = os.fork()
     if child == 0:  # it stays outside, where it has the right to say who is who inside
         os.read(reader, 1)
-        for kind in ("uid", "gid"):
-            Path(f"/proc/{process}/{kind}_map").write_text(EVERYBODY)
+        try:
+            for kind in ("uid", "gid"):
+                Path(f"/proc/{process}/{kind}_map").write_text(EVERYBODY)
+        except OSError:
+            os._exit(1)
         os._exit(0)
     if library.unshare(CLONE_NEWUSER):
         sys.exit(f"no user namespace can be made: {os.strerror(ctypes.get_errno())}")
     os.write(writer, b".")
     if os.waitpid(child, 0)[1]:
-        sys.exit("programs for arm64 can be run by root only: run this as root")
+        sys.exit("programs for arm64 cannot be run here: only root may say who is who in a user namespace")
 
 
 def register() -> None:
