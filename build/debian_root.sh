@@ -4,15 +4,21 @@
 # shellcheck disable=SC2154 # the variables are the caller's
 set -eu
 
+# Show the machine's file or folder in the root, where it cannot be changed.
+show() { # PATH
+    if [ -e "$1" ]; then
+        mount --bind "$1" "$root$1"
+        mount -o remount,bind,ro "$root$1"
+    fi
+}
+
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-# How the network is reached.
-for path in /etc/resolv.conf /etc/ssl/certs; do
-    if [ -e "$path" ]; then mount --bind "$path" "$root$path"; fi
-done
+show /etc/resolv.conf
 if [ -n "${build:-}" ]; then
+    show /etc/ssl/certs
     mkdir -p "$build/.venv"
     mount --bind "$build" "$root/build"
     mount --bind "$venv" "$root/build/.venv"

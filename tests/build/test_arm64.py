@@ -56,18 +56,8 @@ def _release() -> None:
 
 def test_what_holds_of_the_native_release_holds_of_it(show: Callable[[str], None]) -> None:
     environ = {**os.environ, "FROZEN_TREE": str(TREE), "REQUIRE_E2E": "1"}
-    command: list[str | Path] = [
-        *EMULATED,
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        f"-knot ({LEFT_OUT})",
-        *TESTS,
-    ]
-    lines = run(*command, environ=environ).splitlines()
+    pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    lines = run(*EMULATED, *pytest_here, f"-knot ({LEFT_OUT})", *TESTS, environ=environ).splitlines()
     show(f"arm64, emulated: {lines[-1]}")
 
 
