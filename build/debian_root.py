@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -25,9 +26,10 @@ ROOTS = CACHE / "debians"
 NATIVE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 SUITE, SECURITY = "bookworm", "http://deb.debian.org/debian-security"
 PACKAGES = ("python3", "python3-venv", "libpython3-dev", "make", "gcc", "libc6-dev", "binutils")
+KEPT_VENVS = 3  # of branches that differ in what they install
 VENV_IS_OF = ("pyproject.toml", "constraints.txt", "build/find_python.sh")
-# What the root's user is told of the caller's environment: how the network and the package index are reached.
-TOLD = ("PIP_", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+# What the command is told of the caller's environment: how the network and the package index are reached.
+TOLD = re.compile(r"(https?|no)_proxy|PIP_(INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|CERT|PROXY|DEFAULT_TIMEOUT)", re.I)
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 FURNISH = """
 export DEBIAN_FRONTEND=noninteractive
@@ -120,7 +122,7 @@ def entering(root: Path, *command: str, **folders: Path) -> tuple[list[str], dic
 
     When this process or that command is killed, all that runs in the root is.
     """
-    told = [f"{name}={value}" for name, value in os.environ.items() if name.startswith(TOLD)]
+    told = [f"{name}={value}" for name, value in os.environ.items() if TOLD.fullmatch(name)]
     inside = ["env", "-i", f"PATH={PATH}", "HOME=/root", *told, *command]
     namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     variables = {"root": root, **folders}
@@ -139,14 +141,14 @@ def copy_sources(folder: Path) -> None:
 
 
 def keep_venv(root: Path) -> Path:
-    """Return the .venv of a root, empty if the last one was made for other packages."""
-    venv, record = (root.with_name(f"{root.name}.venv{suffix}") for suffix in ("", ".of"))
+    """Return the folder of the .venv for these sources, empty if there is none yet; of others, the last ones stay."""
     made_for = [root / "packages", *(SOURCES / name for name in VENV_IS_OF)]
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in made_for)).hexdigest()
-    if venv.exists() and (not record.exists() or record.read_text() != digest):
-        shutil.rmtree(venv)
-    venv.mkdir(exist_ok=True)
-    record.write_text(digest)
+    venv = root.with_name(f"{root.name}.venv") / digest[:12]
+    venv.mkdir(parents=True, exist_ok=True)
+    os.utime(venv)
+    for old in sorted(venv.parent.iterdir(), key=lambda folder: folder.stat().st_mtime)[:-KEPT_VENVS]:
+        shutil.rmtree(old)
     newest = max(path.stat().st_mtime_ns for path in made_for)
     for stamp in venv.glob(".*"):  # make compares its date with theirs, and that of what was built with its own
         os.utime(stamp, ns=(newest, newest))
