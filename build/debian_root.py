@@ -144,7 +144,7 @@ def keep_venv(root: Path) -> Path:
     """Return the folder of the .venv for these sources, empty if there is none yet; of others, the last ones stay."""
     made_for = [root / "packages", *(SOURCES / name for name in VENV_IS_OF)]
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in made_for)).hexdigest()
-    venv = root.with_name(f"{root.name}.venv") / digest[:12]
+    venv = root.with_name(f"{root.name}.venvs") / digest[:12]
     venv.mkdir(parents=True, exist_ok=True)
     os.utime(venv)
     for old in sorted(venv.parent.iterdir(), key=lambda folder: folder.stat().st_mtime)[:-KEPT_VENVS]:
