@@ -15,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from tests import requirements
+from tests.build.recipes import load
 from tests.installer.sample_conflists import CALICO
 from tests.requirements import ROOT
 
 FOLDER = ROOT / "dist/arm64"  # of `make release`
 TREE = FOLDER / "dist/spiderpool-ipam"
 EMULATED = (sys.executable, ROOT / "build/emulation.py")
-IN_DEBIAN = (sys.executable, ROOT / "build/debian_root.py", "arm64", FOLDER)
+IN_DEBIAN = (sys.executable, ROOT / "build/debian_root.py")
 TESTS = (
     "tests/portability/test_places.py",
     "tests/portability/test_traps.py",
@@ -56,8 +57,8 @@ def _release() -> None:
 
 def test_what_holds_of_the_native_release_holds_of_it(show: Callable[[str], None]) -> None:
     environ = {**os.environ, "FROZEN_TREE": str(TREE), "REQUIRE_E2E": "1"}
-    pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    lines = run(*EMULATED, *pytest_here, f"-knot ({LEFT_OUT})", *TESTS, environ=environ).splitlines()
+    options = ("-q", "-p", "no:cacheprovider", f"-knot ({LEFT_OUT})")
+    lines = run(*EMULATED, sys.executable, "-m", "pytest", *options, *TESTS, environ=environ).splitlines()
     show(f"arm64, emulated: {lines[-1]}")
 
 
@@ -69,8 +70,29 @@ def test_it_runs_with_pages_of_another_size(size: int) -> None:
     assert "components" in run(*EMULATED, TREE / "spiderpool-ipam", "version", environ=environ)
 
 
-def test_the_readmes_demo_works_in_a_debian_with_what_the_readme_asks_for() -> None:
-    shown = run(*IN_DEBIAN, "make", "demo")
+def test_with_such_pages_a_library_that_is_aligned_to_less_is_not_loaded(tmp_path: Path) -> None:
+    compiler = requirements.need_program("aarch64-linux-gnu-gcc")
+    (tmp_path / "a.c").write_text("int a(void) { return 1; }\n")
+    loader = next((TREE / "_internal").glob("ld-linux-*"))
+    for size, status in ((4096, 127), (65536, 0)):
+        library = tmp_path / f"{size}.so"
+        command: list[str | Path] = [
+            compiler,
+            "-shared",
+            "-nostdlib",
+            f"-Wl,-z,max-page-size={size}",
+            "-o",
+            library,
+            tmp_path / "a.c",
+        ]
+        subprocess.run(command, check=True)
+        done = subprocess.run(["qemu-aarch64-static", "-p", "65536", loader, "--list", library], capture_output=True)
+        assert done.returncode == status, done.stderr
+
+
+@pytest.mark.parametrize("architecture", sorted({load("debian_root").NATIVE, "arm64"}))
+def test_the_readmes_demo_works_in_a_debian_with_what_the_readme_asks_for(architecture: str) -> None:
+    shown = run(*IN_DEBIAN, architecture, ROOT / "dist" / architecture, "make", "demo")
     assert len(set(re.findall(r"default/spiderpool-deploy-\d eth0 +10\.244\.100\.(\d+)/32", shown))) == 2
 
 
@@ -84,7 +106,7 @@ printf %s "$1" | cmp - /tmp/node/etc/cni/net.d/10-calico.conflist
 
 
 def test_its_script_installs_it_on_such_a_machine_and_tells_how_it_starts() -> None:
-    shown = run(*IN_DEBIAN, "sh", "-euc", INSTALL, "sh", CALICO)
+    shown = run(*IN_DEBIAN, "arm64", FOLDER, "sh", "-euc", INSTALL, "sh", CALICO)
     assert "starts    without its image: there is none for this architecture\n" in shown
     assert "swapped (ipam.type is calico-ipam)" in shown
     assert "its original ipam is restored" in shown
@@ -102,6 +124,6 @@ sha256sum dist/*.tar.gz "/tmp/another folder/dist/"*.tar.gz
 
 def test_another_build_elsewhere_gives_the_same_tarball() -> None:
     surroundings = ("env", "TZ=Asia/Tokyo", "LC_ALL=tr_TR.UTF-8", "PYTHONHASHSEED=7", "PYTHONOPTIMIZE=1")
-    shown = run(*IN_DEBIAN, *surroundings, "sh", "-euc", BUILD_AGAIN)
+    shown = run(*IN_DEBIAN, "arm64", FOLDER, *surroundings, "sh", "-euc", BUILD_AGAIN)
     sums = re.findall(r"^([0-9a-f]{64})  ", shown, re.MULTILINE)
     assert len(sums) == 2 and len(set(sums)) == 1
