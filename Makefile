@@ -62,6 +62,11 @@ release:
 	done
 endif
 
+# Of all architectures, if not of those in ARCHES only. Their tarballs have to be in dist/.
+.PHONY: image
+image: ## Make the container image out of the tarballs, as an OCI layout in a tar; ARCHES=amd64 for one of these alone
+	@python3 build/oci.py dist $(or $(ARCHES),amd64 arm64)
+
 .PHONY: spec
 spec: .venv/.lint ## Publish what is generated: JSON schemas, openapi.yaml, the plugin's validators, pages, the dashboard
 	$(BIN)/python -m cni.contracts

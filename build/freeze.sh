@@ -55,7 +55,7 @@ version=$("$tree/spiderpool-ipam" version | sed 's/^spiderpool-ipam \([^,]*\),.*
 tarball=spiderpool-ipam-$version-linux-$arch.tar.gz
 install -m 755 build/install.sh "$tree/install.sh"
 PYTHONPATH=. .venv/bin/python -B build/share.py "$tree"
-install -m 644 build/links.sh "$tree/share/links.sh"
+install -m 644 build/links.sh build/unit.sh "$tree/share"
 (cd "$tree" && find . ! -type d -printf '%P\0' | sort -z | xargs -0 sha256sum) >"$work/SHA256SUMS"
 mv "$work/SHA256SUMS" "$tree/SHA256SUMS"
 chmod -R u=rwX,go=rX,a-st "$tree"

@@ -4,11 +4,13 @@ set -eu
 
 usage() {
     cat <<'EOF_USAGE'
-Usage: install.sh [--systemd] [options of `spiderpool-ipam install`]
+Usage: install.sh [--verify KEY] [--systemd] [options of `spiderpool-ipam install`]
        install.sh --uninstall [options of `spiderpool-ipam uninstall`]
 
 Checks the architecture and the checksums of the files in this folder, tells what `spiderpool-ipam doctor` finds before
 an installation, then runs `spiderpool-ipam install` with the options given.
+  --verify KEY first check that KEY, a file with a public key, has signed these files. The release's SHA256SUMS and
+               SHA256SUMS.sig have to be beside this folder. It needs openssl.
   --systemd    also install and start spiderpool-ipam-watch.service, which keeps the node as it was installed
   --uninstall  stop that service, run `spiderpool-ipam uninstall`, and remove the service if the node was given back
 The exit status is that of spiderpool-ipam, 1 when a check fails, or 2 when an option is wrong.
@@ -49,10 +51,8 @@ case $self in */*) ;; *) self=./$self ;; esac
 if [ -L "$self" ]; then self=$(readlink -f "$self"); fi
 here=$(CDPATH='' cd -- "${self%/*}/" && pwd -P)
 program=$here/spiderpool-ipam
-# shellcheck source=build/links.sh
-if [ -f "$here/share/links.sh" ]; then . "$here/share/links.sh"; fi
 service=spiderpool-ipam-watch.service
-action=install systemd='' dry_run='' root='' watch='' bin_dir='' conf_dir=''
+action=install key='' systemd='' dry_run='' root='' watch='' bin_dir='' conf_dir=''
 
 # Read the options. The script's own are taken out; each of the others is appended to "$@" again, as one word.
 left=$#
@@ -64,7 +64,7 @@ while [ "$left" -gt 0 ]; do
         -h | --help) usage && exit ;;
         --systemd) systemd=yes && continue ;;
         --uninstall) action=uninstall && continue ;;
-        --cni-bin-dir | --cni-conf-dir | --conf | --as | --plugin-type | --host-root | --wait-agent | --set)
+        --verify | --cni-bin-dir | --cni-conf-dir | --conf | --as | --plugin-type | --host-root | --wait-agent | --set)
             [ "$left" -gt 0 ] || fail "$option needs a value; see --help" 2
             option=$option=$1
             shift
@@ -72,6 +72,8 @@ while [ "$left" -gt 0 ]; do
             ;;
     esac
     case $option in
+        --verify=) fail '--verify needs a value; see --help' 2 ;; # such as a variable that is not set
+        --verify=*) key=${option#*=} && continue ;;
         --dry-run) dry_run=yes ;;
         --host-root=*) root=${option#*=} root=${root%/} ;;
         --cni-*-dir=*) watch="$watch $(argument "$option")" ;; # `install` records the other options on the node
@@ -97,105 +99,42 @@ check_architecture() {
     [ -d "$here/_internal" ] ||
         fail "$here has no release in it: run install.sh in the folder that the tarball was unpacked to"
     case $(uname -m) in
-        x86_64) loader=ld-linux-x86-64.so.2 ;;
-        aarch64) loader=ld-linux-aarch64.so.1 ;;
-        *) loader='' ;;
+        x86_64) arch=amd64 loader=ld-linux-x86-64.so.2 ;;
+        aarch64) arch=arm64 loader=ld-linux-aarch64.so.1 ;;
+        *) arch='' loader='' ;;
     esac
     [ -f "$here/_internal/$loader" ] ||
         fail "this machine is $(uname -m), and the files are for another architecture: use the tarball for $(uname -m)"
+}
+
+# The signed list names each file of a release, and among them, for each architecture, the SHA256SUMS of this folder.
+check_signature() {
+    need openssl
+    list=${here%/*}/SHA256SUMS
+    [ -f "$key" ] || fail "there is no key $key"
+    for file in "$list" "$list.sig"; do
+        [ -f "$file" ] || fail "$file is missing, so nothing can be verified: get it from where the tarball is from"
+    done
+    report=$(openssl dgst -sha256 -verify "$key" -signature "$list.sig" "$list" 2>&1) ||
+        fail "$list cannot be verified with the key $key: $(printf '%s\n' "$report" | sed 1q)"
+    sum=$(sha256sum <"$here/SHA256SUMS")
+    name=$(sed -n "s/^${sum%% *}  //p" "$list")
+    case $name in
+        *-linux-"$arch".SHA256SUMS) say "signed with $key: ${name%.SHA256SUMS}" ;;
+        *) fail "$here/SHA256SUMS is not of the release that $key has signed in $list: unpack the tarball again" ;;
+    esac
 }
 
 check_files() {
     command -v sha256sum >/dev/null ||
         fail 'sha256sum is missing, so the files cannot be checked: install coreutils or busybox'
     [ -f "$here/SHA256SUMS" ] || fail "$here/SHA256SUMS is missing: unpack the tarball again"
+    if [ "$key" ]; then check_signature; fi
     report=$(cd "$here" && sha256sum -c SHA256SUMS 2>&1) ||
         fail "$here: $(printf '%s\n' "$report" | sed -n '/FAILED/{p;q;}'): unpack the tarball again"
     # Files that an older release left in the folder would be installed as well.
     [ "$(cd "$here" && find . ! -type d | wc -l)" -eq "$(($(wc -l <"$here/SHA256SUMS") + 1))" ] ||
         fail "$here holds files that are not of this release: unpack the tarball into an empty folder"
-}
-
-# Write the unit. It lets watch write below the folders that `spiderpool-ipam folders` prints, and nowhere else.
-write_unit() {
-    places=$("$program" folders ${root:+"--host-root=$root"})
-    bin='' writable='' made=''
-    while IFS= read -r place; do
-        if [ -z "$bin" ]; then
-            bin=$place
-            continue
-        fi
-        writable="$writable $(quoted "-$place/")"
-        made="$made $(argument "$place")"
-    done <<EOF_PLACES
-$places
-EOF_PLACES
-    mkdir -p "${unit%/*}"
-    cat >"$unit.new" <<EOF_UNIT
-# Written by install.sh --systemd. Make changes in a drop-in: systemctl edit $service
-[Unit]
-Description=Keep SpiderPool as the IPAM in Calico's CNI configuration
-StartLimitIntervalSec=0
-ConditionPathExists=$(printf %s "$bin" | sed s/%/%%/g)/.spiderpool/current/spiderpool-ipam
-
-[Service]
-Type=notify
-WatchdogSec=60
-# A folder that is missing when watch starts, such as one in /run after a boot, would stay read-only for it.
-ExecStartPre=-+/bin/mkdir -p --$made
-ExecStart=$(quoted "$bin/.spiderpool/current/spiderpool-ipam") watch$watch
-Restart=always
-RestartSec=1
-TimeoutStopSec=10
-# watch writes to the two CNI folders. Their parents are writable, because a folder may be removed and created again.
-# Where symbolic links lead out of them, so is what they led to when this was written. The last one is the state folder:
-# StateDirectory= fails where that is a link.
-# The capabilities let root replace files that belong to other users.
-ProtectSystem=strict
-ReadWritePaths=${writable# }
-CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER
-NoNewPrivileges=yes
-PrivateTmp=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-
-[Install]
-WantedBy=multi-user.target
-EOF_UNIT
-    mv "$unit.new" "$unit"
-    if [ "$systemd_runs" ]; then systemctl daemon-reload; fi
-}
-
-start_unit() {
-    if [ -z "$systemd_runs" ]; then
-        say "wrote $unit; systemd does not run here, so start the service on the node: systemctl enable --now $service"
-        return
-    fi
-    systemctl enable --quiet "$service"
-    systemctl restart "$service"
-    check_unit
-    say "$service keeps the node as installed; its log: journalctl -u $service"
-}
-
-# A drop-in may take from the running service what the unit gives it, and a file system may be mounted read-only.
-check_unit() {
-    process=$(systemctl show --property=MainPID --value "$service")
-    [ "$process" != 0 ] || fail "$service does not run: journalctl -u $service says why"
-    refused=$("$program" folders --refused-to "$process")
-    [ -z "$refused" ] || fail "$service cannot write to $refused:\
- watch cannot repair what changes there. Mount it writable, or take out of the unit's drop-ins what forbids it\
- (systemctl cat $service), and run install.sh --systemd again"
 }
 
 remove_unit() {
@@ -204,6 +143,15 @@ remove_unit() {
     rm -f "$unit" "$root/etc/systemd/system/multi-user.target.wants/$service"
     if [ "$systemd_runs" ]; then systemctl daemon-reload; fi
     say "removed $unit"
+}
+
+# Read the script's other parts: of an installation, once they are known to be the release's own.
+read_parts() {
+    for part in links unit; do
+        # shellcheck source=build/links.sh
+        # shellcheck source=build/unit.sh
+        if [ -f "$here/share/$part.sh" ]; then . "$here/share/$part.sh"; fi
+    done
 }
 
 # Until the node is given back, something has to keep it: a plugin's name that leads nowhere stops every pod.
@@ -226,9 +174,14 @@ uninstall() {
     exit "$status"
 }
 
-if [ "$action" = uninstall ]; then uninstall "$@"; fi
+if [ "$action" = uninstall ]; then
+    [ -z "$key" ] || fail '--verify is for an installation; see --help' 2
+    read_parts
+    uninstall "$@"
+fi
 check_architecture
 check_files
+read_parts
 if [ -z "$dry_run" ]; then
     if [ "$systemd" ] || [ -e "$unit" ]; then check_unit_folder; fi
     say 'spiderpool-ipam doctor --pre --node-only says of this node:' # it stops nothing; only `install` itself refuses
