@@ -12,9 +12,7 @@ LAB_TOOLS := .tools/lab
 SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.[ch] build/*.spec build/*.sh build/image/*) pyproject.toml constraints.txt LICENSE
 TREE := dist/spiderpool-ipam
 BUILT := dist/.built
-# What `make release` makes: the release of this machine's architecture, or with ARCH= that of another one.
 NATIVE := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
-ARCH := $(NATIVE)
 # Two workers for each core, because most tests wait most of the time. loadgroup hands out the tests one by one.
 PYTEST := $(BIN)/pytest --numprocesses=$(shell expr 2 \* $$(nproc)) --dist=loadgroup
 # Two pips at once would damage .venv.
@@ -50,9 +48,13 @@ check: .venv/.freeze .venv/.test .venv/.lint ## Lint, type-check, and see that `
 build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarball
 
 .PHONY: release
-ifeq ($(ARCH),$(NATIVE))
-release: build ## Make the release of an architecture (ARCH=arm64, ARCH=amd64), another one's in an emulated Debian 12
+ifeq ($(ARCH),)
+release: ## Make a release of the last commit twice, and compare; KEY= signs it. ARCH=arm64 makes that tarball alone, of what is here
+	@build/release.sh "$(KEY)"
+else ifeq ($(ARCH),$(NATIVE))
+release: build
 else
+# Another architecture's is made in an emulated Debian 12.
 release:
 	@python3 build/debian_root.py "$(ARCH)" "dist/$(ARCH)" make build
 	@rm -f dist/spiderpool-ipam-*-linux-$(ARCH).*
@@ -64,8 +66,8 @@ endif
 
 # Of all architectures, if not of those in ARCHES only. Their tarballs have to be in dist/.
 .PHONY: image
-image: ## Make the container image out of the tarballs, as an OCI layout in a tar; ARCHES=amd64 for one of these alone
-	@python3 build/oci.py dist $(or $(ARCHES),amd64 arm64)
+image: .venv/.runtime ## Make the container image of the tarballs in dist/, an OCI layout; ARCHES=amd64 makes it of one alone
+	@$(BIN)/python build/oci.py dist $(or $(ARCHES),amd64 arm64)
 
 .PHONY: spec
 spec: .venv/.lint ## Publish what is generated: JSON schemas, openapi.yaml, the plugin's validators, pages, the dashboard

@@ -114,10 +114,12 @@ def main(dist: Path, commit: str, arches: list[str], key: str) -> None:
     provenance.write_text(json.dumps(document, indent=1) + "\n")
     lines = "".join(f"{digest_of(path)}  {path.name}\n" for path in sorted([*listed, provenance]))
     (dist / "SHA256SUMS").write_text(lines)
+    signature, signed = dist / "SHA256SUMS.sig", Path(f"{release}.intoto.jsonl")
+    for path in (signature, signed):
+        path.unlink(missing_ok=True)  # an older one is not of these files
     if key:
-        (dist / "SHA256SUMS.sig").write_bytes(sign(lines.encode(), key))
-        signed = envelope(provenance.read_bytes(), key)
-        Path(f"{release}.intoto.jsonl").write_text(json.dumps(signed) + "\n")
+        signature.write_bytes(sign(lines.encode(), key))
+        signed.write_text(json.dumps(envelope(provenance.read_bytes(), key)) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from pathlib import Path
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 REGISTRATION = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
 CLONE_NEWUSER = 0x10000000
-EVERYBODY = "0 0 4294967295"
+# Not all numbers: runc takes a namespace that has all of them for the machine's own, and does what only that one may.
+EVERYBODY = "0 0 65536"
 # The namespace of processes has to belong to the user namespace, or no /proc could be mounted in it.
 IN_NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 REGISTERING = "--register"  # as the first argument, once this script runs in the namespaces

@@ -109,7 +109,8 @@ check_architecture() {
 
 # The signed list names each file of a release, and among them, for each architecture, the SHA256SUMS of this folder.
 check_signature() {
-    need openssl
+    command -v openssl >/dev/null ||
+        fail 'openssl is missing, so no signature can be verified: install it, or verify the tarball on another machine'
     list=${here%/*}/SHA256SUMS
     [ -f "$key" ] || fail "there is no key $key"
     for file in "$list" "$list.sig"; do
@@ -121,6 +122,7 @@ check_signature() {
     name=$(sed -n "s/^${sum%% *}  //p" "$list")
     case $name in
         *-linux-"$arch".SHA256SUMS) say "signed with $key: ${name%.SHA256SUMS}" ;;
+        *.SHA256SUMS) fail "$here: these files are ${name%.SHA256SUMS}, and this machine is $(uname -m)" ;;
         *) fail "$here/SHA256SUMS is not of the release that $key has signed in $list: unpack the tarball again" ;;
     esac
 }

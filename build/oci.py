@@ -130,7 +130,10 @@ def main(dist: Path, arches: list[str]) -> None:
     images = [add_image(layout, tarball, arch, about) for arch, tarball in tarballs.items()]
     index = layout.add("index.v1+json", encode(index_of(images, about)))
     # podman and containerd give the image this name when they import the file: the one that the manifests have.
-    names = {"org.opencontainers.image.ref.name": version, "io.containerd.image.name": f"docker.io/library/{NAME}:{version}"}
+    names = {
+        "org.opencontainers.image.ref.name": version,
+        "io.containerd.image.name": f"docker.io/library/{NAME}:{version}",
+    }
     layout.files["index.json"] = encode(index_of([{**index, "annotations": names}], {}))
     target = dist / f"{NAME}-{version}-oci.tar"
     layout.write(target, date)

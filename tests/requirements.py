@@ -88,12 +88,14 @@ def need_image() -> Path:
     return path
 
 
-def need_tarball() -> Path:
-    """Return the tarball of the frozen programs, of which there may be one for each architecture."""
+def need_tarball(architecture: str = "") -> Path:
+    """Return the tarball of the frozen programs, or of another architecture, which `make release` puts beside it."""
     tree = need_frozen("spiderpool").parent
-    architecture = "arm64" if list(tree.glob("_internal/ld-linux-aarch64*")) else "amd64"
-    (tarball,) = tree.parent.glob(f"spiderpool-ipam-*-linux-{architecture}.tar.gz")
-    return tarball
+    own = "arm64" if list(tree.glob("_internal/ld-linux-aarch64*")) else "amd64"
+    found = list(tree.parent.glob(f"spiderpool-ipam-*-linux-{architecture or own}.tar.gz"))
+    if not found:
+        missing(f"there is no release for {architecture or own}: run `make release ARCH={architecture or own}`")
+    return found[0]
 
 
 def need_frozen(name: str) -> Path:

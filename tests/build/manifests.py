@@ -43,7 +43,7 @@ def require_arguments(spec: dict[str, Any]) -> None:
     for container in containers(spec):
         for probe in {"readinessProbe", "livenessProbe"} & set(container):
             program, *arguments = container[probe]["exec"]["command"]
-            assert program == "/spiderpool-ipam/spiderpool-ipam"  # the Dockerfile's ENTRYPOINT
+            assert program == "/spiderpool-ipam/spiderpool-ipam"  # build/oci.py's Entrypoint
             lines.append(arguments)
     for command, *arguments in lines:
         # This machine has no /host, and the kubelet sets the variable.

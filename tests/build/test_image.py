@@ -1,5 +1,6 @@
-"""podman builds the image and runs it with the manifests' mounts, rights and arguments. A folder is the node."""
+"""podman runs the container image with the manifests' mounts, rights and arguments. A folder is the node."""
 
+import platform
 import subprocess
 import tempfile
 import time
@@ -12,11 +13,11 @@ import pytest
 from tests import requirements
 from tests.agent.agent_process import pool, running_agent, write_pools
 from tests.build import manifests
+from tests.build.releases import VERSION, link_tarball, make_image
 from tests.installer.sample_conflists import CALICO
 from tests.installer.sample_node import Node
-from tests.requirements import ROOT
 
-IMAGE = "spiderpool-ipam:test"
+IMAGE = f"spiderpool-ipam:{VERSION}"  # as the manifests have it
 
 
 class Podman:
@@ -65,13 +66,15 @@ def _mounts(node: Node, spec: dict[str, Any], container: dict[str, Any]) -> list
 
 
 @pytest.fixture(scope="module")
-def podman() -> Iterator[Podman]:
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     requirements.need_root()
-    tree = requirements.need_frozen("install.sh").parent
+    dist, arch = tmp_path_factory.mktemp("dist"), {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    link_tarball(dist, arch)
+    archive = make_image(dist, arch)
     # podman refuses a run root whose path has more than 50 characters.
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="podman.") as folder:
         podman = Podman(Path(folder))
-        done = podman("build", "--quiet", "--file", ROOT / "build/Dockerfile", "--tag", IMAGE, tree)
+        done = podman("pull", "--quiet", f"oci-archive:{archive}")
         assert done.returncode == 0, done.stderr
         yield podman
         podman("rm", "--all", "--force", "--time=0")

@@ -5,11 +5,16 @@ The node has Calico's conflist, an agent (the embedded one), the tarball in root
 
 import base64
 import json
+import platform
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from tests import requirements
+from tests.build import releases
 from tests.build.booted import Machine
 from tests.docs.blocks import Block, is_as_said
 from tests.docs.terminal import PageError
@@ -81,9 +86,21 @@ def keep_pod(machine: Machine) -> None:
     machine.write("/var/lib/cni/results/k8s-pod-network-c0-eth0", json.dumps(kept))
 
 
+def publish(machine: Machine) -> None:
+    """Have what a release is published with lie beside the tarball, and the key."""
+    arch = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+    with tempfile.TemporaryDirectory() as folder:
+        dist = Path(folder)
+        releases.link_tarball(dist, arch)
+        releases.attest(dist, releases.make_key(dist, "spiderpool-ipam"), arch)
+        for name in ("SHA256SUMS", "SHA256SUMS.sig", "spiderpool-ipam.pub"):
+            shutil.copy(dist / name, machine.path("/root"))
+
+
 # What has to be the case where a block is marked so; each is brought about once, before the first of these blocks.
 SITUATIONS: dict[str, Callable[[Machine], None]] = {
     "node": lambda machine: None,
+    "signed": publish,
     "changed": change_conflist,
     "gone": lose_agent,
     "held": keep_pod,

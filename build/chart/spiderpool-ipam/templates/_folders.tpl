@@ -37,5 +37,5 @@ mounts at one path.
 {{- end -}}
 
 {{- define "spiderpool-ipam.image" -}}
-{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{ .Values.image.repository }}{{ with .Values.image.digest }}@{{ . }}{{ else }}:{{ default $.Chart.AppVersion $.Values.image.tag }}{{ end }}
 {{- end -}}
