@@ -74,6 +74,13 @@ def test_the_program_takes_the_arguments(values: Object) -> None:
     manifests.require_arguments(chart.pod_spec(values))
 
 
+def test_a_digest_takes_the_place_of_the_tag() -> None:
+    digest = f"sha256:{'0' * 64}"
+    spec = chart.pod_spec({"image": {"repository": "registry.example.org/x", "tag": "1", "digest": digest}})
+    assert {one["image"] for one in manifests.containers(spec)} == {f"registry.example.org/x@{digest}"}
+    assert "does not match pattern" in chart.template({"image": {"digest": "sha256:1"}}).stderr
+
+
 @pytest.mark.parametrize("platform", chart.PLATFORMS)
 def test_a_platforms_folders_are_those_that_install_itself_looks_for(platform: str) -> None:
     spec = chart.pod_spec({"platform": platform})

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests import requirements
 from tests.build.releases import ARCHES, NAME, VERSION, make_image, run, tarball, write_small_tarballs
 from tests.requirements import ROOT
 
@@ -90,6 +91,16 @@ def test_other_surroundings_give_the_same_bytes(dist: Path, tmp_path: Path) -> N
     subprocess.run(command, env=environ, umask=0o077, check=True, capture_output=True, timeout=60)
     assert (other / f"{NAME}-oci.tar").read_bytes() == first
     assert Layout(other / f"{NAME}-oci.tar").dates == {1_800_000_000}
+
+
+@pytest.mark.slow
+def test_a_copy_to_another_place_keeps_the_digest(dist: Path, tmp_path: Path) -> None:
+    """As a registry does: skopeo, too, may pack nothing anew."""
+    skopeo, image = requirements.need_program("skopeo"), make_image(dist, *ARCHES)
+    command = [skopeo, "copy", "--all", f"oci-archive:{image}", f"oci:{tmp_path}/copy:x"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    (copied,) = json.loads((tmp_path / "copy/index.json").read_text())["manifests"]
+    assert run("oci", dist, *ARCHES).stdout.endswith(f"{copied['digest']}\n")
 
 
 def test_a_missing_architecture_is_named_and_left_out_only_when_asked_for(dist: Path) -> None:
