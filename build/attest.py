@@ -109,7 +109,8 @@ def main(dist: Path, commit: str, arches: list[str], key: str) -> None:
     for tarball, sbom, one in zip(tarballs, sboms, sums, strict=True):
         take_out(tarball, "sbom.cdx.json", sbom)
         take_out(tarball, "SHA256SUMS", one)
-    provenance, listed = Path(f"{release}.provenance.json"), [*tarballs, *sboms, *sums, image]
+    built_among = [path for arch in arches if (path := Path(f"{release}-linux-{arch}.packages")).exists()]
+    provenance, listed = Path(f"{release}.provenance.json"), [*tarballs, *sboms, *sums, *built_among, image]
     document = statement(version, commit, sorted(listed), sboms, image)
     provenance.write_text(json.dumps(document, indent=1) + "\n")
     lines = "".join(f"{digest_of(path)}  {path.name}\n" for path in sorted([*listed, provenance]))

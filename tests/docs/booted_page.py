@@ -49,7 +49,7 @@ def prepare(machine: Machine) -> None:
     machine.run("ip", "link", "set", "lo", "up")
     machine.run("ip", "route", "add", "default", "dev", "lo")
     machine.write("/etc/pools.yaml", _POOL)
-    (tarball,) = requirements.TREE.parent.glob("*.tar.gz")
+    tarball = requirements.need_tarball()
     machine.path("/root").mkdir(exist_ok=True)
     (machine.path("/root") / tarball.name).write_bytes(tarball.read_bytes())
     start_agent(machine)
