@@ -59,6 +59,6 @@ def test_manifests_and_unit_give_these() -> None:
         for container in [*spec["initContainers"], *spec["containers"]]:
             added = container["securityContext"]["capabilities"].get("add", [])
             assert added == ([] if container["name"] == "doctor" else list(NEEDED))  # it writes nothing
-    unit = re.search(r"^CapabilityBoundingSet=(.*)$", (ROOT / "build/install.sh").read_text(), re.MULTILINE)
+    unit = re.search(r"^CapabilityBoundingSet=(.*)$", (ROOT / "build/unit.sh").read_text(), re.MULTILINE)
     assert unit
     assert unit[1].split() == [f"CAP_{name}" for name in NEEDED]
