@@ -89,7 +89,7 @@ def labels(version: str, date: int) -> dict[str, str]:
 def add_image(layout: Layout, tarball: Path, arch: str, about: dict[str, str]) -> Document:
     """Add the image of one architecture, and return its descriptor."""
     with gzip.open(tarball) as unpacked:
-        layer_id = hashlib.file_digest(unpacked, "sha256").hexdigest()  # type: ignore[arg-type]
+        layer_id = hashlib.file_digest(unpacked, "sha256").hexdigest()
     platform = {"architecture": arch, "os": "linux"}
     created = about["org.opencontainers.image.created"]
     config = {

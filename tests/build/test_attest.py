@@ -31,7 +31,8 @@ def sums(dist: Path) -> dict[str, str]:
 def verify(key: Path, signature: bytes, message: bytes, folder: Path) -> bool:
     """Have openssl verify a signature."""
     (folder / "signature").write_bytes(signature)
-    command = ["openssl", "dgst", "-sha256", "-verify", key.with_suffix(".pub"), "-signature", folder / "signature"]
+    public, signed = key.with_suffix(".pub"), folder / "signature"
+    command: list[str | Path] = ["openssl", "dgst", "-sha256", "-verify", public, "-signature", signed]
     return subprocess.run(command, input=message, capture_output=True, timeout=60).returncode == 0
 
 

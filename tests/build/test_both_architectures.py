@@ -47,8 +47,8 @@ def test_each_architecture_runs_and_installs(archive: Path, tmp_path: Path) -> N
     nodes = {arch: Node(tmp_path / f"node-{arch}") for arch in ARCHES}
     namespace = f"spip-{uuid.uuid4().hex[:8]}"
     unshare = ["unshare", "--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    script = ["bash", SCRIPT, tmp_path, archive, IMAGE, namespace]
-    command = [sys.executable, ROOT / "build/emulation.py", *unshare, *script]
+    script: list[str | Path] = ["bash", SCRIPT, tmp_path, archive, IMAGE, namespace]
+    command: list[str | Path] = [sys.executable, ROOT / "build/emulation.py", *unshare, *script]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     finally:

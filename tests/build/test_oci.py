@@ -87,7 +87,7 @@ def test_other_surroundings_give_the_same_bytes(dist: Path, tmp_path: Path) -> N
     first = make_image(dist, *ARCHES).read_bytes()
     other = dist.rename(tmp_path / "another folder")
     environ = {**os.environ, "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7", "SOURCE_DATE_EPOCH": "1"}
-    command = [sys.executable, ROOT / "build/oci.py", other, *reversed(ARCHES)]
+    command: list[str | Path] = [sys.executable, ROOT / "build/oci.py", other, *reversed(ARCHES)]
     subprocess.run(command, env=environ, umask=0o077, check=True, capture_output=True, timeout=60)
     assert (other / f"{NAME}-oci.tar").read_bytes() == first
     assert Layout(other / f"{NAME}-oci.tar").dates == {1_800_000_000}

@@ -59,7 +59,15 @@ def test_what_is_the_same_twice_is_signed_and_left_to_be_published(project: Path
     names = {line.split("  ")[1] for line in (project / "dist/SHA256SUMS").read_text().splitlines()}
     assert {f"{NAME}-oci.tar", *(f"{NAME}-linux-{arch}.tar.gz" for arch in ARCHES)} < names
     assert {path.name for path in (project / "dist").glob("SHA256SUMS*")} == {"SHA256SUMS", "SHA256SUMS.sig"}
-    public = ["openssl", "dgst", "-sha256", "-verify", key.with_suffix(".pub"), "-signature", "SHA256SUMS.sig"]
+    public: list[str | Path] = [
+        "openssl",
+        "dgst",
+        "-sha256",
+        "-verify",
+        key.with_suffix(".pub"),
+        "-signature",
+        "SHA256SUMS.sig",
+    ]
     for command in ([*public, "SHA256SUMS"], ["sha256sum", "--check", "SHA256SUMS"]):
         assert subprocess.run(command, cwd=project / "dist", capture_output=True, timeout=60).returncode == 0
     assert (tmp_path / "log").read_text().splitlines() == [

@@ -41,20 +41,27 @@ def unpack(folder: Path) -> None:
     subprocess.run(["tar", "xzf", tarball(folder, ARCH), "-C", folder], check=True, timeout=60)
 
 
-def verify(folder: Path, node: Node, *options: str, key: str = "key.pub", **more: "list[str] | str") -> Done:
+def verify(
+    folder: Path,
+    node: Node,
+    *options: str,
+    key: str = "key.pub",
+    shell: list[str] | None = None,
+    path: str | None = None,
+) -> Done:
     command = ["--wait-agent=0", "--verify", str(folder / key), *options]
-    return run(node, *command, tree=folder / TREE, **more)  # type: ignore[arg-type]
+    return run(node, *command, tree=folder / TREE, shell=shell, path=path)
 
 
 def contents(node: Node) -> dict[Path, bytes]:
     return {path: path.read_bytes() if path.is_file() else b"" for path in node.root.rglob("*")}
 
 
-def assert_refused(folder: Path, node: Node, *words: str, status: int = 1, **how: str) -> None:
+def assert_refused(folder: Path, node: Node, *words: str, key: str = "key.pub", path: str | None = None) -> None:
     before = contents(node)
-    done = verify(folder, node, **how)  # type: ignore[arg-type]
+    done = verify(folder, node, key=key, path=path)
     said = done.stderr.splitlines()[-1]
-    assert (done.returncode, [word for word in words if word not in said], done.stdout) == (status, [], ""), done.stderr
+    assert (done.returncode, [word for word in words if word not in said], done.stdout) == (1, [], ""), done.stderr
     assert contents(node) == before
 
 
