@@ -26,7 +26,7 @@ from typing import Any
 
 from pyroute2 import netns
 
-from tests import own_state
+from tests import own_state, requirements
 from tests.bench import memory, promises, report, watch_log
 from tests.bench.calls import (
     CALLGRIND,
@@ -192,7 +192,7 @@ class Bench:
     def others_to_reach(self) -> list[tuple[str, float, float]]:
         """Return the limits that are not shares of the Go plugin's: title, limit, measured value."""
         medians = {name: found["median_ms"] for name, found in self.figures["ADD"].items()}
-        (tarball,) = (ROOT / "dist").glob("spiderpool-ipam-*.tar.gz")
+        tarball = requirements.need_tarball()
         return [
             ("ADD, times host-local's", 0.95, medians[report.OURS] / medians[self.local.name]),
             ("ADD, millions of instructions", 1.5, self.figures["instructions of ADD"][report.OURS]["count"] / 1e6),
