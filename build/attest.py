@@ -6,9 +6,9 @@
 - SHA256SUMS: the checksums of all these files
 - with KEY: SHA256SUMS.sig, and spiderpool-ipam-VERSION.intoto.jsonl, which is the statement with its signature
 
-The same release gives the same files, but for the signatures. These are openssl's, of a key on the curve P-256, as
-cosign's are. Every openssl can check them, and every node has one. Many nodes have no minisign, and those with openssl
-1.1 cannot check an Ed25519 signature, either.
+The same release gives the same files, but for the signatures. openssl makes them, with a key on the curve P-256, as
+cosign's are. An openssl of any age can verify them, and most nodes have one. Few have minisign, and the command of
+openssl 1.1 cannot verify minisign's Ed25519 signatures.
 
 Usage: attest.py DIST COMMIT ARCHES [KEY]
 """
