@@ -14,7 +14,8 @@ fail() {
 
 # Make everything that is not signed in the dist folder of a new checkout.
 make_once() { # CHECKOUT CORES
-    git clone --quiet --no-hardlinks . "$1"
+    git clone --quiet --no-hardlinks --no-checkout . "$1"
+    git -C "$1" checkout --quiet --detach "$commit" # somebody may have committed meanwhile
     for arch in $ARCHES; do
         taskset --cpu-list "$2" make --no-print-directory -C "$1" release ARCH="$arch"
     done

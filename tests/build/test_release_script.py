@@ -1,5 +1,6 @@
 """build/release.sh makes a release twice and compares: of a small project, whose `make release` writes stand-ins."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tests.requirements import ROOT
 MAKEFILE = """\
 release:
 	@mkdir -p .venv/bin && ln -sf {python} .venv/bin/python
+	@git -C {project} -c user.name=x -c user.email=x@example.org commit --quiet --allow-empty --message=meanwhile
 	@echo "$(ARCH) of $$(git status --porcelain --ignored | grep -vc venv) files" >>"$(LOG)"
 	@PYTHONPATH={root} {python} -c 'import sys, pathlib; from tests.build.releases import write_small_tarballs; \\
 		write_small_tarballs(pathlib.Path("dist"), sys.argv[1])' "{mark}"
@@ -23,9 +25,9 @@ image:
 """
 
 
-def git(folder: Path, *arguments: str) -> None:
-    name = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
-    subprocess.run(["git", *name, *arguments], cwd=folder, check=True, capture_output=True, timeout=60)
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def write_makefile(project: Path, mark: str) -> None:
-    text = MAKEFILE.format(python=sys.executable, root=ROOT, name=NAME, mark=mark)
+    text = MAKEFILE.format(python=sys.executable, root=ROOT, name=NAME, mark=mark, project=project)
     (project / "Makefile").write_text(text)
     git(project, "add", ".")
     git(project, "commit", "--quiet", "--message=x")
@@ -53,7 +55,7 @@ def release(project: Path, *key: str | Path) -> subprocess.CompletedProcess[str]
 
 
 def test_what_is_the_same_twice_is_signed_and_left_to_be_published(project: Path, tmp_path: Path) -> None:
-    key = make_key(tmp_path)
+    key, first = make_key(tmp_path), git(project, "rev-parse", "HEAD")
     done = release(project, key)
     assert (done.returncode, done.stderr) == (0, "")
     names = {line.split("  ")[1] for line in (project / "dist/SHA256SUMS").read_text().splitlines()}
@@ -70,6 +72,9 @@ def test_what_is_the_same_twice_is_signed_and_left_to_be_published(project: Path
     ]
     for command in ([*public, "SHA256SUMS"], ["sha256sum", "--check", "SHA256SUMS"]):
         assert subprocess.run(command, cwd=project / "dist", capture_output=True, timeout=60).returncode == 0
+    provenance = json.loads((project / f"dist/{NAME}.provenance.json").read_text())
+    source = provenance["predicate"]["buildDefinition"]["externalParameters"]["source"]
+    assert source["digest"]["gitCommit"] == first  # and not what was committed meanwhile
     assert (tmp_path / "log").read_text().splitlines() == [
         "amd64 of 0 files", "arm64 of 1 files", "amd64 of 0 files", "arm64 of 1 files",
     ]  # fmt: skip
