@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback, which scrapes one watch."""
+"""A real Prometheus on loopback, which scrapes watches."""
 
 import os
 import socket
@@ -26,7 +26,7 @@ class Prometheus:
 
     def is_up(self) -> bool:
         try:
-            return bool(self.query("up == 1"))
+            return bool(self.query("up == 1")) and not self.query("up == 0")
         except httpx.HTTPError:  # it listens before it answers, and refuses before it is ready
             return False
 
@@ -43,12 +43,12 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, target: int) -> Iterator[Prometheus]:
-    """Run Prometheus until the block ends; it reads rules.yaml, and scrapes a port of 127.0.0.1."""
+def prometheus(folder: Path, *targets: str) -> Iterator[Prometheus]:
+    """Run Prometheus until the block ends; it reads rules.yaml, and scrapes these, each an address with a port."""
     program = requirements.need_tool("prometheus")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    scrape = {"job_name": "spiderpool-ipam", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}
+    scrape = {"job_name": "spiderpool-ipam", "static_configs": [{"targets": [*targets]}]}
     seconds = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     document = {"global": seconds, "rule_files": [str(RULES)], "scrape_configs": [scrape]}
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(document))

@@ -32,7 +32,7 @@ VARIABLES = {"$instance": ".+", "$__rate_interval": "1m", "$__range": "6h"}
 def scraped(node: Node, folder: Path) -> Iterator[Prometheus]:
     """Give a Prometheus that has scraped the watch of a node on which there were calls and a drift."""
     node.install()
-    with serving(node) as served, prometheus(folder, served.port) as server:
+    with serving(node) as served, prometheus(folder, f"127.0.0.1:{served.port}") as server:
         served.follows("missing")
         served.make_calls(20)
         node.write()

@@ -27,7 +27,7 @@ from tests.lab.processes import (
 )
 
 CONFLIST = "/etc/cni/net.d/10-calico.conflist"
-_METRICS_PORT = 9095
+METRICS_PORT = 9095
 _OVERLAID = ("etc", "opt", "var")
 _OWN = (
     "/etc/cni/net.d", "/etc/calico", "/opt/cni/bin", "/var/lib/calico", "/var/lib/cni", "/var/lib/spiderpool-ipam",
@@ -126,7 +126,7 @@ class Node:
     def start_watch(self) -> None:
         """Run `spiderpool-ipam watch`."""
         log = self.log("watch")
-        command: list[Word] = [programs.OURS, "watch", "--metrics-addr", f"{self.addresses[4]}:{_METRICS_PORT}"]
+        command: list[Word] = [programs.OURS, "watch", "--metrics-addr", f"{self.addresses[4]}:{METRICS_PORT}"]
         self._watch = self.start(*command, log=log)
         wait_until(lambda: self.metric("in_sync") == 1, f"watch on {self.name}; see {log}", 10)
 
@@ -139,7 +139,7 @@ class Node:
     def metric(self, name: str) -> float:
         """Return one of watch's metrics. LabError: it does not serve them."""
         try:
-            text = httpx.get(f"http://{self.addresses[4]}:{_METRICS_PORT}/metrics", timeout=2).text
+            text = httpx.get(f"http://{self.addresses[4]}:{METRICS_PORT}/metrics", timeout=2).text
         except httpx.HTTPError as error:
             raise LabError(f"watch on {self.name} serves no metrics: {error}") from None
         match = re.search(rf"^spiderpool_ipam_{name}(?:_total)? (\S+)$", text, flags=re.MULTILINE)

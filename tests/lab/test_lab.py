@@ -166,6 +166,16 @@ def test_lab_with_a_breakage_stays_and_says_how_to_look_around_and_ends_by_what_
         lab.wait(10)
 
 
+def test_each_panel_of_the_dashboard_has_data_of_the_labs_nodes(tmp_path: Path) -> None:
+    requirements.need_tool("prometheus")
+    with running("--agent", "embedded", "--keep", until="kill "):
+        line = ["nsenter", f"--target={min(in_a_sandbox())}", "--mount", "--net", "--pid", "--uts", "--ipc"]
+        environ = ["env", f"PATH=/run/lab/bin:{os.environ['PATH']}", f"PYTHONPATH={requirements.ROOT}"]
+        program = [sys.executable, "-m", "tests.lab.panels", str(tmp_path)]
+        done = subprocess.run([*line, *environ, *program], capture_output=True, text=True, timeout=120)
+        assert (done.returncode, done.stdout.split()) == (0, []), done
+
+
 def test_breakage_that_was_mended_is_made_once_more_for_people_to_look_at() -> None:
     with running("--break", "no-ippool", until="kill ") as lab:
         line = ["nsenter", f"--target={min(in_a_sandbox())}", "--mount", "--net", "--pid", "--uts", "--ipc"]
