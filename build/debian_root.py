@@ -24,7 +24,7 @@ EMULATION, IN_ROOT = (str(SOURCES / "build" / name) for name in ("emulation.py",
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spiderpool-ipam"
 ROOTS = CACHE / "debians"
 NATIVE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-SUITE, SECURITY = "bookworm", "http://deb.debian.org/debian-security"
+SUITE = "bookworm"
 PACKAGES = ("python3", "python3-venv", "libpython3-dev", "make", "gcc", "libc6-dev", "binutils")
 KEPT_VENVS = 3  # of branches that differ in what they install
 VENV_IS_OF = ("pyproject.toml", "constraints.txt", "build/find_python.sh")
@@ -108,8 +108,8 @@ def bootstrap(partial: Path, suite: str, architecture: str, packages: Iterable[s
 
 def furnish(partial: Path, suite: str, site: str, packages: Iterable[str], lock: IO[str]) -> str:
     """Put Debian's updates and packages into a root, and list all in /packages; return what went wrong, if anything."""
-    security = next((other for other in sites() if other.endswith("-security")), SECURITY)
-    lines = [f"deb {site} {suite} main", f"deb {site} {suite}-updates main", f"deb {security} {suite}-security main"]
+    lines = [f"deb {site} {suite} main", f"deb {site} {suite}-updates main"]
+    lines += [f"deb {other} {suite}-security main" for other in sites() if other.endswith("-security")]
     (partial / "etc/apt/sources.list").write_text("\n".join(lines) + "\n")
     for folder in ("build", "root/.cache/pip", "etc/ssl/certs"):
         (partial / folder).mkdir(parents=True, exist_ok=True)
