@@ -1,9 +1,9 @@
 """Run a command among these sources in a Debian 12 of either architecture. Usage: debian_root.py ARCH FOLDER COMMAND…
 
-FOLDER gets a copy of the sources, and keeps what the command makes of them; in the root it is /build. FOLDER/packages
-lists the root's packages. debootstrap makes the root from the mirrors that apt uses, with what the README asks of a
-machine, and nothing else. It is kept in the user's cache, with pip's downloads and the last .venv. Remove it there, and
-it is made anew with Debian's updates.
+FOLDER gets a copy of the sources, and keeps what the command makes of them; FOLDER/packages lists the root's packages.
+In the root, the copy is in /usr/src/spiderpool-ipam. debootstrap makes the root from the mirrors that apt uses, with
+what the README asks of a machine, and nothing else. It is kept in the user's cache, with pip's downloads and the last
+.venv. Remove it there, and it is made anew with Debian's updates.
 """
 
 import fcntl
@@ -24,6 +24,7 @@ EMULATION, IN_ROOT = (str(SOURCES / "build" / name) for name in ("emulation.py",
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spiderpool-ipam"
 ROOTS = CACHE / "debians"
 NATIVE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+PLACE = "/usr/src/spiderpool-ipam"  # of the sources, in a root
 SUITE = "bookworm"
 PACKAGES = ("python3", "python3-venv", "libpython3-dev", "make", "gcc", "libc6-dev", "binutils")
 KEPT_VENVS = 3  # of branches that differ in what they install
@@ -103,21 +104,28 @@ def bootstrap(partial: Path, suite: str, architecture: str, packages: Iterable[s
             [sys.executable, EMULATION, *here, *second],
         ]
     complaints = (complaint_of(step, lock) for step in steps)
-    return next(filter(None, complaints), "") or (furnish(partial, suite, site, packages, lock) if packages else "")
+    return next(filter(None, complaints), "") or (
+        furnish(partial, suite, architecture, packages, site, lock) if packages else ""
+    )
 
 
-def furnish(partial: Path, suite: str, site: str, packages: Iterable[str], lock: IO[str]) -> str:
+def furnish(partial: Path, suite: str, architecture: str, packages: Iterable[str], site: str, lock: IO[str]) -> str:
     """Put Debian's updates and packages into a root, and list all in /packages; return what went wrong, if anything."""
     lines = [f"deb {site} {suite} main", f"deb {site} {suite}-updates main"]
     lines += [f"deb {other} {suite}-security main" for other in sites() if other.endswith("-security")]
     (partial / "etc/apt/sources.list").write_text("\n".join(lines) + "\n")
-    for folder in ("build", "root/.cache/pip", "etc/ssl/certs"):
-        (partial / folder).mkdir(parents=True, exist_ok=True)
-    command, environ = entering(partial, "sh", "-euc", FURNISH, "sh", *packages)
+    make_places(partial)
+    command, environ = entering(partial, architecture, "sh", "-euc", FURNISH, "sh", *packages)
     return complaint_of(command, lock, environ)
 
 
-def entering(root: Path, *command: str, **folders: Path) -> tuple[list[str], dict[str, str]]:
+def make_places(root: Path) -> None:
+    """Make the folders on which those of the caller are mounted. A root of another version of this may lack one."""
+    for folder in (PLACE, "/root/.cache/pip", "/etc/ssl/certs"):
+        Path(f"{root}{folder}").mkdir(parents=True, exist_ok=True)
+
+
+def entering(root: Path, architecture: str, *command: str, **folders: Path) -> tuple[list[str], dict[str, str]]:
     """Return the command that runs another one in a root, and its environment.
 
     When this process or that command is killed, all that runs in the root is.
@@ -127,7 +135,8 @@ def entering(root: Path, *command: str, **folders: Path) -> tuple[list[str], dic
     namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     variables = {"root": root, **folders}
     environ = {"PATH": os.environ["PATH"], **{name: str(path) for name, path in variables.items()}}
-    return ["setpriv", "--pdeathsig=KILL", sys.executable, EMULATION, *namespaces, "sh", IN_ROOT, *inside], environ
+    emulation = [sys.executable, EMULATION] if architecture != NATIVE else []
+    return ["setpriv", "--pdeathsig=KILL", *emulation, *namespaces, "sh", IN_ROOT, *inside], environ
 
 
 def copy_sources(folder: Path) -> None:
@@ -143,7 +152,7 @@ def copy_sources(folder: Path) -> None:
 def keep_venv(root: Path) -> Path:
     """Return the folder of the .venv for these sources, empty if there is none yet; of others, the last ones stay."""
     made_for = [root / "packages", *(SOURCES / name for name in VENV_IS_OF)]
-    digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in made_for)).hexdigest()
+    digest = hashlib.sha256(b"\0".join([PLACE.encode(), *(path.read_bytes() for path in made_for)])).hexdigest()
     venv = root.with_name(f"{root.name}.venvs") / digest[:12]
     venv.mkdir(parents=True, exist_ok=True)
     os.utime(venv)
@@ -166,12 +175,13 @@ def main(architecture: str, folder: Path, command: list[str]) -> None:
     except NotMadeError as error:
         sys.exit(f"Debian {SUITE} for {architecture} cannot be made: {error}")
     lock = locked(root)
+    make_places(root)
     copy_sources(folder)
     shutil.copyfile(root / "packages", folder / "packages")
     pip = CACHE / "pip"
     pip.mkdir(exist_ok=True)
-    dated = ["env", "--chdir=/build", f"SOURCE_DATE_EPOCH={source_date()}", *command]
-    program, environ = entering(root, *dated, build=folder.resolve(), venv=keep_venv(root), pip=pip)
+    dated = ["env", f"--chdir={PLACE}", f"SOURCE_DATE_EPOCH={source_date()}", *command]
+    program, environ = entering(root, architecture, *dated, build=folder.resolve(), venv=keep_venv(root), pip=pip)
     process = subprocess.Popen(program, env=environ, pass_fds=[lock.fileno()])  # noqa: S603
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: process.kill())

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Run a command in $root, in a mount namespace of its own: debian_root.sh COMMAND... (debian_root.py calls it.)
-# With $build, that folder is /build, $venv is /build/.venv, $pip is pip's cache, and the command can write only there.
+# With $build, that folder is /usr/src/spiderpool-ipam, $venv is .venv in it, and $pip is pip's cache; what the command
+# writes elsewhere is gone when it ends. Without, it changes the root.
 # shellcheck disable=SC2154 # the variables are the caller's
 set -eu
 
@@ -12,17 +13,24 @@ show() { # PATH
     fi
 }
 
-mount --bind "$root" "$root"
-mount -t proc proc "$root/proc"
-mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-show /etc/resolv.conf
 if [ -n "${build:-}" ]; then
+    mount -t tmpfs tmpfs "$root/mnt"
+    mkdir "$root/mnt/upper" "$root/mnt/work"
+    mount -t overlay -o "lowerdir=$root,upperdir=$root/mnt/upper,workdir=$root/mnt/work" overlay "$root"
     show /etc/ssl/certs
     mkdir -p "$build/.venv"
-    mount --bind "$build" "$root/build"
-    mount --bind "$venv" "$root/build/.venv"
+    mount --bind "$build" "$root/usr/src/spiderpool-ipam"
+    mount --bind "$venv" "$root/usr/src/spiderpool-ipam/.venv"
     mount --bind "$pip" "$root/root/.cache/pip"
-    mount -o remount,bind,ro "$root"
+else
+    mount --bind "$root" "$root"
 fi
-exec chroot "$root" "$@"
+show /etc/resolv.conf
+mount -t proc proc "$root/proc"
+for folder in tmp dev/shm; do mount -t tmpfs -o mode=1777 tmpfs "$root/$folder"; done
+mount -t devpts -o newinstance,mode=620,ptmxmode=666 devpts "$root/dev/pts"
+mount --bind "$root/dev/pts/ptmx" "$root/dev/ptmx"
+# Programs that enter the mount namespace find this root, too.
+cd "$root"
+pivot_root . mnt
+exec chroot . sh -euc 'umount --lazy /mnt; exec "$@"' sh "$@"

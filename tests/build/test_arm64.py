@@ -115,7 +115,7 @@ def test_its_script_installs_it_on_such_a_machine_and_tells_how_it_starts() -> N
 BUILD_AGAIN = """
 mkdir "/tmp/another folder"
 cp -r build cni pyproject.toml constraints.txt LICENSE "/tmp/another folder"
-ln -s /build/.venv "/tmp/another folder/.venv"
+ln -s "$PWD/.venv" "/tmp/another folder/.venv"
 umask 077
 taskset --cpu-list 0 "/tmp/another folder/build/freeze.sh"
 sha256sum dist/*.tar.gz "/tmp/another folder/dist/"*.tar.gz

@@ -43,7 +43,8 @@ print(json.dumps(done.plugin_stays))
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources of 0.1.0."""
     folder = tmp_path_factory.mktemp("0.1.0")
-    archive = subprocess.run(["git", "archive", COMMIT, "cni"], cwd=requirements.ROOT, capture_output=True)
+    git = requirements.need_program("git")
+    archive = subprocess.run([git, "archive", COMMIT, "cni"], cwd=requirements.ROOT, capture_output=True)
     if archive.returncode:
         requirements.missing(f"git has no commit {COMMIT} here, which is release 0.1.0")
     subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
