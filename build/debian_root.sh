@@ -16,7 +16,11 @@ show() { # PATH
 if [ -n "${build:-}" ]; then
     mount -t tmpfs tmpfs "$root/mnt"
     mkdir "$root/mnt/upper" "$root/mnt/work"
+    # In a user namespace, a new file system has no devices. So those of the root stay: the folder is kept open meanwhile.
+    cd "$root/dev"
     mount -t overlay -o "lowerdir=$root,upperdir=$root/mnt/upper,workdir=$root/mnt/work" overlay "$root"
+    mount --no-canonicalize --bind . "$root/dev"
+    cd /
     show /etc/ssl/certs
     mkdir -p "$build/.venv"
     mount --bind "$build" "$root/usr/src/spiderpool-ipam"
