@@ -21,6 +21,7 @@ static bool is_inside; /* the program is in a call: the next stop is at its end 
 static struct user_regs_struct entered;
 static long answer; /* what the call returns that the kernel does not carry out; NONE where it does */
 #define NONE 1000000L
+#define LOWEST 0x2aaaaaaab000UL /* a third of the address space: where mappings begin that go upwards */
 
 static void fill(unsigned long address, size_t size)
 {
@@ -30,6 +31,24 @@ static void fill(unsigned long address, size_t size)
     for (size_t i = 0; i < size; i++)
         bytes[i] = 0x9e + 0x3b * i;
     write_memory(address, bytes, size);
+}
+
+static unsigned long place, wanted; /* where there may be room, and for how many bytes */
+
+static void look_for_room(const struct mapping *one)
+{
+    if (one->end > place && one->start < place + wanted)
+        place = one->end;
+}
+
+/* Have mmap() use the lowest place where there is room, as a kernel does whose mappings go upwards. Left to itself, a
+ * newer kernel would align what is large to 2 MiB, and that depends on the file system. */
+static void choose_place(struct user_regs_struct now)
+{
+    place = LOWEST, wanted = (now.rsi + 4095) & ~4095UL;
+    each_mapping(look_for_room);
+    now.rdi = place, now.r10 |= MAP_FIXED_NOREPLACE;
+    set_registers(&now);
 }
 
 /* Return the answer to a call that is not carried out, NONE for one that is. */
@@ -110,13 +129,21 @@ bool answer_call(void)
         if (answer != NONE) {
             now.orig_rax = -1;
             set_registers(&now);
+        } else if (now.orig_rax == SYS_mmap && !now.rdi && !(now.r10 & MAP_FIXED)) {
+            choose_place(now);
         }
         return false;
     }
     if (answer != NONE) {
         now.rax = answer;
         set_registers(&now);
-    } else if ((long)now.rax >= 0) {
+        return false;
+    }
+    if (entered.orig_rax == SYS_mmap) { /* a call leaves its arguments as they were */
+        now.rdi = entered.rdi, now.r10 = entered.r10;
+        set_registers(&now);
+    }
+    if ((long)now.rax >= 0) {
         switch (entered.orig_rax) {
         case SYS_mmap:
             if (entered.rdx & PROT_EXEC)
