@@ -7,6 +7,7 @@ The slow tests change one thing at a time.
 import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def test_every_path_in_it_comes_from_a_file_of_the_bundle() -> None:
     assert len(found) > 10
     added = {path for path in found if path not in bundle}
     assert {path for path in added if not path.startswith(STATE)} == set()
+
+
+@pytest.mark.slow
+def test_the_file_system_that_it_is_built_on_does_not_show() -> None:
+    """A kernel may map large files of one file system at other places than those of another one."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        assert_same(builds.build(Path(folder, "bundle")))
 
 
 @pytest.mark.slow
