@@ -95,8 +95,8 @@ class Plan(NamedTuple):
         """What somebody else has left of it, which tells who it was."""
         if self.drift == "removed":
             return "it was gone"
-        if self.desired.as_name and self.target.is_needed:
-            return f"others had written {changed_members(self.target.before, self.target.after)}"
+        if self.desired.as_name or not self.target.is_needed:
+            return f"others had written {self.drifted}"
         found = self.source.delegation.ipam_type
         return "our ipam had other settings" if found == IPAM_TYPE else f"its ipam.type was {found}"
 
