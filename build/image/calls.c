@@ -1,8 +1,9 @@
 /* Answers the system calls of the program while the image is made.
  *
  * What every machine answers alike is left to the kernel. What differs (process numbers, times, random bytes, numbers
- * of files) gets an answer that is always the same, and what would leave something in the kernel that an image cannot
- * hold is refused. A call that is in neither list is refused, too: somebody has to decide where it belongs. */
+ * of files, places of memory) gets an answer that is always the same, and what would leave something in the kernel that
+ * an image cannot hold is refused. A call that is in neither list is refused, too: somebody has to decide where it
+ * belongs. */
 #define _GNU_SOURCE
 #include "tracer.h"
 
