@@ -6,10 +6,10 @@ something. So what is there is looked at before it is opened, and again once it 
 
 import errno
 import os
-import select
 import stat
 from pathlib import Path
 
+from cni import ready
 from cni.deadline import Deadline
 
 MOST_BYTES = 16 << 20  # what the plugin reads from stdin at most
@@ -80,6 +80,6 @@ def _require_file(path: Path, status: os.stat_result, deadline: Deadline | None)
 
 
 def _read_part(descriptor: int, path: Path, deadline: Deadline | None) -> bytes:
-    if deadline and not select.select([descriptor], [], [], deadline.left())[0]:
+    if deadline and not ready.to_read(descriptor, deadline.left()):
         raise NotReadableError(path, "it is a pipe, and was not written to its end in time")
     return os.read(descriptor, 1 << 20)

@@ -1,10 +1,11 @@
 """Writes one line to stderr for each change and each refused request. Never raises and never waits."""
 
 import os
-import select
 import sys
 import threading
 import time
+
+from cni import ready
 
 _LINE_LIMIT = 1000  # bytes; a pipe that polls as writable takes as much at once (PIPE_BUF is 4096)
 _LOCK = threading.Lock()
@@ -18,7 +19,7 @@ def log(text: str) -> None:
     with _LOCK:
         try:
             stderr = sys.__stderr__.fileno() if sys.__stderr__ else -1
-            if select.select([], [stderr], [], 0)[1]:
+            if ready.to_write(stderr, 0):
                 os.write(stderr, line.encode("utf-8", "replace")[:_LINE_LIMIT] + b"\n")
         except (OSError, ValueError):
             pass

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import select
 import signal
 import sys
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from cni import ready
 from cni.cli import streams
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _abort(_number: int, _frame: FrameType | None) -> None:
     The exception that Python raises would come up anywhere: the import of a module swallows it, or shows a traceback.
     """
     with suppress(OSError):
-        if select.select([], [2], [], 0)[1]:
+        if ready.to_write(2, 0):
             os.write(2, b"Aborted!\n")
     os._exit(1)
 

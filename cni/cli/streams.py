@@ -8,11 +8,12 @@ the work, and once more when it exits, with "Exception ignored" and a traceback.
 import errno
 import io
 import os
-import select
 import sys
 from typing import TYPE_CHECKING
 
 import click
+
+from cni import ready
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -44,7 +45,7 @@ class Output(io.RawIOBase):
             try:
                 return os.write(self._descriptor, data)
             except BlockingIOError:  # whoever shares this descriptor has made it so
-                select.select([], [self._descriptor], [])
+                ready.to_write(self._descriptor)
             except OSError as error:
                 self.error = self.error or error
                 return memoryview(data).nbytes

@@ -4,10 +4,10 @@ While nobody does, the newest lines are kept, and the older ones are counted. Si
 """
 
 import os
-import select
 import threading
 from collections import deque
 
+from cni import ready
 from cni.installer.log_line import WARN, Form
 
 _LIMIT = 1000  # lines
@@ -56,7 +56,7 @@ class LogQueue:
         """Wait until all is written; return False where it cannot be: the reader is gone, or the disk is full."""
         try:
             while data:
-                select.select([], [self._descriptor], [])  # whoever shares the descriptor may have made it non-blocking
+                ready.to_write(self._descriptor)  # whoever shares the descriptor may have made it non-blocking
                 data = data[self._write_some(data) :]
         except (OSError, ValueError):
             return False

@@ -6,12 +6,12 @@ and the thread learns of a signal from the pipe, to which the interpreter writes
 """
 
 import os
-import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from cni import ready
 from cni.deadline import Deadline
 
 PATIENCE = 2.0  # seconds that the work has to end
@@ -43,7 +43,7 @@ def _obey(reading: int, stop: threading.Event, give_up: Callable[[], None]) -> N
             return
         stop.set()
         deadline = Deadline(PATIENCE)
-        while select.select([pipe], [], [], deadline.left())[0]:
+        while ready.to_read(reading, deadline.left()):
             if not pipe.read(1):
                 return
     give_up()

@@ -3,7 +3,6 @@
 import os
 import pty
 import re
-import select
 import signal
 import subprocess
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cni import ready
 from cni.contracts.exit_statuses import EXIT_STATUSES
 from tests import requirements
 from tests.waiting import SLACK
@@ -95,7 +95,7 @@ def until(terminal: int, text: str, seconds: float = 10 + SLACK) -> None:
     """Read what the shell shows until a text has come; with no text, for so many seconds."""
     shown, end = "", time.monotonic() + seconds
     while not text or text not in shown:
-        if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+        if not ready.to_read(terminal, max(0, end - time.monotonic())):
             assert not text, f"waited for {text!r}, and was shown {shown!r}"
             return
         shown += os.read(terminal, 65536).decode(errors="replace")

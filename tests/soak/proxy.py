@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from cni import ready
+
 ADD = "POST /ipam/ip"
 REFUSAL = b'HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n"soak"\n'
 NONSENSE = (
@@ -119,7 +121,7 @@ class Proxy:
             listener = self._listener
             # An accept() that waits would not notice that its socket is closed.
             with suppress(OSError, ValueError):
-                if select.select([listener], [], [], 0.05)[0]:
+                if ready.to_read(listener.fileno(), 0.05):
                     self._take(listener.accept()[0])
 
     def _take(self, client: socket.socket) -> None:
@@ -191,9 +193,11 @@ def _answer(client: socket.socket, agent: socket.socket) -> bytes:
     """Return the agent's answer; nothing where the client hangs up first."""
     pieces: list[bytes] = []
     with agent:
+        poller = select.poll()
+        poller.register(client, select.POLLIN)
+        poller.register(agent, select.POLLIN)
         while True:
-            ready, _, _ = select.select([client, agent], [], [])
-            if client in ready:
+            if client.fileno() in {descriptor for descriptor, _ in poller.poll()}:
                 return b""
             piece = agent.recv(_SIZE)
             if not piece:
@@ -225,4 +229,4 @@ def _whole(data: bytes) -> int:
 
 def _hangs_up(client: socket.socket, seconds: float) -> bool:
     """Tell whether the client hangs up within a time. (It sends nothing after its request.)"""
-    return bool(select.select([client], [], [], seconds)[0])
+    return ready.to_read(client.fileno(), seconds)

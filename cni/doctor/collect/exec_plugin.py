@@ -5,13 +5,13 @@ Its stderr is the caller's, as kubectl does it: what it says there may be secret
 
 import json
 import os
-import select
 import shutil
 import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+from cni import ready
 from cni.contracts.kubeconfig import EXEC_CREDENTIAL, Exec, ExecStatus
 from cni.deadline import Deadline
 from cni.doctor import caller
@@ -96,7 +96,7 @@ def _read(process: "subprocess.Popen[bytes]", name: str, limit: Deadline) -> byt
     output = bytearray()
     descriptor = process.stdout.fileno() if process.stdout else -1
     while True:
-        if not select.select([descriptor], [], [], limit.require_left())[0]:
+        if not ready.to_read(descriptor, limit.require_left()):
             raise TimeoutError
         if not (part := os.read(descriptor, 1 << 16)):
             return bytes(output)

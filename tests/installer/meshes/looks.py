@@ -5,7 +5,6 @@ inotify is asked directly: watchfiles gathers events, so that it cannot count.
 
 import ctypes
 import os
-import select
 import struct
 import threading
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from cni import ready
 from tests.installer.meshes import net_d
 
 _CLOSED, _MOVED_FROM, _MOVED_TO, _DELETED = 0x8, 0x40, 0x80, 0x200
@@ -80,7 +80,7 @@ class Looks:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            select.select([self._events], [], [], _PAUSE)
+            ready.to_read(self._events, _PAUSE)
             self._read_events()
             look = self.look()
             self.count += 1

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import select
 import stat
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cni import ready
 from cni.installer.node import lock
 from tests import requirements
 from tests.waiting import SLACK, wait_for
@@ -102,7 +102,7 @@ def test_the_lock_of_a_file_that_was_removed_meanwhile_is_none(
     with lock.held(state):
         time.sleep(2)
         assert late.stdout
-        assert not select.select([late.stdout], [], [], 0)[0]  # it found that the file has changed, and waits
+        assert not ready.to_read(late.stdout.fileno(), 0)  # it found that the file has changed, and waits
     assert late.stdout.readline() == "held\n"
 
 
