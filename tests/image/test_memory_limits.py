@@ -9,7 +9,7 @@ import pytest
 
 from tests import requirements
 from tests.image.bundles import FROM_IMAGE, Bundles, how_it_starts
-from tests.image.calls import Calls, shell
+from tests.image.calls import Answer, Calls, shell
 
 V1, V2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
 
@@ -17,10 +17,21 @@ V1, V2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
 @pytest.mark.parametrize("limit", ["-v", "-d"])
 @pytest.mark.parametrize("mebibytes", [1, 4, 8, 9, 10, 12, 16, 20, 24, 29, 30, 32, 40, 64, 200])
 def test_the_answer_is_that_of_one_way_or_the_other(bundles: Bundles, calls: Calls, limit: str, mebibytes: int) -> None:
-    """The two ways need different amounts, so that one may succeed where the other does not."""
+    """The two ways need different amounts, so that one may succeed where the other does not.
+
+    Where memory ends before the plugin's own code runs, the words on stderr are those of the loader, of PyInstaller or
+    of Python. At a limit that one of them just reaches, they differ from call to call.
+    """
     before = shell(f"ulimit {limit} {mebibytes << 10}")
     without_limit = calls.call(bundles.plain)
-    assert calls.call(bundles.whole, *before) in (calls.call(bundles.plain, *before), without_limit)
+    whole, plain = (calls.call(program, *before) for program in (bundles.whole, bundles.plain))
+    assert whole in (plain, without_limit) or (is_silent(whole) and is_silent(plain))
+
+
+def is_silent(answer: Answer) -> bool:
+    """Tell whether a call failed before the plugin's own code ran: the caller was answered nothing, the agent asked
+    nothing."""
+    return answer.status != 0 and not answer.stdout and not answer.requests
 
 
 def lowest(limit: str, program: Path) -> int:
