@@ -98,13 +98,23 @@ check_unit_folder() {
 check_architecture() {
     [ -d "$here/_internal" ] ||
         fail "$here has no release in it: run install.sh in the folder that the tarball was unpacked to"
-    case $(uname -m) in
-        x86_64) arch=amd64 loader=ld-linux-x86-64.so.2 ;;
-        aarch64) arch=arm64 loader=ld-linux-aarch64.so.1 ;;
-        *) arch='' loader='' ;;
+    machine=$(uname -m) files=''
+    case $machine in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=$machine ;; esac
+    for loader in amd64:ld-linux-x86-64.so.2 arm64:ld-linux-aarch64.so.1; do
+        if [ -f "$here/_internal/${loader#*:}" ]; then files=${loader%:*}; fi
+    done
+    case $files in
+        "$arch") ;;
+        '') fail "$here/_internal holds no program loader, so files are missing: unpack the tarball again" ;;
+        *) refuse_architecture "$files" ;;
     esac
-    [ -f "$here/_internal/$loader" ] ||
-        fail "this machine is $(uname -m), and the files are for another architecture: use the tarball for $(uname -m)"
+}
+
+refuse_architecture() { # ARCH_OF_THE_FILES
+    case $arch in amd64 | arm64) mend="use the tarball whose name ends in -linux-$arch.tar.gz" ;; *)
+        mend='releases are for x86_64 (amd64) and aarch64 (arm64)' ;;
+    esac
+    fail "$here: these files are for $1, and this machine is $machine: $mend"
 }
 
 # The signed list names each file of a release, and among them, for each architecture, the SHA256SUMS of this folder.
@@ -116,14 +126,18 @@ check_signature() {
     for file in "$list" "$list.sig"; do
         [ -f "$file" ] || fail "$file is missing, so nothing can be verified: get it from where the tarball is from"
     done
-    report=$(openssl dgst -sha256 -verify "$key" -signature "$list.sig" "$list" 2>&1) ||
-        fail "$list cannot be verified with the key $key: $(printf '%s\n' "$report" | sed 1q)"
+    openssl pkey -pubin -in "$key" -noout </dev/null >/dev/null 2>&1 ||
+        fail "$key holds no public key, or cannot be read: get it from those who publish the release"
+    openssl dgst -sha256 -verify "$key" -signature "$list.sig" "$list" </dev/null >/dev/null 2>&1 ||
+        fail "$list was changed, or was not signed with the key $key: do not install it. Get the tarball, SHA256SUMS and\
+ SHA256SUMS.sig of one release again, and compare the key with that of those who publish it"
     sum=$(sha256sum <"$here/SHA256SUMS")
-    name=$(sed -n "s/^${sum%% *}  //p" "$list")
+    name=$(sed -n "s/^${sum%% *}  \(spiderpool-ipam-[0-9][^/]*-linux-[a-z0-9]*\)\.SHA256SUMS\$/\1/p" "$list" | sed 1q)
     case $name in
-        *-linux-"$arch".SHA256SUMS) say "signed with $key: ${name%.SHA256SUMS}" ;;
-        *.SHA256SUMS) fail "$here: these files are ${name%.SHA256SUMS}, and this machine is $(uname -m)" ;;
-        *) fail "$here/SHA256SUMS is not of the release that $key has signed in $list: unpack the tarball again" ;;
+        *-linux-"$arch") say "signed with $key: $name" ;;
+        '') fail "$here is not of the release whose list is $list: put the tarball, SHA256SUMS and SHA256SUMS.sig of the\
+ same version side by side, and unpack that tarball there" ;;
+        *) refuse_architecture "${name##*-linux-}" ;;
     esac
 }
 

@@ -101,14 +101,17 @@ def test_an_option_without_its_value_is_wrong_usage() -> None:
 def test_another_architecture_is_refused_before_anything_is_done(
     machine: str, node: Node, tree: Path, tmp_path: Path
 ) -> None:
-    own = {"ld-linux-x86-64.so.2": "x86_64", "ld-linux-aarch64.so.1": "aarch64"}
+    mends = {"aarch64": "-linux-arm64.tar.gz", "x86_64": "-linux-amd64.tar.gz"}
+    own = {"ld-linux-x86-64.so.2": ("x86_64", "amd64"), "ld-linux-aarch64.so.1": ("aarch64", "arm64")}
     (loader,) = (tree / "_internal").glob("ld-linux-*")
+    its_machine, arch = own[loader.name]
     path = programs(tmp_path / "programs", uname=f"echo {machine}")
     done = run(node, "--wait-agent=0", tree=tree, path=path)
-    if machine == own[loader.name]:
+    if machine == its_machine:
         assert "sha256sum is missing" in done.stderr
     else:
-        assert f"this machine is {machine}, and the files are for another architecture" in done.stderr
+        assert f"these files are for {arch}, and this machine is {machine}: " in done.stderr
+        assert mends.get(machine, "releases are for x86_64 (amd64) and aarch64 (arm64)") in done.stderr
     assert (done.returncode, done.stderr.count("\n"), node.plugin.exists()) == (1, 1, False)
 
 
