@@ -16,11 +16,11 @@ from cni.doctor.ranges import network
 NAME = "calico-node"
 _MANIFEST = """\
 apiVersion: projectcalico.org/v3
-kind: {kind}
+kind: KIND
 metadata:
   name: default
 spec:
-  {key}: {value}
+  KEY: {value}
 """
 _TRUE = ("1", "t", "true", "y", "yes")
 
@@ -55,7 +55,7 @@ def set_variable(facts: FactReader, *assignments: str) -> Mend:
     """Return the command that sets variables of calico-node, and so starts it anew on each node. NotKnown."""
     found = daemon_set(facts)
     namespace = found["metadata"].get("namespace", "kube-system") if found else "kube-system"
-    return command(f"kubectl -n {namespace} set env daemonset/{NAME} {' '.join(assignments)}")
+    return command("kubectl -n {} set env daemonset/{} {}", namespace, NAME, [*assignments])
 
 
 def installation(facts: FactReader) -> Installation | None:
@@ -80,8 +80,7 @@ def set_default(facts: FactReader, kind: str, key: str, value: Any) -> Mend:
     names = [one["metadata"]["name"] for one in facts.value_or(f"cluster.{fact}", [])]
     if "default" in names:
         return suggest.patch(facts, kind.lower(), "default", {key: value})
-    text = str(value).lower() if isinstance(value, bool) else value
-    return manifest(_MANIFEST.format(kind=kind, key=key, value=text))
+    return manifest(_MANIFEST.replace("KIND", kind).replace("KEY", key), value=value)
 
 
 def operators_pool(facts: FactReader, cidr: str) -> tuple[str, int] | None:

@@ -1,11 +1,16 @@
-"""What a check is, and what it finds. Pure."""
+"""What a check is, what it finds, and how what it finds is mended. Pure."""
 
+import json
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Literal, NamedTuple
 
 from cni.contracts.doctor import Part, Severity
 from cni.doctor.facts import FactReader
+
+_UNUSABLE = "NAME"  # what a command has in the place of a value that no shell and no program should be given
 
 
 class Texts(NamedTuple):
@@ -63,11 +68,33 @@ class Check:
         return f"docs/doctor/{self.part}.md#{self.id}"
 
 
-def command(text: str) -> Mend:
-    """Return a mend that is a command."""
-    return Mend("command", text)
+def command(text: str, *values: object) -> Mend:
+    """Return a mend that is a command: each {} of the text is a value, in quotes where a shell would obey it.
+
+    Others have written the values, and people paste the command, so the text itself holds none of them. A mend goes in
+    as it is: a command as a part of this one, a manifest as a here-document. A list goes in item by item.
+    """
+    return Mend("command", text.format(*map(_argument, values)))
 
 
-def manifest(text: str) -> Mend:
-    """Return a mend that is a manifest, as YAML."""
-    return Mend("manifest", text)
+def in_turn(commands: Iterable[Mend]) -> Mend:
+    """Return the command that runs these, each if the one before it has not failed."""
+    return reduce(lambda first, then: command("{} && {}", first, then), commands)
+
+
+def manifest(text: str, **values: object) -> Mend:
+    """Return a mend that is a manifest, as YAML: each {name} of the text is that value, as JSON, which is YAML, too."""
+    return Mend("manifest", text.format(**{name: json.dumps(value) for name, value in values.items()}))
+
+
+def _argument(value: object) -> str:
+    if isinstance(value, Mend):
+        return value.text if value.kind == "command" else f"<<'END'\n{value.text}END"
+    if isinstance(value, list):
+        return " ".join(map(_argument, value))
+    word = str(value)
+    # A program would take the one for an option, as `delete pod --all`, and a terminal would obey the other. Kubernetes
+    # lets no object have such a name; what a bundle says was not asked of Kubernetes.
+    if word.startswith("-") or not word.isprintable():
+        return _UNUSABLE
+    return shlex.quote(word)

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from cni.contracts.api_objects import Pod
 from cni.contracts.doctor import CheckReport, DoctorReport, FindingReport, LinkReport
 from cni.doctor import pool_filters, sessions
+from cni.doctor.check import command
 from cni.doctor.facts import FactReader, NotKnown
 from cni.doctor.pod_links import OF_ADDRESS, OF_POD, Seen, addresses_of, name_of, node_of
 
@@ -145,4 +146,4 @@ def _first_cause(found: Cause, link: Link, made: dict[str, CheckReport]) -> Caus
 def look_at(pod: Pod) -> str:
     """Return the command that shows what Kubernetes says of a pod: its events have the plugin's own words."""
     namespace, _, name = name_of(pod).partition("/")
-    return f"kubectl -n {namespace} describe pod {name}"
+    return command("kubectl -n {} describe pod {}", namespace, name).text

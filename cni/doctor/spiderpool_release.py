@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cni.contracts.workload_objects import Container, Workload
-from cni.doctor.check import Mend, command
+from cni.doctor.check import Mend, command, in_turn
 from cni.doctor.facts import FactReader
 
 AGENT = "spiderpool-agent"
@@ -14,9 +14,10 @@ _COMPONENT = "app.kubernetes.io/component"
 _REPOSITORY = "https://spidernet-io.github.io/spiderpool"
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 # For helm, before SpiderPool is there. The second setting is what every agent since 1.1.0 needs.
-INSTALL = (
-    f"helm install spiderpool spiderpool --repo {_REPOSITORY} --namespace kube-system"
-    " --set multus.multusCNI.install=false --set multus.multusCNI.defaultCniCRName=k8s-pod-network"
+INSTALL = command(
+    "helm install spiderpool spiderpool --repo {} --namespace kube-system"
+    " --set multus.multusCNI.install=false --set multus.multusCNI.defaultCniCRName=k8s-pod-network",
+    _REPOSITORY,
 )
 
 
@@ -31,15 +32,15 @@ class Release:
     def upgrade(self, *values: str, restart: str = "") -> Mend:
         """Return the command that sets these values of the chart, and nothing else.
 
-        A change of conf.yml alone restarts no pod: `restart` is what is to be restarted then.
+        A change of conf.yml alone restarts no pod: `restart` is the DaemonSet that is to be restarted then.
         """
-        version = f" --version {self.version}" if self.version else ""
-        settings = " ".join(f"--set {value}" for value in values)
-        then = f" && kubectl -n {self.namespace} rollout restart {restart}" if restart else ""
-        return command(
-            f"helm upgrade {self.name} spiderpool --repo {_REPOSITORY} --namespace {self.namespace}{version}"
-            f" --reuse-values {settings}{then}"
-        )
+        version = [command("--version {}", self.version)] if self.version else []
+        options = [*version, command("--reuse-values"), *(command("--set {}", value) for value in values)]
+        where = (self.name, _REPOSITORY, self.namespace)
+        upgrade = command("helm upgrade {} spiderpool --repo {} --namespace {} {}", *where, options)
+        if not restart:
+            return upgrade
+        return in_turn([upgrade, command("kubectl -n {} rollout restart daemonset {}", self.namespace, restart)])
 
 
 def component(workloads: Iterable[Workload], name: str) -> Workload | None:

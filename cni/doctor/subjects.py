@@ -1,7 +1,6 @@
 """Pods, and the templates that pods are made of, as far as their annotations go. Pure."""
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,10 +81,11 @@ def _of_template(kind: str, workload: Workload) -> Iterator[Subject]:
 
 def annotate(subject: Subject, key: str, value: str | None) -> Mend:
     """Return the command that gives a pod or a template an annotation; with None it takes it away."""
-    where = f"kubectl -n {subject.namespace}"
-    if subject.kind == "Pod":
-        change = f"{key}-" if value is None else f"--overwrite {shlex.quote(f'{key}={value}')}"
-        return command(f"{where} annotate pod {subject.name} {change}")
-    template = {"spec": {"template": {"metadata": {"annotations": {key: value}}}}}
-    patch = shlex.quote(json.dumps(template))
-    return command(f"{where} patch {subject.kind.lower()} {subject.name} --type=merge -p {patch}")
+    if subject.kind != "Pod":
+        patch = json.dumps({"spec": {"template": {"metadata": {"annotations": {key: value}}}}})
+        kind = subject.kind.lower()
+        return command("kubectl -n {} patch {} {} --type=merge -p {}", subject.namespace, kind, subject.name, patch)
+    if value is None:
+        return command("kubectl -n {} annotate pod {} {}", subject.namespace, subject.name, f"{key}-")
+    said = f"{key}={value}"
+    return command("kubectl -n {} annotate pod {} --overwrite {}", subject.namespace, subject.name, said)

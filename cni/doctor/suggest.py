@@ -1,49 +1,49 @@
-"""What mends Calico's objects: manifests, and the commands that apply them. Pure.
+"""What mends Calico's objects, and the router: manifests and commands. Pure.
 
 kubectl applies objects of projectcalico.org/v3 only where the API server serves them; elsewhere calicoctl does.
 """
 
 import json
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from cni.contracts.calico_objects import BGPPeer
 from cni.contracts.doctor import DoctorReport
 from cni.contracts.facts import Api
-from cni.doctor.check import Mend
+from cni.doctor.check import Mend, command, in_turn, manifest
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import Network
 
 GROUP = "projectcalico.org/v3"
 _BLOCK_SIZES = {4: 26, 6: 122}  # Calico's own
-_IP_POOL = f"""\
-apiVersion: {GROUP}
+_IP_POOL = """\
+apiVersion: projectcalico.org/v3
 kind: IPPool
 metadata:
-  name: {{name}}
+  name: {name}
 spec:
-  cidr: {{cidr}}
-  blockSize: {{block_size}}
+  cidr: {cidr}
+  blockSize: {block_size}
   ipipMode: Never  # BIRD brings the packets to the pods: no tunnel is needed
   vxlanMode: Never
   natOutgoing: false  # so that the pods' own addresses are seen outside, which is what SpiderPool is for
   disabled: true  # Calico's own IPAM takes no address out of it; BIRD exports it all the same
 """
-
-
-_BGP_PEER = f"""\
-apiVersion: {GROUP}
+_BGP_PEER = """\
+apiVersion: projectcalico.org/v3
 kind: BGPPeer
 metadata:
-  name: {{name}}
+  name: {name}
 spec:
-  node: {{node}}
-  peerIP: {{peer_ip}}
-  asNumber: {{as_number}}
+  node: {node}
+  peerIP: {peer_ip}
+  asNumber: {as_number}
 """
 # What decides which routes a peer gets and takes.
-_AS_THE_OTHER: tuple[Literal["filters", "numAllowedLocalASNumbers"], ...] = ("filters", "numAllowedLocalASNumbers")
+_AS_THE_OTHER: Mapping[Literal["filters", "numAllowedLocalASNumbers"], str] = {
+    "filters": "  filters: {filters}\n",
+    "numAllowedLocalASNumbers": "  numAllowedLocalASNumbers: {numAllowedLocalASNumbers}\n",
+}
 
 
 def tool(facts: FactReader) -> str:
@@ -52,31 +52,33 @@ def tool(facts: FactReader) -> str:
     return "kubectl" if api and GROUP in api["groups"] else "calicoctl"
 
 
-def ip_pool(subnet: Network) -> str:
+def ip_pool(subnet: Network) -> Mend:
     """Return the manifest of the IPPool that covers a subnet of SpiderPool's."""
     name = "spiderpool-" + str(subnet).replace(".", "-").replace(":", "-").replace("/", "-")
     block_size = max(_BLOCK_SIZES[subnet.version], subnet.prefixlen)
-    return _IP_POOL.format(name=name, cidr=subnet, block_size=block_size)
+    return manifest(_IP_POOL, name=name, cidr=str(subnet), block_size=block_size)
 
 
-def bgp_peer(node: str, family: int, like: BGPPeer) -> str:
+def bgp_peer(node: str, family: int, like: BGPPeer) -> Mend:
     """Return the manifest of a BGPPeer that gives a node the peer that another node has."""
     spec = like.get("spec", {})
-    text = _BGP_PEER.format(
+    as_the_other = {key: spec[key] for key in _AS_THE_OTHER if spec.get(key)}
+    return manifest(
+        _BGP_PEER + "".join(_AS_THE_OTHER[key] for key in as_the_other),
         name=f"{node}-ipv{family}",
-        node=json.dumps(node),  # it may look like a number
-        peer_ip=json.dumps(spec.get("peerIP", "")),
-        as_number=json.dumps(spec.get("asNumber", 0)),
+        node=node,
+        peer_ip=spec.get("peerIP", ""),
+        as_number=spec.get("asNumber", 0),
+        **as_the_other,
     )
-    return text + "".join(f"  {key}: {json.dumps(spec[key])}\n" for key in _AS_THE_OTHER if spec.get(key))
 
 
 def patch(facts: FactReader, kind: str, name: str, spec: Mapping[str, Any]) -> Mend:
     """Return the command that changes these members of an object's spec."""
-    text = shlex.quote(json.dumps({"spec": spec}))
+    text = json.dumps({"spec": spec})
     if tool(facts) == "kubectl":
-        return Mend("command", f"kubectl patch {kind}s.projectcalico.org {name} --type=merge -p {text}")
-    return Mend("command", f"calicoctl patch {kind} {name} -p {text}")
+        return command("kubectl patch {}s.projectcalico.org {} --type=merge -p {}", kind, name, text)
+    return command("calicoctl patch {} {} -p {}", kind, name, text)
 
 
 def replacing_members(kind: str, name: str, values: Mapping[tuple[str, int, str], Any]) -> Mend:
@@ -85,22 +87,26 @@ def replacing_members(kind: str, name: str, values: Mapping[tuple[str, int, str]
         {"op": "add", "path": f"/spec/{key}/{number}/{member}", "value": value}
         for (key, number, member), value in values.items()
     ]
-    text = shlex.quote(json.dumps(steps))
-    return Mend("command", f"kubectl patch {kind}s.projectcalico.org {name} --type=json -p {text}")
+    return command("kubectl patch {}s.projectcalico.org {} --type=json -p {}", kind, name, json.dumps(steps))
 
 
 def operators_patch(name: str, spec: Mapping[str, Any]) -> Mend:
     """Return the command that changes these members of what Tigera's operator is told."""
-    text = shlex.quote(json.dumps({"spec": spec}))
-    return Mend("command", f"kubectl patch installations.operator.tigera.io {name} --type=merge -p {text}")
+    text = json.dumps({"spec": spec})
+    return command("kubectl patch installations.operator.tigera.io {} --type=merge -p {}", name, text)
 
 
-def replacing(facts: FactReader, names: Sequence[str], manifest: str) -> Mend:
-    """Return the command that deletes IPPools and makes another one in their place."""
+def replacing(facts: FactReader, names: Sequence[str], pool: Mend) -> Mend:
+    """Return the command that deletes IPPools and makes another one in their place, of this manifest."""
     program = tool(facts)
     kind = "ippools.projectcalico.org" if program == "kubectl" else "ippool"
-    deletes = " && ".join(f"{program} delete {kind} {name}" for name in names)
-    return Mend("command", f"{deletes} && {program} apply -f - <<'END'\n{manifest}END")
+    deletes = [command("{} delete {} {}", program, kind, name) for name in names]
+    return in_turn([*deletes, command("{} apply -f - {}", program, pool)])
+
+
+def vtysh(lines: Iterable[str]) -> Mend:
+    """Return the command that has a router of FRR's take these lines."""
+    return command("vtysh {}", [command("-c {}", line) for line in lines])
 
 
 def stream(report: DoctorReport, program: str) -> Iterator[str]:

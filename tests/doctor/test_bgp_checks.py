@@ -62,7 +62,7 @@ def test_a_router_of_the_nodes_own_as_is_to_be_a_reflector() -> None:
 
 def test_a_peer_like_another_is_yaml_whatever_the_node_is_called_and_has_its_filters() -> None:
     like: Any = bgp_peer("v4", "172.16.13.1", asNumber="1.10", filters=["f"], numAllowedLocalASNumbers=1)
-    spec = yaml.safe_load(suggest.bgp_peer("123", 4, like))["spec"]
+    spec = yaml.safe_load(suggest.bgp_peer("123", 4, like).text)["spec"]
     assert spec == {**like["spec"], "node": "123"}
 
 

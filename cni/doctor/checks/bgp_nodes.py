@@ -9,7 +9,7 @@ from cni.contracts.api_objects import Node
 from cni.contracts.calico_objects import BGPConfiguration, BGPConfigurationSpec
 from cni.contracts.spiderpool_objects import SpiderIPPool
 from cni.doctor import calico_node, sessions, suggest
-from cni.doctor.check import Check, Finding, Mend, command
+from cni.doctor.check import Check, Finding, Mend
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import network, pool_ranges
 from cni.doctor.sessions import Calico, Session
@@ -83,7 +83,7 @@ def _reflect(calico: Calico, peer: str, family: int, addresses: Sequence[str]) -
     number = next(named).get("asNumber")
     lines = ["configure terminal", f"router bgp {number}", f"address-family ipv{family} unicast"]
     lines += [f"neighbor {one} route-reflector-client" for one in addresses]
-    return command("vtysh " + " ".join(f"-c '{line}'" for line in lines))
+    return suggest.vtysh(lines)
 
 
 def _find_addresses(facts: FactReader) -> Iterator[Finding]:

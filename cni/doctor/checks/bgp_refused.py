@@ -65,7 +65,7 @@ def _in_nodes(nodes: Sequence[Node]) -> Iterator[Finding]:
     for node in nodes:
         if "/" in (value := sessions.cluster_id(node)):
             name, right = node["metadata"]["name"], value.partition("/")[0]
-            mend = command(f"kubectl annotate node {name} --overwrite {_REFLECTOR}={right}")
+            mend = command("kubectl annotate node {} --overwrite {}", name, f"{_REFLECTOR}={right}")
             yield Finding(f"Node/{name}", f"its {_REFLECTOR} is {value}: BIRD does not take a length", mend)
 
 

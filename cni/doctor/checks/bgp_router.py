@@ -5,11 +5,10 @@ from typing import TypeAlias
 
 from cni.contracts.api_objects import Node, Pod
 from cni.contracts.calico_settings import CalicoNodeStatus
-from cni.contracts.facts import Api
 from cni.contracts.route_facts import Bird, Router
 from cni.contracts.spiderpool_objects import SpiderEndpoint, SpiderIPPool
 from cni.doctor import sessions, suggest
-from cni.doctor.check import Check, Finding, command
+from cni.doctor.check import Check, Finding
 from cni.doctor.checks.node_bird import CAUSES, ESTABLISHED
 from cni.doctor.facts import FactReader, NotKnown
 from cni.doctor.ranges import address_of, network, pool_ranges
@@ -42,8 +41,7 @@ def _find_sessions(facts: FactReader) -> Iterator[Finding]:
 
 def _asking(facts: FactReader) -> str:
     """Return the command that makes a CalicoNodeStatus for each node. calicoctl does not know this kind."""
-    api: Api | None = facts.value_or("cluster.api", None)
-    group = api["calico"] if api and suggest.tool(facts) == "calicoctl" else suggest.GROUP
+    group = "crd.projectcalico.org/v1" if suggest.tool(facts) == "calicoctl" else suggest.GROUP
     return _ASKING.replace("GROUP", group)
 
 
@@ -69,9 +67,8 @@ def _neighbors(facts: FactReader, router: Router) -> Iterator[Finding]:
                 "no bgp ebgp-requires-policy",
                 "do clear bgp * soft",
             )
-            mend = command("vtysh " + " ".join(f"-c '{line}'" for line in lines))
             seen = f"its session is {neighbor['state']}, and its peerState is Policy: no route is taken or sent"
-            yield Finding(f"neighbor {address}", seen, mend)
+            yield Finding(f"neighbor {address}", seen, suggest.vtysh(lines))
         elif neighbor["state"] != ESTABLISHED:
             cause = "node-bird" if _has_dead_session(facts) else ""
             if _has_no_peer(facts, address):

@@ -83,7 +83,7 @@ def _peer(facts: FactReader, peers: Sequence[BGPPeer], node: str, family: int) -
             continue
         if spec.get("nodeSelector"):
             return suggest.patch(facts, "bgppeer", peer["metadata"]["name"], {"nodeSelector": "all()"})
-        return Mend("manifest", suggest.bgp_peer(node, family, peer))
+        return suggest.bgp_peer(node, family, peer)
     return None
 
 

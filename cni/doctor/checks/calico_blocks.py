@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from cni.contracts.calico_objects import BlockAffinity, IPAMBlock
 from cni.contracts.spiderpool_objects import SpiderIPPool
-from cni.doctor.check import Check, Finding, Mend
+from cni.doctor.check import Check, Finding, Mend, command, in_turn
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import network, pool_ranges
 
@@ -30,31 +30,33 @@ def _find_blocks(facts: FactReader) -> Iterator[Finding]:
         yield Finding(f"BlockAffinity/{affinity['metadata']['name']}", seen, _mend(affinity, block, holders, known))
 
 
-def _holders(block: IPAMBlock) -> Mapping[str, str]:
+def _holders(block: IPAMBlock) -> Mapping[str, Mend | None]:
     """Return who holds addresses of a block, in words, and the command that has each let go of them."""
     attributes = block["spec"].get("attributes", [])
     held = {index for index in block["spec"].get("allocations", []) if index is not None}
-    found: dict[str, str] = {}
+    found: dict[str, Mend | None] = {}
     for index in sorted(held):
         told = (attributes[index].get("secondary") or {}) if 0 <= index < len(attributes) else {}
         namespace, pod = told.get("namespace", ""), told.get("pod", "")
         if namespace and pod:
-            found[f"{namespace}/{pod}"] = f"kubectl -n {namespace} delete pod {pod}"
+            found[f"{namespace}/{pod}"] = command("kubectl -n {} delete pod {}", namespace, pod)
         else:
-            found[told.get("type", "somebody else")] = ""
+            found[told.get("type", "somebody else")] = None
     return found
 
 
-def _mend(affinity: BlockAffinity, block: IPAMBlock | None, holders: Mapping[str, str], known: bool) -> Mend | None:
+def _mend(
+    affinity: BlockAffinity, block: IPAMBlock | None, holders: Mapping[str, Mend | None], known: bool
+) -> Mend | None:
     """Return the next step: the pods have to go before the block can."""
-    if commands := [command for command in holders.values() if command]:
-        return Mend("command", " && ".join(commands))
+    if ends := [one for one in holders.values() if one]:
+        return in_turn(ends)
     if holders or not known:
         return None
-    deletes = [f"kubectl delete blockaffinities.{_CRD} {affinity['metadata']['name']}"]
+    deletes = [command("kubectl delete blockaffinities.{} {}", _CRD, affinity["metadata"]["name"])]
     if block:
-        deletes.append(f"kubectl delete ipamblocks.{_CRD} {block['metadata']['name']}")
-    return Mend("command", " && ".join(deletes))
+        deletes.append(command("kubectl delete ipamblocks.{} {}", _CRD, block["metadata"]["name"]))
+    return in_turn(deletes)
 
 
 CHECKS = (

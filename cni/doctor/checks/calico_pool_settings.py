@@ -1,7 +1,6 @@
 """Checks of the settings of the IPPools over SpiderPool's ranges that do not decide what is exported. Pure."""
 
 import json
-import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -101,9 +100,7 @@ def _change(facts: FactReader, pool: IPPool, spec: Mapping[str, Any], operators:
     name, place = held
     path = f"/spec/calicoNetwork/ipPools/{place}"
     patch = [{"op": "add", "path": f"{path}/{key}", "value": value} for key, value in operators.items()]
-    return command(
-        f"kubectl patch installations.operator.tigera.io {name} --type=json -p {shlex.quote(json.dumps(patch))}"
-    )
+    return command("kubectl patch installations.operator.tigera.io {} --type=json -p {}", name, json.dumps(patch))
 
 
 def _names(pools: list[SpiderIPPool]) -> str:

@@ -31,7 +31,7 @@ def _covering(facts: FactReader, subnet: Network, pools: list[IPPool]) -> Mend |
     """Return how to have a pool cover a subnet; None where that is not for a program to say."""
     overlapping = [pool for pool in pools if network(pool["spec"]["cidr"]).overlaps(subnet)]
     if not overlapping:
-        return Mend("manifest", suggest.ip_pool(subnet))
+        return suggest.ip_pool(subnet)
     affinities = facts.value_or("cluster.block_affinities", None)
     if affinities is None or any(network(one["spec"]["cidr"]).overlaps(subnet) for one in affinities):
         return None  # calico-ipam has given addresses out of it

@@ -1,7 +1,7 @@
 """Checks of how Calico was set up: its version, its backend, and what it writes into conflists. Pure."""
 
 import json
-import shlex
+import re
 from collections.abc import Iterator
 
 from cni.contracts import facts as facts_contract
@@ -10,15 +10,14 @@ from cni.contracts.calico_settings import CalicoConfig
 from cni.contracts.doctor import Severity
 from cni.defaults import IPAM_TYPE
 from cni.doctor import calico_node, suggest
-from cni.doctor.check import Check, Finding, Mend, command
+from cni.doctor.check import Check, Finding, Mend, command, in_turn
 from cni.doctor.facts import FactReader, NotKnown
 
 _BIRD = "bird"
 _CONFIG = "ConfigMap/calico-config"
-_CONFIGS = "kubectl -n kube-system {} configmap calico-config"
-_RESTART = f"kubectl -n kube-system rollout restart daemonset/{calico_node.NAME}"
 # The quotes have backslashes before them where kubectl prints the conflist as one line.
-_REPLACE = r"""sed -E 's/(\\?"type\\?": *\\?"){ipam}\b/\1{ours}/'"""
+_REPLACE = r's/(\\?"type\\?": *\\?"){ipam}\b/\1{ours}/'
+_PLUGIN = re.compile(r"[a-zA-Z0-9._-]+")  # sed would obey a slash, and more
 
 
 def _find_version(facts: FactReader) -> Iterator[Finding]:
@@ -53,8 +52,10 @@ def _by_config(facts: FactReader) -> Iterator[Finding]:
     for config in _configs(facts):
         backend = config.get("data", {}).get("calico_backend", _BIRD)
         if backend != _BIRD:
-            patch = shlex.quote(json.dumps({"data": {"calico_backend": _BIRD}}))
-            mend = command(f"{_CONFIGS.format('patch')} --type=merge -p {patch} && {_RESTART}")
+            patch = json.dumps({"data": {"calico_backend": _BIRD}})
+            change = command("kubectl -n kube-system patch configmap calico-config --type=merge -p {}", patch)
+            restart = command("kubectl -n kube-system rollout restart daemonset/{}", calico_node.NAME)
+            mend = in_turn([change, restart])
             yield Finding(_CONFIG, f"its calico_backend is {backend}", mend)
 
 
@@ -86,9 +87,12 @@ def _kept(facts: FactReader) -> bool | None:
     return bool(installation["as_name"] or plugin["watch_runs"])
 
 
-def _to_ours(ipam: str) -> Mend:
-    replace = _REPLACE.format(ipam=ipam, ours=IPAM_TYPE)
-    return command(f"{_CONFIGS.format('get')} -o yaml | {replace} | kubectl replace -f -")
+def _to_ours(ipam: str) -> Mend | None:
+    """Return the command that puts our IPAM in the place of another one; None where that has no plugin's name."""
+    if not _PLUGIN.fullmatch(ipam):
+        return None
+    change = command("sed -E {}", _REPLACE.format(ipam=ipam, ours=IPAM_TYPE))
+    return command("kubectl -n kube-system get configmap calico-config -o yaml | {} | kubectl replace -f -", change)
 
 
 def _configs(facts: FactReader) -> list[CalicoConfig]:

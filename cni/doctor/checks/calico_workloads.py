@@ -38,7 +38,7 @@ def _find_controllers(facts: FactReader) -> Iterator[Finding]:
     for deployment in deployments:
         metadata = deployment["metadata"]
         if metadata["name"] == _CONTROLLERS and not deployment.get("status", {}).get("readyReplicas", 0):
-            mend = command(f"kubectl -n {metadata.get('namespace', '')} describe deployment {_CONTROLLERS}")
+            mend = command("kubectl -n {} describe deployment {}", metadata.get("namespace", ""), _CONTROLLERS)
             yield Finding(
                 f"Deployment/{metadata.get('namespace', '')}/{_CONTROLLERS}", "none of its pods is Ready", mend
             )
@@ -54,12 +54,12 @@ def _find_daemon_set(facts: FactReader) -> Iterator[Finding]:
     namespace = ours[0]["metadata"].get("namespace", "")
     found = node_pods.by_node(own_pods)
     for node in sorted(node_pods.calico_nodes(pods) - found.keys()):
-        tolerate = command(f"kubectl -n {namespace} patch daemonset {_OURS} --type=merge -p '{_TOLERATE_ALL}'")
+        tolerate = command("kubectl -n {} patch daemonset {} --type=merge -p {}", namespace, _OURS, _TOLERATE_ALL)
         yield Finding(f"Node/{node}", f"calico-node runs on it, and no pod of DaemonSet/{_OURS}", tolerate)
     for node, pod in sorted(found.items()):
         if state := node_pods.state(pod):
             name = pod["metadata"]["name"]
-            mend = command(f"kubectl -n {namespace} logs {name} --all-containers")
+            mend = command("kubectl -n {} logs {} --all-containers", namespace, name)
             yield Finding(f"Node/{node}", f"{name} is not Ready: {state}", mend)
 
 

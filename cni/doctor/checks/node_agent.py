@@ -24,8 +24,8 @@ def _start_again(facts: FactReader) -> Mend:
     name = facts.value_or("node.name", "NODE")
     pods: list[NodePod] = facts.value_or("cluster.agent_pods", [])
     if pod := node_pods.by_node(pods).get(name):
-        return command(f"kubectl -n {pod['metadata'].get('namespace', '')} delete pod {pod['metadata']['name']}")
-    return command(f"kubectl get pods -A -o wide -l app.kubernetes.io/component=spiderpool-agent | grep {name}")
+        return command("kubectl -n {} delete pod {}", pod["metadata"].get("namespace", ""), pod["metadata"]["name"])
+    return command("kubectl get pods -A -o wide -l app.kubernetes.io/component=spiderpool-agent | grep {}", name)
 
 
 CHECKS = (

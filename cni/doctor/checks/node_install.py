@@ -76,7 +76,7 @@ def _find_chain(facts: FactReader) -> Iterator[Finding]:
         if plugin["state"] == "missing":
             yield Finding(plugin["path"], f"the chain names the plugin {plugin['type']}, and there is no such file")
         elif plugin["state"] == "not executable":
-            mend = command(f"chmod +x {plugin['path']}")
+            mend = command("chmod +x {}", plugin["path"])
             yield Finding(
                 plugin["path"], f"the chain names the plugin {plugin['type']}, and it is not executable", mend
             )

@@ -1,7 +1,6 @@
 """The check of what the network configurations of this node say to our plugin. Pure."""
 
 import json
-import shlex
 from collections.abc import Iterator
 from difflib import get_close_matches
 
@@ -62,7 +61,7 @@ def _unwise(one: OwnSettings, target: str) -> Iterator[Finding]:
 def _mend(one: OwnSettings, target: str, key: str, value: object) -> Mend | None:
     """Return the command that sets a key; None for a file that install does not write."""
     text = value if isinstance(value, str) else json.dumps(value)
-    return command(f"spiderpool-ipam install --set {shlex.quote(f'{key}={text}')}") if one["file"] == target else None
+    return command("spiderpool-ipam install --set {}", f"{key}={text}") if one["file"] == target else None
 
 
 CHECKS = (

@@ -46,8 +46,8 @@ def _give_route(facts: FactReader) -> Mend:
     for protocol in bird["protocols"] if bird and nodes is not None else []:
         address = address_of(protocol["neighbor"])
         if protocol["neighbor"] not in others and any(address in cidr for cidr in near):
-            return command(f"ip route add default via {address}")
-    return command(f"ip route add {_GATEWAY} dev UPLINK")
+            return command("ip route add default via {}", address)
+    return command("ip route add {} dev UPLINK", _GATEWAY)
 
 
 def _find_forwarding(facts: FactReader) -> Iterator[Finding]:

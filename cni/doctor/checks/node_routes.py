@@ -55,7 +55,7 @@ def _find_interfaces(facts: FactReader) -> Iterator[Finding]:
             continue
         if fault := _fault(found):
             namespace, _, name = one["pod"].partition("/")
-            mend = command(f"kubectl -n {namespace} delete pod {name}")
+            mend = command("kubectl -n {} delete pod {}", namespace, name)
             yield Finding(one["address"], f"{fault}: the address of {one['pod']}", mend)
 
 
@@ -129,7 +129,7 @@ def _find_token(facts: FactReader) -> Iterator[Finding]:
 def _restart(pod: NodePod | None) -> Mend:
     if pod is None:
         return command("kubectl get pods -A -o wide -l k8s-app=calico-node")
-    return command(f"kubectl -n {pod['metadata'].get('namespace', '')} delete pod {pod['metadata']['name']}")
+    return command("kubectl -n {} delete pod {}", pod["metadata"].get("namespace", ""), pod["metadata"]["name"])
 
 
 CHECKS = (

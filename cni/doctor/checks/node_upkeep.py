@@ -42,7 +42,7 @@ def _find_pending(facts: FactReader) -> Iterator[Finding]:
 def _drop(one: PendingReleases) -> Mend | None:
     if one["agent"] != "absent":
         return None
-    return command(f"spiderpool-ipam pending --drop {one['socket']}")
+    return command("spiderpool-ipam pending --drop {}", one["socket"])
 
 
 def _find_fighting(facts: FactReader) -> Iterator[Finding]:

@@ -33,7 +33,7 @@ def _name(pod: Pod) -> str:
 
 
 def _delete(pod: Pod) -> Mend:
-    return command(f"kubectl -n {pod['metadata'].get('namespace', '')} delete pod {pod['metadata']['name']}")
+    return command("kubectl -n {} delete pod {}", pod["metadata"].get("namespace", ""), pod["metadata"]["name"])
 
 
 def _find_leaked(facts: FactReader) -> Iterator[Finding]:
@@ -42,7 +42,8 @@ def _find_leaked(facts: FactReader) -> Iterator[Finding]:
     by_name = {f"{one['metadata'].get('namespace', '')}/{one['metadata']['name']}": one for one in endpoints}
     not_ready = _not_ready(facts.value_or("cluster.nodes", []))
     release = spiderpool_release.helm(facts)
-    restart = command(f"kubectl -n {release.namespace} rollout restart deployment {spiderpool_release.CONTROLLER}")
+    controller = spiderpool_release.CONTROLLER
+    restart = command("kubectl -n {} rollout restart deployment {}", release.namespace, controller)
     for one in allocations(facts.value("cluster.spider_ip_pools")):
         pod, endpoint = pods.get(one.pod), by_name.get(one.pod)
         reason, since = _leak(one, pod, endpoint, not_ready)

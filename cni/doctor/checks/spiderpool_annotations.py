@@ -1,7 +1,6 @@
 """The check of the annotations that name SpiderPool's pools and subnets. Pure."""
 
 import json
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -168,8 +167,8 @@ def _for_any_pod(pool: SpiderIPPool) -> SpiderIPPool:
 
 
 def _annotate_namespace(name: str, fault: _Fault, value: str) -> Mend:
-    said = shlex.quote(f"{fault.key}={_mended(fault, value)}")
-    return command(f"kubectl annotate namespace {name} --overwrite {said}")
+    said = f"{fault.key}={_mended(fault, value)}"
+    return command("kubectl annotate namespace {} --overwrite {}", name, said)
 
 
 CHECKS = (

@@ -1,7 +1,6 @@
 """The check of what SpiderPool's plugin `coordinator` is told. Pure."""
 
 import json
-import shlex
 from collections.abc import Iterator, Sequence
 
 from cni.contracts.calico_objects import IPPool
@@ -53,8 +52,9 @@ def _left_out(name: str, coordinator: SpiderCoordinator, facts: FactReader) -> I
 
 def _hijack(coordinator: SpiderCoordinator, cidrs: Sequence[str]) -> Mend:
     patch = {"spec": {"podCIDRType": "none", "hijackCIDR": list(dict.fromkeys(cidrs))}}
-    name = f"spidercoordinators.spiderpool.spidernet.io {coordinator['metadata']['name']}"
-    return command(f"kubectl patch {name} --type=merge -p {shlex.quote(json.dumps(patch))}")
+    name = coordinator["metadata"]["name"]
+    kind = "spidercoordinators.spiderpool.spidernet.io"
+    return command("kubectl patch {} {} --type=merge -p {}", kind, name, json.dumps(patch))
 
 
 CHECKS = (

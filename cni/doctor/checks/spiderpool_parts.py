@@ -22,7 +22,7 @@ def _find_api(facts: FactReader) -> Iterator[Finding]:
     if others:
         yield Finding(_GROUP, f"the API serves {', '.join(others)}, and not {_VERSION}: SpiderPool is too old")
     else:
-        yield Finding(_GROUP, "the API does not serve it", command(spiderpool_release.INSTALL))
+        yield Finding(_GROUP, "the API does not serve it", spiderpool_release.INSTALL)
 
 
 def _find_agents(facts: FactReader) -> Iterator[Finding]:
@@ -37,13 +37,13 @@ def _find_agents(facts: FactReader) -> Iterator[Finding]:
             yield Finding(f"Node/{name}", "there is no pod of spiderpool-agent on it", _look(facts, name))
         elif state := node_pods.state(pod):
             metadata = pod["metadata"]
-            said = command(f"kubectl -n {metadata.get('namespace', '')} describe pod {metadata['name']}")
+            said = command("kubectl -n {} describe pod {}", metadata.get("namespace", ""), metadata["name"])
             yield Finding(f"Node/{name}", f"its spiderpool-agent, {metadata['name']}, is not Ready: {state}", said)
 
 
 def _look(facts: FactReader, node: str) -> Mend:
     namespace = spiderpool_release.helm(facts).namespace
-    return command(f"kubectl -n {namespace} describe daemonset spiderpool-agent; kubectl describe node {node}")
+    return command("kubectl -n {} describe daemonset spiderpool-agent; kubectl describe node {}", namespace, node)
 
 
 def _find_controller(facts: FactReader) -> Iterator[Finding]:
@@ -53,15 +53,16 @@ def _find_controller(facts: FactReader) -> Iterator[Finding]:
         yield Finding(f"Deployment/{CONTROLLER}", "there is none")
         return
     metadata = controller["metadata"]
-    name = f"Deployment/{metadata.get('namespace', '')}/{metadata['name']}"
+    namespace = metadata.get("namespace", "")
+    name = f"Deployment/{namespace}/{metadata['name']}"
     if not controller.get("spec", {}).get("replicas", 1):
-        mend = command(f"kubectl -n {metadata.get('namespace', '')} scale deployment {metadata['name']} --replicas=1")
+        mend = command("kubectl -n {} scale deployment {} --replicas=1", namespace, metadata["name"])
         yield Finding(name, "it is scaled to none", mend)
     elif not controller.get("status", {}).get("readyReplicas", 0):
-        mend = command(f"kubectl -n {metadata.get('namespace', '')} describe deployment {metadata['name']}")
+        mend = command("kubectl -n {} describe deployment {}", namespace, metadata["name"])
         yield Finding(name, "none of its pods is Ready", mend)
     elif not _has_endpoint(facts):
-        mend = command(f"kubectl -n {metadata.get('namespace', '')} get endpointslices,service {CONTROLLER}")
+        mend = command("kubectl -n {} get endpointslices,service {}", namespace, CONTROLLER)
         yield Finding(f"Service/{CONTROLLER}", "its pods are Ready, and the service of its webhook has none", mend)
 
 

@@ -1,7 +1,6 @@
 """Checks of SpiderPool's pools: that there is one for a pod that names none, and that none is full. Pure."""
 
 import json
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from cni.contracts.api_objects import Pod
@@ -23,8 +22,8 @@ _LARGEST_ADDITION = 256
 
 def patch(name: str, spec: Mapping[str, object]) -> Mend:
     """Return the command that changes members of a SpiderIPPool's spec."""
-    text = shlex.quote(json.dumps({"spec": spec}))
-    return command(f"kubectl patch spiderippools.spiderpool.spidernet.io {name} --type=merge -p {text}")
+    text = json.dumps({"spec": spec})
+    return command("kubectl patch spiderippools.spiderpool.spidernet.io {} --type=merge -p {}", name, text)
 
 
 def _find_default_pool(facts: FactReader) -> Iterator[Finding]:

@@ -1,5 +1,6 @@
 """Checks of how SpiderPool is set: its network of Multus', its detection, its collection of garbage. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from cni.contracts.api_objects import Named
@@ -20,6 +21,7 @@ _GC_OF_ZOMBIES = {
     "SPIDERPOOL_GC_STATELESS_TERMINATING_POD_ON_NOT_READY_NODE_ENABLED": "zombieOnNotReadyNode",
 }
 _LONGEST_GC = 3600  # seconds between two rounds
+_NAME = re.compile("[a-z0-9.-]+")  # of an object; helm would take what is after a comma for another setting
 _NETWORK = """\
 apiVersion: k8s.cni.cncf.io/v1
 kind: NetworkAttachmentDefinition
@@ -63,7 +65,7 @@ def _find_multus_changed(facts: FactReader) -> Iterator[Finding]:
     networks: list[Named] = facts.value("cluster.networks")
     if wanted not in (f"{one['metadata'].get('namespace')}/{one['metadata']['name']}" for one in networks):
         namespace, _, name = wanted.partition("/")
-        mend = manifest(_NETWORK.format(name=name, namespace=namespace))
+        mend = manifest(_NETWORK, name=name, namespace=namespace)
         yield Finding(f"NetworkAttachmentDefinition/{wanted}", f"the agent's {_MULTUS} names it; there is none", mend)
     if on_node and _full_name(on_node, release.namespace) != wanted:
         seen = f"its clusterNetwork is {on_node}, and the agent's {_MULTUS} is {told}"
@@ -77,7 +79,9 @@ def _full_name(name: str, namespace: str) -> str:
 def _renamed(release: Release, on_node: str) -> Mend | None:
     """Return how the agent is told of Multus' network: the chart takes it to be in its own namespace."""
     namespace, _, name = _full_name(on_node, release.namespace).partition("/")
-    return release.upgrade(f"multus.multusCNI.defaultCniCRName={name}") if namespace == release.namespace else None
+    if namespace != release.namespace or not _NAME.fullmatch(name):
+        return None
+    return release.upgrade(f"multus.multusCNI.defaultCniCRName={name}")
 
 
 def _find_detection(facts: FactReader) -> Iterator[Finding]:
@@ -85,7 +89,7 @@ def _find_detection(facts: FactReader) -> Iterator[Finding]:
     on = [name for name in _DETECTIONS if settings(facts).get(name)]
     if on:
         release = spiderpool_release.helm(facts)
-        mend = release.upgrade(*(f"ipam.{name}=false" for name in on), restart=f"daemonset {AGENT}")
+        mend = release.upgrade(*(f"ipam.{name}=false" for name in on), restart=AGENT)
         yield Finding("ConfigMap/spiderpool-conf", f"{' and '.join(on)} is true", mend)
 
 
