@@ -93,8 +93,8 @@ def _argument(value: object) -> str:
     if isinstance(value, list):
         return " ".join(map(_argument, value))
     word = str(value)
-    # A program would take the one for an option, as `delete pod --all`, and a terminal would obey the other. Kubernetes
-    # lets no object have such a name; what a bundle says was not asked of Kubernetes.
+    # Kubernetes lets no object have such a name, but a bundle may: a program takes a dash for an option, as in `delete
+    # pod --all`, and a terminal obeys what cannot be printed.
     if word.startswith("-") or not word.isprintable():
         return _UNUSABLE
     return shlex.quote(word)

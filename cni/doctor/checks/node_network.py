@@ -45,7 +45,7 @@ def _give_route(facts: FactReader) -> Mend:
     others = {sessions.address(node, 4) for node in nodes or []}
     for protocol in bird["protocols"] if bird and nodes is not None else []:
         address = address_of(protocol["neighbor"])
-        if protocol["neighbor"] not in others and any(address in cidr for cidr in near):
+        if address and protocol["neighbor"] not in others and any(address in cidr for cidr in near):
             return command("ip route add default via {}", address)
     return command("ip route add {} dev UPLINK", _GATEWAY)
 

@@ -1,6 +1,5 @@
 """The check of addresses that SpiderPool must not give: they are somebody else's. Pure."""
 
-import json
 from collections.abc import Iterable, Iterator
 
 from cni.contracts.api_objects import Node, ServiceCIDR
@@ -73,7 +72,7 @@ def _service_cidrs(facts: FactReader) -> set[str]:
 
 def _reserve(address: Address, family: int) -> Mend:
     name = f"not-for-pods-{address}".replace(":", "-").replace(".", "-").rstrip("-")
-    return manifest(_RESERVED.format(name=name, family=family, address=json.dumps(str(address))))
+    return manifest(_RESERVED, name=name, family=family, address=str(address))
 
 
 CHECKS = (
