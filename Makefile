@@ -12,7 +12,6 @@ LAB_TOOLS := .tools/lab
 SOURCES := $(shell find cni -name '*.py') $(wildcard build/*.py build/*.[ch] build/*.spec build/*.sh build/image/*) pyproject.toml constraints.txt LICENSE
 TREE := dist/spiderpool-ipam
 BUILT := dist/.built
-NATIVE := $(patsubst x86_64,amd64,$(patsubst aarch64,arm64,$(shell uname -m)))
 # Two workers for each core, because most tests wait most of the time. loadgroup hands out the tests one by one.
 PYTEST := $(BIN)/pytest --numprocesses=$(shell expr 2 \* $$(nproc)) --dist=loadgroup
 # Two pips at once would damage .venv.
@@ -51,23 +50,24 @@ build: $(BUILT) ## Freeze plugin and operator program into dist/, tree and tarba
 ifeq ($(ARCH),)
 release: ## Make a release of the last commit twice, and compare; KEY= signs it. ARCH=arm64 makes that tarball alone, of what is here
 	@build/release.sh "$(KEY)"
-else ifeq ($(ARCH),$(NATIVE))
-release: build
 else
-# Another architecture's is made in an emulated Debian 12.
+# In a Debian 12 of its own, which is emulated for another architecture. A file gets its name once it is whole.
 release:
-	@python3 build/debian_root.py "$(ARCH)" "dist/$(ARCH)" make build
+	$(if $(KEY),$(error KEY= signs a whole release, and ARCH= makes one tarball of it: give only one of them))
 	@rm -f dist/spiderpool-ipam-*-linux-$(ARCH).*
+	@python3 build/debian_root.py "$(ARCH)" "dist/$(ARCH)" env REQUIRE_IMAGE=1 make build
 	@cd dist/$(ARCH)/dist && for tarball in spiderpool-ipam-*-linux-$(ARCH).tar.gz; do \
-	    cp "$$tarball" "$$tarball.sha256" ../..; \
 	    cp ../packages "../../$${tarball%.tar.gz}.packages"; \
+	    cp "$$tarball.sha256" ../..; \
+	    cp "$$tarball" "../../$$tarball.partial"; \
+	    mv "../../$$tarball.partial" "../../$$tarball"; \
 	done
 endif
 
-# Of all architectures, if not of those in ARCHES only. Their tarballs have to be in dist/.
+# Of all architectures, if not of those in ARCHES only. Their tarballs have to be in dist/. COMMIT is for its labels.
 .PHONY: image
-image: .venv/.runtime ## Make the container image of the tarballs in dist/, an OCI layout; ARCHES=amd64 makes it of one alone
-	@$(BIN)/python build/oci.py dist $(or $(ARCHES),amd64 arm64)
+image: ## Make the container image of the tarballs in dist/, an OCI layout; ARCHES=amd64 makes it of one alone
+	@python3 build/oci.py dist "$(COMMIT)" $(or $(ARCHES),amd64 arm64)
 
 .PHONY: spec
 spec: .venv/.lint ## Publish what is generated: JSON schemas, openapi.yaml, the plugin's validators, pages, the dashboard

@@ -60,7 +60,8 @@ install -m 644 build/links.sh build/unit.sh "$tree/share"
 mv "$work/SHA256SUMS" "$tree/SHA256SUMS"
 chmod -R u=rwX,go=rX,a-st "$tree"
 tar -C dist --format=gnu --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
-    -cf - spiderpool-ipam | gzip -n >"dist/$tarball"
+    -cf - spiderpool-ipam | gzip -n >"dist/$tarball.partial"
+mv "dist/$tarball.partial" "dist/$tarball"
 (cd dist && sha256sum "$tarball" >"$tarball.sha256")
 rm -rf "$work"
 echo "$tree $(du -sh "$tree" | cut -f1), dist/$tarball $(du -h "dist/$tarball" | cut -f1)"

@@ -6,7 +6,7 @@ So the tarball itself is the only layer, byte for byte, and the layer's digest i
 What is left to make are a few small JSON documents. buildah could make them, too, but it would pack the files anew, in
 bytes that change with its version, and it needs a storage and rights of its own.
 
-Usage: oci.py DIST ARCH...
+Usage: oci.py DIST COMMIT ARCH...; the labels name the commit, if it is not empty.
 """
 
 import gzip
@@ -16,6 +16,7 @@ import json
 import sys
 import tarfile
 import tomllib
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,27 +64,44 @@ def open_content(content: bytes | Path) -> Any:
     return io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
 
 
-def date_of(tarball: Path) -> int:
-    """Return the date that all files of a tarball have."""
-    with tarfile.open(tarball) as archive:
-        first = archive.next()
-    if not first:
-        sys.exit(f"{tarball} is empty")
-    return int(first.mtime)
+def check(tarball: Path, arch: str) -> None:
+    """End if a tarball is missing, or is not the whole one whose checksum lies beside it."""
+    remedy, sums = f"`make release ARCH={arch}` makes it", tarball.with_name(f"{tarball.name}.sha256")
+    for path in (tarball, sums):
+        if not path.exists():
+            advice = "For an image of some architectures only, name them: make image ARCHES=amd64"
+            sys.exit(f"{path} is missing: {remedy}. {advice}")
+    with tarball.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if sums.read_text().split()[:1] != [digest]:
+        sys.exit(f"{tarball} is damaged, or {sums.name} is of another one: {remedy} anew")
 
 
-def labels(version: str, date: int) -> dict[str, str]:
+def date_of(tarballs: Iterable[Path]) -> int:
+    """Return the date that all files of all tarballs have, or end if they differ."""
+    dates = {}
+    for tarball in tarballs:
+        with tarfile.open(tarball) as archive:
+            dates[tarball.name] = {int(member.mtime) for member in archive}
+    found = set().union(*dates.values())
+    if len(found) != 1:
+        sys.exit(
+            "the tarballs were made of different sources, because their files have different dates"
+            f" ({', '.join(dates)}): make them anew, of the same commit"
+        )
+    return found.pop()
+
+
+def labels(version: str, date: int, commit: str) -> dict[str, str]:
     """Return the labels of an image, which are the annotations of its manifest and of the index as well."""
-    return {
-        f"org.opencontainers.image.{key}": value
-        for key, value in {
-            "created": datetime.fromtimestamp(date, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "description": DESCRIPTION,
-            "licenses": "Apache-2.0",
-            "title": NAME,
-            "version": version,
-        }.items()
+    about = {
+        "created": datetime.fromtimestamp(date, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "description": DESCRIPTION,
+        "revision": commit,
+        "title": NAME,
+        "version": version,
     }
+    return {f"org.opencontainers.image.{key}": value for key, value in about.items() if value}
 
 
 def add_image(layout: Layout, tarball: Path, arch: str, about: dict[str, str]) -> Document:
@@ -115,18 +133,14 @@ def index_of(manifests: list[Document], annotations: dict[str, str]) -> Document
     return {"schemaVersion": 2, "mediaType": media_type, "manifests": manifests, "annotations": annotations}
 
 
-def main(dist: Path, arches: list[str]) -> None:
+def main(dist: Path, commit: str, arches: list[str]) -> None:
     """Write the layout, and print the digest of the index, by which a registry has the image, too."""
     version = tomllib.loads(PROJECT.read_text())["project"]["version"]
     tarballs = {arch: dist / f"{NAME}-{version}-linux-{arch}.tar.gz" for arch in sorted(arches)}
     for arch, tarball in tarballs.items():
-        if not tarball.exists():
-            sys.exit(
-                f"{tarball} is missing: `make release ARCH={arch}` makes it. For an image of some architectures only,"
-                " name them: make image ARCHES=amd64"
-            )
-    date = max(map(date_of, tarballs.values()))
-    layout, about = Layout(), labels(version, date)
+        check(tarball, arch)
+    date = date_of(tarballs.values())
+    layout, about = Layout(), labels(version, date, commit)
     images = [add_image(layout, tarball, arch, about) for arch, tarball in tarballs.items()]
     index = layout.add("index.v1+json", encode(index_of(images, about)))
     # podman and containerd give the image this name when they import the file: the one that the manifests have.
@@ -136,9 +150,11 @@ def main(dist: Path, arches: list[str]) -> None:
     }
     layout.files["index.json"] = encode(index_of([{**index, "annotations": names}], {}))
     target = dist / f"{NAME}-{version}-oci.tar"
-    layout.write(target, date)
+    partial = target.with_name(f"{target.name}.partial")
+    layout.write(partial, date)
+    partial.replace(target)
     print(f"{target} {', '.join(tarballs)}\n{index['digest']}")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

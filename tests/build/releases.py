@@ -1,11 +1,13 @@
-"""Releases for the tests: folders that hold tarballs, and what build/oci.py and build/attest.py make of them."""
+"""Releases for the tests: folders that hold tarballs, and what the recipes of build/ make of them."""
 
 import gzip
+import hashlib
 import io
 import subprocess
 import sys
 import tarfile
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests import requirements
@@ -14,6 +16,7 @@ from tests.requirements import ROOT
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 NAME = f"spiderpool-ipam-{VERSION}"
 ARCHES = ("amd64", "arm64")
+DATE = 1_800_000_000
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SBOM = '{{"components": [{{"purl": "pkg:pypi/one@1"}}, {{"purl": "pkg:deb/debian/libc6@2?arch={}"}}, {{"name": "x"}}]}}'
 
@@ -24,8 +27,12 @@ def run(recipe: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]
 
 
 def make_image(dist: Path, *arches: str) -> Path:
-    """Make the container image; return its file."""
-    done = run("oci", dist, *arches)
+    """Make the container image of tarballs, which get their checksums beside them; return its file."""
+    for arch in arches:
+        path = tarball(dist, arch)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        path.with_name(f"{path.name}.sha256").write_text(f"{digest}  {path.name}\n")
+    done = run("oci", dist, COMMIT, *arches)
     assert done.returncode == 0, done.stderr
     return dist / f"{NAME}-oci.tar"
 
@@ -34,8 +41,12 @@ def attest(dist: Path, key: Path | None = None, *arches: str) -> None:
     """Make the container image and what vouches for a release, of both architectures if none is named."""
     arches = arches or ARCHES
     make_image(dist, *arches)
-    done = run("attest", dist, COMMIT, " ".join(arches), *filter(None, [key]))
-    assert done.returncode == 0, done.stderr
+    for arch in arches:
+        (dist / f"{NAME}-linux-{arch}.packages").write_text(f"gcc\t1 of {arch}\n")
+    runs = [("attest", dist, COMMIT, " ".join(arches)), *([("sign", key, dist)] if key else [])]
+    for recipe, *arguments in runs:
+        done = run(str(recipe), *arguments)
+        assert done.returncode == 0, done.stderr
 
 
 def make_key(folder: Path, name: str = "key") -> Path:
@@ -58,14 +69,14 @@ def link_tarball(dist: Path, arch: str) -> Path:
     return built
 
 
-def write_small_tarballs(dist: Path, mark: str = "") -> None:
+def write_small_tarballs(dist: Path, mark: str = "", arches: Iterable[str] = ARCHES, date: int = DATE) -> None:
     """Write tarballs that stand for a release: few and small files, with the names that matter."""
-    dist.mkdir(exist_ok=True)
-    for arch in ARCHES:
+    dist.mkdir(parents=True, exist_ok=True)
+    for arch in arches:
         files = {"sbom.cdx.json": SBOM.format(arch), "SHA256SUMS": f"of {arch}\n", "spiderpool-ipam": mark}
         packed = gzip.GzipFile(tarball(dist, arch), "wb", mtime=0)
         with packed, tarfile.open(fileobj=packed, mode="w") as archive:
             for name, text in files.items():
                 member = tarfile.TarInfo(f"spiderpool-ipam/{name}")
-                member.size, member.mtime, member.mode = len(text), 1_800_000_000, 0o755
+                member.size, member.mtime, member.mode = len(text), date, 0o755
                 archive.addfile(member, io.BytesIO(text.encode()))

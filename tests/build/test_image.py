@@ -101,7 +101,7 @@ def test_it_holds_the_release_and_runs_the_operator_program(podman: Podman) -> N
     done = podman("run", "--rm", "--network=none", "--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", IMAGE)
     assert "Operate spiderpool" in done.stdout + done.stderr
     inspected = podman("image", "inspect", "--format={{.Config.Labels}} {{.Config.Env}}", IMAGE).stdout
-    assert "org.opencontainers.image.licenses:Apache-2.0" in inspected
+    assert "org.opencontainers.image.title:spiderpool-ipam" in inspected
 
 
 def test_the_daemonset_installs_and_holds_and_the_other_gives_back(podman: Podman, with_agent: Node) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests import requirements
-from tests.build.releases import ARCHES, NAME, VERSION, make_image, run, tarball, write_small_tarballs
+from tests.build.releases import ARCHES, COMMIT, DATE, NAME, VERSION, make_image, run, tarball, write_small_tarballs
 from tests.requirements import ROOT
 
-LABELS = {"created", "description", "licenses", "title", "version"}
+LABELS = {"created", "description", "revision", "title", "version"}
 
 
 @pytest.fixture
@@ -71,14 +71,24 @@ def test_the_labels_are_those_of_oci_and_the_same_everywhere(dist: Path) -> None
     labels = index["annotations"]
     assert labels.keys() == {f"org.opencontainers.image.{name}" for name in LABELS}
     assert labels["org.opencontainers.image.version"] == VERSION
+    assert labels["org.opencontainers.image.revision"] == COMMIT
     assert labels["org.opencontainers.image.created"] == "2027-01-15T08:00:00Z"
     for manifest in map(layout.document, index["manifests"]):
         assert manifest["annotations"] == labels
         assert layout.document(manifest["config"])["config"]["Labels"] == labels
 
 
+def test_without_a_commit_no_label_names_one(dist: Path) -> None:
+    make_image(dist, *ARCHES)
+    assert run("oci", dist, "", *ARCHES).returncode == 0
+    layout = Layout(dist / f"{NAME}-oci.tar")
+    index = layout.document(json.loads(layout.files["index.json"])["manifests"][0])
+    assert "org.opencontainers.image.revision" not in index["annotations"]
+
+
 def test_it_prints_the_digest_by_which_a_registry_has_it(dist: Path) -> None:
-    done = run("oci", dist, *ARCHES)
+    make_image(dist, *ARCHES)
+    done = run("oci", dist, COMMIT, *ARCHES)
     (named,) = json.loads(Layout(dist / f"{NAME}-oci.tar").files["index.json"])["manifests"]
     assert done.stdout.splitlines()[-1] == named["digest"]
 
@@ -87,10 +97,10 @@ def test_other_surroundings_give_the_same_bytes(dist: Path, tmp_path: Path) -> N
     first = make_image(dist, *ARCHES).read_bytes()
     other = dist.rename(tmp_path / "another folder")
     environ = {**os.environ, "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7", "SOURCE_DATE_EPOCH": "1"}
-    command: list[str | Path] = [sys.executable, ROOT / "build/oci.py", other, *reversed(ARCHES)]
+    command: list[str | Path] = [sys.executable, ROOT / "build/oci.py", other, COMMIT, *reversed(ARCHES)]
     subprocess.run(command, env=environ, umask=0o077, check=True, capture_output=True, timeout=60)
     assert (other / f"{NAME}-oci.tar").read_bytes() == first
-    assert Layout(other / f"{NAME}-oci.tar").dates == {1_800_000_000}
+    assert Layout(other / f"{NAME}-oci.tar").dates == {DATE}
 
 
 @pytest.mark.slow
@@ -100,14 +110,50 @@ def test_a_copy_to_another_place_keeps_the_digest(dist: Path, tmp_path: Path) ->
     command = [skopeo, "copy", "--all", f"oci-archive:{image}", f"oci:{tmp_path}/copy:x"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
     (copied,) = json.loads((tmp_path / "copy/index.json").read_text())["manifests"]
-    assert run("oci", dist, *ARCHES).stdout.endswith(f"{copied['digest']}\n")
+    assert run("oci", dist, COMMIT, *ARCHES).stdout.endswith(f"{copied['digest']}\n")
 
 
 def test_a_missing_architecture_is_named_and_left_out_only_when_asked_for(dist: Path) -> None:
+    make_image(dist, *ARCHES).unlink()
     tarball(dist, "arm64").unlink()
-    done = run("oci", dist, *ARCHES)
+    done = run("oci", dist, COMMIT, *ARCHES)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert re.match(rf".*/{NAME}-linux-arm64\.tar\.gz is missing: `make release ARCH=arm64` makes it\.", done.stderr)
     assert not (dist / f"{NAME}-oci.tar").exists()
     layout = Layout(make_image(dist, "amd64"))
     assert len(layout.document(json.loads(layout.files["index.json"])["manifests"][0])["manifests"]) == 1
+
+
+@pytest.mark.parametrize("end", [0, 100])
+def test_a_tarball_that_is_cut_off_is_refused_by_name_and_no_image_is_left(dist: Path, end: int) -> None:
+    make_image(dist, *ARCHES).unlink()
+    damaged = tarball(dist, "arm64")
+    damaged.write_bytes(damaged.read_bytes()[:end])
+    done = run("oci", dist, COMMIT, *ARCHES)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith(
+        f"{damaged} is damaged, or {damaged.name}.sha256 is of another one: `make release ARCH="
+    )
+    assert not list(dist.glob("*-oci.tar*"))
+
+
+def test_a_tarball_without_its_checksum_is_refused(dist: Path) -> None:
+    done = run("oci", dist, COMMIT, *ARCHES)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{tarball(dist, 'amd64')}.sha256 is missing: `make release ARCH=amd64` makes it.")
+
+
+def test_tarballs_of_different_dates_are_refused(dist: Path) -> None:
+    make_image(dist, *ARCHES)
+    write_small_tarballs(dist, arches=["arm64"], date=DATE + 1)
+    with pytest.raises(AssertionError, match="the tarballs were made of different sources"):
+        make_image(dist, *ARCHES)
+
+
+def test_an_image_has_its_name_only_once_it_is_whole(dist: Path) -> None:
+    """The file with the name is another one than that which was written to."""
+    image = make_image(dist, *ARCHES)
+    (dist / "other").hardlink_to(image)
+    make_image(dist, *ARCHES)
+    assert not image.samefile(dist / "other")
+    assert not list(dist.glob("*.partial"))
