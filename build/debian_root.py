@@ -3,7 +3,7 @@
 FOLDER gets a copy of the sources, and keeps what the command makes of them; FOLDER/packages lists the root's packages.
 In the root, the copy is in /usr/src/spiderpool-ipam. debootstrap makes the root from the mirrors that apt uses, with
 what the README asks of a machine, and nothing else. It is kept in the user's cache, with pip's downloads and the last
-.venv. Remove it there, and it is made anew with Debian's updates.
+.venv; its name has a hash of what it is made of. Remove it there, and it is made anew with Debian's updates.
 """
 
 import fcntl
@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
@@ -25,8 +26,10 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spid
 ROOTS = CACHE / "debians"
 NATIVE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 PLACE = "/usr/src/spiderpool-ipam"  # of the sources, in a root
-SUITE = "bookworm"
+ARCHITECTURES, SUITE = ("amd64", "arm64"), "bookworm"
 PACKAGES = ("python3", "python3-venv", "libpython3-dev", "make", "gcc", "libc6-dev", "binutils")
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")  # debootstrap checks the mirrors' signatures with it
+PATIENCE = 60 * 60.0  # seconds that a build in the same root may take
 KEPT_VENVS = 3  # of branches that differ in what they install
 VENV_IS_OF = ("pyproject.toml", "constraints.txt", "build/find_python.sh")
 # What the command is told of the caller's environment: how the network and the package index are reached.
@@ -51,11 +54,14 @@ def make(suite: str, architecture: str = NATIVE, packages: Iterable[str] = ()) -
 
     With packages, it has these and Debian's updates, and is one to build in.
     """
-    root = ROOTS / (f"{suite}-{architecture}" if packages else suite)
+    digest = hashlib.sha256("\0".join([suite, *packages, FURNISH]).encode()).hexdigest()[:12]
+    root = ROOTS / (f"{suite}-{architecture}-{digest}" if packages else suite)
     with locked(root) as lock:
         if root.exists():
             return root
-        complaint = "apt names no mirror"
+        if not KEYRING.exists():
+            raise NotMadeError(f"{KEYRING} is missing: apt-get install debian-archive-keyring")
+        complaints = []
         for site in sites():
             partial = root.with_name(f"{root.name}.partial")
             if partial.exists():
@@ -63,16 +69,48 @@ def make(suite: str, architecture: str = NATIVE, packages: Iterable[str] = ()) -
             complaint = bootstrap(partial, suite, architecture, packages, site, lock)
             if not complaint:
                 partial.rename(root)
+                if packages:
+                    remove_others(root, f"{suite}-{architecture}")
                 return root
-        raise NotMadeError(complaint)
+            complaints.append(f"{site}: {complaint}")
+        raise NotMadeError("; ".join(complaints) or "apt names no mirror")
 
 
 def locked(root: Path) -> IO[str]:
-    """Wait for the lock of a root. It holds until the file is closed by this process and those that inherited it."""
+    """Wait for the lock of a root. It holds until the file is closed by this process and those that inherited it.
+
+    Raises NotMadeError if another process has it for too long.
+    """
     ROOTS.mkdir(parents=True, exist_ok=True)
     lock = root.with_name(f"{root.name}.lock").open("a")
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    limit, end = f"{PATIENCE / 60:.0f} minutes", time.monotonic() + PATIENCE
+    if not acquire(lock):
+        print(f"waiting for another build in {root}, {limit} at most", file=sys.stderr, flush=True)
+        while not acquire(lock):
+            if time.monotonic() > end:
+                lock.close()
+                raise NotMadeError(f"another build has been in {root} for {limit}")
+            time.sleep(1)
     return lock
+
+
+def acquire(lock: IO[str]) -> bool:
+    """Take a lock if nobody has it; tell whether it is ours."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def remove_others(root: Path, kind: str) -> None:
+    """Remove the roots of a kind that were made of something else, and are not in use."""
+    for path in ROOTS.glob(f"{kind}*.lock"):
+        other = path.with_suffix("")
+        with path.open("a") as lock:
+            if other != root and acquire(lock):
+                for ending in ("", ".partial", ".venvs"):
+                    shutil.rmtree(f"{other}{ending}", ignore_errors=True)
 
 
 def sites() -> list[str]:
@@ -93,7 +131,7 @@ def complaint_of(command: list[str], lock: IO[str], environ: Mapping[str, str] |
 def bootstrap(partial: Path, suite: str, architecture: str, packages: Iterable[str], site: str, lock: IO[str]) -> str:
     """Have debootstrap make a root from one mirror; return what went wrong, if anything."""
     # debootstrap mounts /proc, so it gets a mount namespace.
-    here, options = ["unshare", "--mount"], ["--variant=minbase", f"--arch={architecture}"]
+    here, options = ["unshare", "--mount"], ["--variant=minbase", "--force-check-gpg", f"--arch={architecture}"]
     if architecture == NATIVE:
         steps = [[*here, "debootstrap", *options, suite, str(partial), site]]
     else:
@@ -166,15 +204,17 @@ def keep_venv(root: Path) -> Path:
 
 def main(architecture: str, folder: Path, command: list[str]) -> None:
     """Make the root if it is missing, copy the sources, run the command, and exit with its status."""
+    if architecture not in ARCHITECTURES:
+        sys.exit(f"there is no release for {architecture}: ARCH is {' or '.join(ARCHITECTURES)}")
     if architecture not in (NATIVE, "arm64"):
         sys.exit(f"a release for {architecture} is made on such a machine only: its image is made under ptrace")
     if os.geteuid():
         sys.exit("only root can make a Debian of its own and enter it: run this as root")
     try:
         root = make(SUITE, architecture, PACKAGES)
+        lock = locked(root)
     except NotMadeError as error:
-        sys.exit(f"Debian {SUITE} for {architecture} cannot be made: {error}")
-    lock = locked(root)
+        sys.exit(f"Debian {SUITE} for {architecture} is not there to build in: {error}")
     make_places(root)
     copy_sources(folder)
     shutil.copyfile(root / "packages", folder / "packages")

@@ -43,9 +43,9 @@ def unlock(path: Path) -> bytes:
         text = path.read_bytes()
     except OSError as error:
         sys.exit(f"the key {path} cannot be read: {error.strerror}")
-    if b"PUBLIC KEY" in text:
-        sys.exit(f"{path} is a public key, which only verifies: sign with the private key that it belongs to")
     status, key = openssl("pkey", "-in", path)
+    if status and b"PUBLIC KEY" in text:
+        sys.exit(f"{path} is a public key, which only verifies: sign with the private key that it belongs to")
     if status and ENCRYPTED.search(text):
         sys.exit(f"{path} is still locked: that was not its passphrase")
     if status:

@@ -66,6 +66,28 @@ def test_what_the_list_does_not_tell_of_is_not_signed(name: str, dist: Path, tmp
     assert not signatures(dist)
 
 
+# It stands for an openssl that fails to make the second signature.
+FAILING = """\
+#!/bin/sh
+echo "$1" >>"$0.log"
+[ "$(grep -c dgst "$0.log")" -lt 3 ] || exit 1
+exec {openssl} "$@"
+"""
+
+
+def test_there_are_both_signatures_or_none(dist: Path, tmp_path: Path) -> None:
+    openssl, fake = requirements.need_program("openssl"), tmp_path / "bin/openssl"
+    fake.parent.mkdir()
+    fake.write_text(FAILING.format(openssl=openssl))
+    fake.chmod(0o755)
+    command: list[str | Path] = [sys.executable, ROOT / "build/sign.py", make_key(tmp_path), dist]
+    environ = {"PATH": f"{fake.parent}:/usr/bin:/bin"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "openssl has read the key and yet does not sign with it\n")
+    assert (tmp_path / "bin/openssl.log").read_text().count("dgst") == 3  # of nothing, the list and the provenance
+    assert not signatures(dist)
+
+
 def test_a_folder_without_a_release_is_named(tmp_path: Path) -> None:
     done = run("sign", make_key(tmp_path), tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
