@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from tests.segment import Segment, segment
 
 FIGURE = "figure"
+DESCRIPTORS = pytest.StashKey[int]()
 
 # A slow or busy machine must not fail a test, so there is no deadline, and no health check that measures time.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -57,6 +58,26 @@ def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lan() -> Iterator[Segment]:
     with segment() as made:
         yield made
+
+
+def count_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Keep the number of open descriptors."""
+    item.stash[DESCRIPTORS] = count_descriptors()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Fail a test that leaves descriptors open. Those of fixtures that stay for other tests are few."""
+    result = yield
+    more = count_descriptors() - item.stash[DESCRIPTORS]
+    assert more < 20, f"{more} more descriptors are open than before the test"
+    return result
 
 
 @pytest.hookimpl(wrapper=True)

@@ -31,10 +31,10 @@ def alone() -> Iterator[int]:
     # The lock is on the folder of the lab, so that there is no file to be left. It ends with this process.
     lock = os.open(Path(__file__).parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise OccupiedError from None
-    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OccupiedError from None
         yield lock
     finally:
         os.close(lock)
