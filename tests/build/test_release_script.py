@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import requirements
 from tests.build.releases import ARCHES, NAME, make_key
 from tests.requirements import ROOT
 from tests.waiting import SLACK, wait_for
@@ -42,7 +43,8 @@ RECIPES = ("build/release.sh", "build/oci.py", "build/attest.py", "build/sign.py
 
 
 def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org", *arguments]
+    program = requirements.need_program("git")
+    command = [program, "-c", "user.name=x", "-c", "user.email=x@example.org", *arguments]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=60).stdout.strip()
 
 
