@@ -17,8 +17,12 @@ FOLDERS: dict[Language, str] = {"en": "docs", "zh": "docs/zh"}  # of the documen
 
 
 def of_locale(name: str) -> Language:
-    """Return the language of a locale, such as zh_CN.UTF-8; English where there is no other."""
-    return "zh" if name.lower().startswith("zh") else "en"
+    """Return the language of a locale, such as zh_CN.UTF-8; English where there is no other.
+
+    What is printed is UTF-8, so a locale that names another encoding, as zh_CN.GBK does, gets English.
+    """
+    territory, _, encoding = name.lower().partition("@")[0].partition(".")
+    return "zh" if territory.startswith("zh") and encoding.replace("-", "") in ("", "utf8") else "en"
 
 
 def checks_in(language: Language, checks: Iterable[Check]) -> tuple[Check, ...]:

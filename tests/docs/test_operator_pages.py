@@ -9,6 +9,8 @@ import pytest
 
 from cni import errors
 from cni.doctor.checks import CHECKS
+from cni.plugin import agent_errors
+from cni.plugin.http1 import CutError, ProtocolError
 from tests import requirements
 from tests.docs.blocks import marked
 from tests.docs.test_guide import SANDBOX, STEP
@@ -97,9 +99,25 @@ def test_troubleshooting_lists_every_error_code_and_no_other() -> None:
     assert {int(code) for cell in cells[2:] for code in cell.split(",")} == codes
 
 
-def test_every_message_by_which_a_reader_finds_a_row_is_one_that_is_printed() -> None:
+def symptoms() -> set[str]:
+    """Return what the events of pods have, by the table of troubleshooting.md."""
     cells = section(TROUBLESHOOTING, "A pod stays in ContainerCreating").split("\n| ")[2:]
-    messages = {message for cell in cells for message in re.findall(r"`([^`]+)`", cell.partition(" | ")[0])}
+    return {message for cell in cells for message in re.findall(r"`([^`]+)`", cell.partition(" | ")[0])}
+
+
+def test_a_reader_finds_each_error_of_talking_to_the_agent() -> None:
+    texts = {
+        error(why, "POST /v1/ipam/ip", "/socket", seconds).msg
+        for error in (agent_errors.of_connecting, agent_errors.of_exchange)
+        for why in (TimeoutError(), FileNotFoundError(), PermissionError(), CutError(""), ProtocolError(""))
+        for seconds in (0.0, 1.0)
+    }
+    assert len(texts) > 6
+    assert {text for text in texts if not any(symptom in text for symptom in symptoms())} == set()
+
+
+def test_every_message_by_which_a_reader_finds_a_row_is_one_that_is_printed() -> None:
+    messages = symptoms()
     sources = "".join(path.read_text() for path in (requirements.ROOT / "cni").rglob("*.py"))
     # The name of an interface is put in.
     unknown = {one for one in messages - OF_OTHERS if one.replace("eth0", "{ifname}") not in sources}

@@ -112,7 +112,10 @@ def test_what_a_newer_release_on_a_node_has_found_stays_in_english() -> None:
 
 @pytest.mark.parametrize(
     ("name", "language"),
-    [("zh_CN.UTF-8", "zh"), ("zh", "zh"), ("ZH_TW", "zh"), ("C", "en"), ("", "en"), ("de_DE.UTF-8", "en")],
-)
+    [
+        ("zh_CN.UTF-8", "zh"), ("zh_CN.utf8@stroke", "zh"), ("zh", "zh"), ("ZH_TW", "zh"), ("zh@x", "zh"),
+        ("zh_CN.GBK", "en"), ("zh_TW.BIG5", "en"), ("C", "en"), ("", "en"), ("de_DE.UTF-8", "en"),
+    ],
+)  # fmt: skip
 def test_the_language_of_a_locale(name: str, language: str) -> None:
     assert languages.of_locale(name) == language

@@ -280,4 +280,5 @@ def test_whatever_becomes_of_a_log_each_line_is_read_once(
             path.touch()
             wanted, here, is_renamed = [*wanted, *here], [], True
     found += new(log)
+    log.close()
     assert sorted(found) == sorted([*wanted, *here])

@@ -158,7 +158,7 @@ def _put_back(folders: Folders, record: Record | None, source: Source, force: bo
         original = _CALICO_IPAM
     after = source.document.with_ipam(delegation, original).encode()
     if after == source.data:
-        return [f"{name}: left unchanged: its ipam was the same before the installation"]
+        return [f"{name}: left unchanged: its ipam was the same before the installation; --force writes calico-ipam"]
     is_as_written = record is not None and digest(source.data) == record.written
     atomic_file.replace(folders.root.follow(source.path), after, instead_of=source.data)
     return [f"{name}: its original ipam is restored{'' if is_as_written else ' (later changes by others are kept)'}"]
