@@ -78,7 +78,7 @@ def show(figures: dict[str, Any], facts: Iterable[str], others: list[tuple[str, 
 
 def chart(figures: dict[str, Any], path: Path) -> None:
     """Draw each share as a bar, with a mark for host-local's; the Go plugin's is 1.00."""
-    left, width, step = 250, 400, 30
+    left, width, step, most = 250, 400, 30, 1.15
     height = step * len(REACH) + 60
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 70} {height}"'
@@ -90,13 +90,17 @@ def chart(figures: dict[str, Any], path: Path) -> None:
     ]
     for index, (title, phase, figure, *_) in enumerate(REACH):
         share, y = ratio(figures, phase, figure), 38 + step * index
-        local = min(ratio(figures, phase, figure, LOCAL), 1.15) * width if LOCAL in figures[phase] else None
+        bar, row = min(share, most) * width, y + 14
         lines += [
-            f'<text x="{left - 10}" y="{y + 14}" text-anchor="end">{title}</text>',
+            f'<text x="{left - 10}" y="{row}" text-anchor="end">{title}</text>',
             f'<rect x="{left}" y="{y}" width="{width}" height="18" fill="#e4e4e4"/>',
-            f'<rect x="{left}" y="{y}" width="{min(share, 1.15) * width:.0f}" height="18" fill="#2f6db3"/>',
-            f'<text x="{left + min(share, 1.15) * width + 6:.0f}" y="{y + 14}">{share:.2f}</text>',
+            f'<rect x="{left}" y="{y}" width="{bar:.0f}" height="18" fill="#2f6db3"/>',
+            f'<text x="{left + bar - 6:.0f}" y="{row}" text-anchor="end" fill="#fff">{share:.2f}</text>',
         ]
-        if local is not None:
-            lines.append(f'<rect x="{left + local:.0f}" y="{y - 2}" width="3" height="22" fill="#222"/>')
+        if LOCAL in figures[phase]:
+            local = ratio(figures, phase, figure, LOCAL)
+            mark = left + min(local, most) * width
+            lines.append(f'<rect x="{mark:.0f}" y="{y - 2}" width="3" height="22" fill="#222"/>')
+            if local > most:
+                lines.append(f'<text x="{mark - 6:.0f}" y="{row}" text-anchor="end">{local:.2f}</text>')
     path.write_text("\n".join([*lines, "</svg>"]) + "\n")
