@@ -2,7 +2,9 @@
 
 import importlib
 import os
+import platform
 import shutil
+import stat
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -13,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 TREE = Path(os.environ.get("FROZEN_TREE") or ROOT / "dist/spiderpool-ipam")  # tests/build/test_arm64.py sets it
 TOOLS = ROOT / ".tools/bin"
 LAB_TOOLS = ROOT / ".tools/lab"
+# Whether qemu runs all programs here (build/debian_root.py): /proc shows that of another process than one's own.
+EMULATED = platform.machine() == "aarch64" and b"qemu" in Path(f"/proc/{os.getppid()}/cmdline").read_bytes()
 # Debian's packages of programs whose names differ from their package's.
 _PACKAGES = {
     "/usr/lib/cni": "containernetworking-plugins",
@@ -47,6 +51,21 @@ def missing(reason: str) -> NoReturn:
 def need_root() -> None:
     if os.geteuid():
         missing("the test needs root, for namespaces and mounts: run the tests as root")
+
+
+def need_no_emulator(fault: str) -> None:
+    """Require that no emulator runs the programs, because of what it does wrong."""
+    if EMULATED:
+        missing(f"an emulator runs all programs here, and {fault}")
+
+
+def make_device(path: Path, minor: int) -> None:
+    """Make one of the devices that stand for memory, as /dev/zero."""
+    need_root()
+    try:
+        os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, minor))
+    except PermissionError:
+        missing("devices cannot be made here, as in a user namespace")
 
 
 def need_program(name: str) -> str:

@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable
 
-SLACK = 5.0  # seconds
+from tests.requirements import EMULATED
+
+SLACK = 60.0 if EMULATED else 5.0  # seconds
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 25) -> float:

@@ -18,6 +18,7 @@ def kept_namespace(folder: Path) -> Iterator[list[str | Path]]:
     /var/lib, /var/log and /run are empty in it, so that nothing is written and nobody is asked on the machine.
     """
     requirements.need_root()
+    requirements.need_no_emulator("it cannot join a mount namespace")
     requirements.need_program("unshare")
     nsenter = requirements.need_program("nsenter")
     state = folder / "plugin-state"

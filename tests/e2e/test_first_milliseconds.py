@@ -84,6 +84,7 @@ def test_in_its_first_milliseconds_the_plugin_prints_one_object_or_has_not_begun
 def test_between_launcher_and_handlers_a_signal_waits_and_nothing_is_asked(
     number: signal.Signals, tmp_path: Path
 ) -> None:
+    requirements.need_no_emulator("it loses signals that wait for a program")
     with scripted_agent(tmp_path / "agent.sock", answer) as heard:
         process = stopped_at_its_start(tmp_path)
         heard.clear()

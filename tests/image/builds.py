@@ -70,7 +70,11 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "made").exists():
             folder.mkdir()  # FileExistsError where another worker has failed
-            make(folder)
+            try:
+                make(folder)
+            except pytest.skip.Exception:  # for each worker
+                shutil.rmtree(folder)
+                raise
             (folder / "made").touch()
     return folder
 

@@ -63,7 +63,7 @@ OTHERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a folder": (Path.mkdir, "is a folder"),
     "a symbolic link": (link, "is a symbolic link"),
     "a socket": (bind, "is a socket"),
-    "a device": (lambda path: os.mknod(path, 0o020600, os.makedev(1, 7)), "is no regular file"),
+    "a device": (lambda path: requirements.make_device(path, 7), "is no regular file"),
 }
 
 

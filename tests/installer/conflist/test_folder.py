@@ -1,6 +1,5 @@
 import os
 import socket
-import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,8 +79,7 @@ def _make_socket(path: Path) -> None:
 
 
 def _make_device(path: Path) -> None:
-    requirements.need_root()
-    os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 5))  # /dev/zero, which has no end
+    requirements.make_device(path, 5)  # /dev/zero, which has no end
 
 
 # What may stand in the place of Calico's file, and what is said of it.
