@@ -64,6 +64,20 @@ what to do. Where you publish these pages, put your address before it.
 | Alert | Severity | Means | What to do |
 |---|---|---|---|
 """
+_UNSEEN = """`SpiderpoolIpamWatchGone` takes each target that is down for a `watch`, in the job `spiderpool-ipam` and in
+each job of which a target has served these metrics within a day. So let Prometheus scrape `watch` in a job of its own,
+with the names of the nodes as `instance`.
+
+Some of what is wrong is not alerted:
+
+- **A node that never had a target,** because no pod of the DaemonSet was ever made for it.
+- **A node whose target has gone for more than a day,** because its label was taken off, for example. Prometheus cannot
+  tell such a node from one that was removed on purpose. Of the latter, the alert ends at once if kube-state-metrics is
+  scraped and says that the node has gone. In both cases, `doctor` names each node that lacks a pod of the DaemonSet
+  ([ipam-daemonset](../doctor/calico.md#ipam-daemonset)).
+- **A slow agent, where the log is `partial`:** the times of most calls are not known there.
+- **The plugin's calls, where the log is `off`.**
+"""
 _DASHBOARD = """## Dashboard
 
 `build/monitoring/dashboard.json` is a dashboard for Grafana 10.1 and later. It asks for a data source and for the nodes
@@ -74,7 +88,8 @@ to show.
 def publish() -> dict[Path, str]:
     """Return what each page has to hold. KeyError: a cell that has no Chinese."""
     chinese = yaml.safe_load(CHINESE.read_text())
-    english = {"top": _TOP, "buckets": _BUCKETS, "log": _LOG, "alerts": _ALERTS, "dashboard": _DASHBOARD}
+    english = {"top": _TOP, "buckets": _BUCKETS, "log": _LOG, "alerts": _ALERTS}
+    english |= {"unseen": _UNSEEN, "dashboard": _DASHBOARD}
     return {
         PAGE: _page(english, str),
         ROOT / "docs/zh/reference/metrics.md": _page(chinese["texts"], lambda cell: str(chinese["cells"][cell])),
@@ -87,8 +102,8 @@ def _page(texts: Mapping[str, str], say: Callable[[str], str]) -> str:
     reasons = "".join(f"| `{reason}` | {say(words)} |\n" for reason, words in REASONS.items())
     buckets = texts["buckets"].format(bounds=", ".join(f"{bound:g}" for bound in BUCKETS))
     alerts = "".join(f"| {_alert(rule, say)} |\n" for rule in rules())
-    parts = [texts["top"] + metrics, buckets, texts["log"] + reasons, texts["alerts"] + alerts, texts["dashboard"]]
-    return "\n".join(parts)
+    tables = [texts["top"] + metrics, buckets, texts["log"] + reasons, texts["alerts"] + alerts]
+    return "\n".join([*tables, texts["unseen"], texts["dashboard"]])
 
 
 def served() -> Iterable[Metric]:
@@ -124,7 +139,6 @@ def _alert(rule: dict[str, Any], say: Callable[[str], str]) -> str:
 
 
 def _link(path: str, anchor: str, say: Callable[[str], str]) -> str:
-    """Return the link to a file below docs/. The names of checks are the same in all languages; this page's are not."""
-    if Path(path).name == PAGE.name:
-        return f"[{say(anchor)}](#{say(anchor)})"
-    return f"[{anchor}](../{path}#{anchor})"
+    """Return the link to a file below docs/. The names of checks are the same in all languages; others' are not."""
+    name = anchor if path.startswith("doctor/") else say(anchor)
+    return f"[{name}]({'' if Path(path).name == PAGE.name else f'../{path}'}#{name})"

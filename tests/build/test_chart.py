@@ -197,8 +197,12 @@ def test_metrics_are_served_on_the_nodes_own_address(address: str) -> None:
     assert port["targetPort"] == watch["ports"][0]["name"]
     assert watch["ports"][0]["containerPort"] == port["port"] == VALUES["metrics"]["port"]
     assert service["spec"]["publishNotReadyAddresses"] is True
-    (endpoint,) = of_kind(chart.render(EVERYTHING), "ServiceMonitor")["spec"]["endpoints"]
+    monitor = of_kind(chart.render(EVERYTHING), "ServiceMonitor")["spec"]
+    (endpoint,) = monitor["endpoints"]
     assert endpoint["port"] == port["name"]
+    # Without a jobLabel, the job is the Service's name. An alert is about the targets of this job that are down.
+    assert "jobLabel" not in monitor
+    assert f'up{{job="{service["metadata"]["name"]}"}} == 0' in monitoring.RULES.read_text()
 
 
 def test_the_pod_of_helm_test_is_doctors_and_not_taken_for_one_of_the_daemonset() -> None:

@@ -129,6 +129,12 @@ def test_what_is_needed_may_not_be_left_out_with_null(path: list[str]) -> None:
     assert f"missing property '{path[-1]}'" in chart.template(values).stderr
 
 
+def test_reports_that_no_account_could_get_are_refused() -> None:
+    values = {"metrics": {"enabled": True, "report": {"enabled": True}}, "doctor": {"enabled": False}}
+    assert "metrics.report.enabled needs doctor.enabled" in chart.template(values).stderr
+    assert chart.render({**values, "mode": "uninstall"})
+
+
 @pytest.mark.parametrize(
     ("metrics", "said"),
     [({name: {"enabled": True}}, f"metrics.{name}.enabled needs metrics.enabled") for name in PARTS_OF_METRICS]

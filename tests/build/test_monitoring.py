@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
+from cni import errors
 from tests import requirements
 from tests.build.monitoring import ROOT, RULES, Prometheus, prometheus
 from tests.installer.real_calls import serving
 from tests.installer.sample_node import Node
-from tests.test_documents import anchors
+from tests.test_documents import LINK, anchors
 from tests.waiting import wait_for
 
 TESTS = Path(__file__).with_name("alerts.yaml")
@@ -24,6 +25,7 @@ GROUPS = yaml.safe_load(RULES.read_text())["groups"]
 ALERTS: list[dict[str, Any]] = [rule for group in GROUPS for rule in group["rules"]]
 PANELS = [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
 QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
+BY_CODE = "docs/troubleshooting.md#by-error-code"
 # What Grafana puts in the place of its variables.
 VARIABLES = {"$instance": ".+", "$__rate_interval": "1m", "$__range": "6h"}
 
@@ -105,3 +107,38 @@ def test_each_alert_leads_to_sections_that_are_there(rule: dict[str, Any]) -> No
     assert links
     for page, anchor in [*links, *re.findall(r"(docs/[\w/.-]+\.md)#([\w-]+)", texts["description"])]:
         assert anchor in anchors(ROOT / page), f"{page}#{anchor}"
+
+
+def test_failing_adds_lead_where_the_table_of_error_codes_does(tmp_path: Path) -> None:
+    """To the first link of the code's row, or to the table where the row has none."""
+    codes = sorted(value for value in vars(errors).values() if isinstance(value, int))
+    found = links_by_code()
+    assert {str(code) for code in codes} == found.keys()
+    (rule,) = [one for one in ALERTS if one["alert"] == "SpiderpoolIpamAddsFail"]
+    description = rule["annotations"]["description"].replace('{{ $value | printf "%.0f" }}', "10")
+    labels = {"command": "ADD", "instance": "n"}
+    series, alerts = [], []
+    for code, link in (found | {"other": BY_CODE}).items():
+        named = ",".join(f'{name}="{value}"' for name, value in (labels | {"code": code}).items())
+        series.append({"series": f"spiderpool_ipam_calls_total{{{named}}}", "values": "0+1x30"})
+        texts = {"summary": f"On n, pods get no address (code {code})", "description": description, "runbook_url": link}
+        alerts.append({"exp_labels": labels | rule["labels"] | {"code": code}, "exp_annotations": texts})
+    tried = {"alertname": rule["alert"], "eval_time": "25m", "exp_alerts": alerts}
+    test = {"interval": "1m", "input_series": series, "alert_rule_test": [tried]}
+    (tmp_path / "codes.yaml").write_text(yaml.safe_dump({"rule_files": [str(RULES)], "tests": [test]}))
+    command = [str(requirements.need_tool("promtool")), "test", "rules", str(tmp_path / "codes.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def links_by_code() -> dict[str, str]:
+    """Return the links of docs/troubleshooting.md by error code, from the folder that docs/ is in."""
+    page, _, anchor = BY_CODE.partition("#")
+    section = (ROOT / page).read_text().partition("\n## By error code\n")[2].partition("\n## ")[0]
+    assert anchor in anchors(ROOT / page)
+    found: dict[str, str] = {}
+    for codes, cells in re.findall(r"^\| (\d[\d, ]*) \|(.*)$", section, re.MULTILINE):
+        link = next(iter(LINK.findall(cells)), f"#{anchor}")
+        place = page + link if link.startswith("#") else f"docs/{link}"
+        found |= dict.fromkeys(codes.split(", "), place)
+    return found
