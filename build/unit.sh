@@ -38,6 +38,7 @@ TimeoutStopSec=10
 # Where symbolic links lead out of them, so is what they led to when this was written. The last one is the state folder:
 # StateDirectory= fails where that is a link.
 # The capabilities let root replace files that belong to other users.
+# With --report, watch has doctor read the routes by netlink. To change them takes CAP_NET_ADMIN, which is not given here.
 ProtectSystem=strict
 ReadWritePaths=${writable# }
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER
@@ -49,7 +50,7 @@ ProtectHostname=yes
 ProtectKernelLogs=yes
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes

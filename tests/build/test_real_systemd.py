@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -155,6 +157,26 @@ def test_the_journal_has_the_level_of_each_line_and_nothing_but_its_message(mach
     assert not [line for line in lines if "level=" in line["MESSAGE"] or "<" in line["MESSAGE"]]
 
 
+def test_the_report_has_what_doctor_finds_outside_of_the_unit(machine: Machine) -> None:
+    install(machine)
+    program = "/opt/cni/bin/.spiderpool/current/spiderpool-ipam"
+    watch = f"{program} watch --metrics-addr=127.0.0.1:9479 --report"
+    machine.write(DROP_IN, f"[Service]\nExecStart=\nExecStart={watch}\n")
+    install(machine)
+    machine.run("ip", "link", "set", "lo", "up")
+    answer: dict[str, Any] = {}
+
+    def is_told() -> bool:
+        with suppress(ValueError):
+            answer.update(json.loads(machine.run("curl", "--silent", "127.0.0.1:9479/report").stdout))
+        return "report" in answer
+
+    wait_for(is_told, f"the report: {machine.log_of(UNIT)}", 25)
+    by_hand = json.loads(machine.run(program, "doctor", "--node-only", "--json").stdout)
+    assert results(answer["report"]) == results(by_hand)
+    assert results(by_hand)["node-blackhole"] == "ok"
+
+
 def test_a_watch_that_hangs_is_started_again(machine: Machine) -> None:
     install(machine)
     machine.write(DROP_IN, "[Service]\nWatchdogSec=3\n")
@@ -163,3 +185,7 @@ def test_a_watch_that_hangs_is_started_again(machine: Machine) -> None:
     machine.run("kill", "-STOP", before)
     wait_for(lambda: is_active(machine) and machine.property_of(UNIT, "MainPID") != before, "another watch", 30)
     mends(machine)
+
+
+def results(report: dict[str, Any]) -> dict[str, str]:
+    return {check["id"]: check["result"] for check in report["checks"]}
