@@ -142,8 +142,8 @@ def _nodes(given: Options) -> "NodesReport":
 
     try:
         return node_reports.collect(given.kubeconfig, given.context, render.progress)
-    except InstallerError as error:
-        raise click.UsageError(f"--nodes: {error}") from None
+    except InstallerError as error:  # what else was found is to be told
+        return {"answered": [], "silent": [{"because": str(error), "nodes": []}], "findings": []}
 
 
 def _wanted(given: Options, wanted: set[str]) -> set[str]:

@@ -76,7 +76,7 @@ class SilentNodes(TypedDict):
     """Nodes without a report."""
 
     because: str
-    nodes: list[str]
+    nodes: Annotated[list[str], Field(description="None where not even their names are known.")]
 
 
 @with_config(_CLOSED)

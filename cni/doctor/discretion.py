@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from cni.contracts.doctor import CheckReport, DoctorReport, FindingReport
+from cni.contracts.doctor import CheckReport, DoctorReport, FindingReport, NodesReport
+from cni.doctor import node_findings
 from cni.doctor.check import Check
 
 # Of the facts of a node, those in which pods and the routes to them are. (Of a cluster's, nearly all are such.)
@@ -20,22 +21,46 @@ _MAY_BE_IPV6 = re.compile(r"(?<!\w)[0-9A-Fa-f]*:[0-9A-Fa-f:]*")
 
 def without_pods(report: DoctorReport, checks: Iterable[Check]) -> DoctorReport:
     """Return a report in which no pod is named, and no address."""
-    of_pods = {check.id for check in checks if any(name.startswith(_OF_PODS) for name in check.needs)}
-    return {**report, "checks": [_reduced(one, one["id"] in of_pods) for one in report["checks"]]}
+    others = {check.id for check in checks if not any(name.startswith(_OF_PODS) for name in check.needs)}
+    reduced: DoctorReport = {**report, "checks": [_of_check(one, others) for one in report["checks"]]}
+    if "nodes" in report:
+        reduced["nodes"] = _of_nodes(report["nodes"], others)
+    return reduced
 
 
-def _reduced(check: CheckReport, is_of_pods: bool) -> CheckReport:
-    findings = _counted(check) if is_of_pods else [_of_finding(one) for one in check["findings"]]
-    reduced: CheckReport = {**check, "findings": findings}
+def _of_check(check: CheckReport, others: set[str]) -> CheckReport:
+    reduced: CheckReport = {**check, "findings": _of_findings(check["id"], check["findings"], others)}
     if "because" in check:
         reduced["because"] = without_addresses(check["because"])
     return reduced
 
 
-def _counted(check: CheckReport) -> list[FindingReport]:
+def _of_nodes(nodes: NodesReport, others: set[str]) -> NodesReport:
+    """Reduce what each node has told, as if it had told no more; what is equal then is told once."""
+    told: dict[tuple[str, str], list[FindingReport]] = {}
+    for one in nodes["findings"]:
+        for node in one["nodes"]:
+            told.setdefault((one["check"], node), []).append(one["finding"])
+    return {
+        **nodes,
+        "silent": [{**one, "because": without_addresses(one["because"])} for one in nodes["silent"]],
+        "findings": node_findings.grouped(
+            (node, check, finding)
+            for (check, node), findings in told.items()
+            for finding in _of_findings(check, findings, others)
+        ),
+    }
+
+
+def _of_findings(check: str, findings: Iterable[FindingReport], others: set[str]) -> list[FindingReport]:
+    """Reduce what a check has found. One that is not known, as of a node with a newer release, may tell of pods."""
+    return [_of_finding(one) for one in findings] if check in others else _counted(findings)
+
+
+def _counted(findings: Iterable[FindingReport]) -> list[FindingReport]:
     """Return one finding for each severity."""
     found: dict[str, list[FindingReport]] = {}
-    for one in check["findings"]:
+    for one in findings:
         found.setdefault(one["severity"], []).append(one)
     return [
         {

@@ -81,14 +81,17 @@ def show(report: DoctorReport, checks: tuple[Check, ...], language: Language, *,
 
 def _show_nodes(nodes: NodesReport, labels: Labels) -> None:
     """Print what was found on the nodes: what several have in common once."""
-    click.secho(f"nodes ({len(nodes['answered'])} have told)", bold=True)
+    silent_number = sum(len(one["nodes"]) for one in nodes["silent"])
+    others = f", {silent_number} have not" if silent_number else ""
+    click.secho(f"nodes ({len(nodes['answered'])} have told{others})", bold=True)
     for one in nodes["findings"]:
         severity = one["finding"]["severity"]
         _show_line("ok" if severity == "information" else severity, f"{one['check']}: on {_names(one['nodes'])}")
         for line in _lines(one["finding"], labels):
             click.echo(f"  {' ' * _WIDTH}    {line}")
     for silent in nodes["silent"]:
-        _show_line("not-checked", f"{_names(silent['nodes'])}: {_printable(silent['because'])}")
+        names = _names(silent["nodes"]) or "which nodes there are is not known"
+        _show_line("not-checked", f"{names}: {_printable(silent['because'])}")
 
 
 def _names(nodes: Sequence[str]) -> str:

@@ -1,3 +1,3 @@
-from tests.doctor.conftest import api, certificates, node
+from tests.doctor.conftest import api, certificates, kubeconfig, node
 
-__all__ = ["api", "certificates", "node"]
+__all__ = ["api", "certificates", "kubeconfig", "node"]

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.doctor.api_server import GROUPS, ApiServer, Certificates, make_certificates, serving
+from tests.doctor.kubeconfigs import config, write
 from tests.installer.sample_node import Node
 
 
@@ -17,6 +18,11 @@ def api(certificates: Certificates) -> Iterator[ApiServer]:
     with serving(certificates) as server:
         server.say("/apis", (200, {}, GROUPS))
         yield server
+
+
+@pytest.fixture
+def kubeconfig(tmp_path: Path, api: ApiServer, certificates: Certificates) -> Path:
+    return write(tmp_path / "k", config(api, certificates))
 
 
 @pytest.fixture

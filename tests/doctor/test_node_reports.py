@@ -13,8 +13,7 @@ from cni.contracts.doctor import NodesReport
 from cni.doctor.collect import kube, node_reports
 from cni.installer.errors import InstallerError
 from tests.cli.test_doctor import SCHEMA, doctor
-from tests.doctor.api_server import Answer, ApiServer, Certificates, Seen
-from tests.doctor.kubeconfigs import config, write
+from tests.doctor.api_server import Answer, ApiServer, Seen
 
 PODS = "/api/v1/pods?labelSelector=app.kubernetes.io/name=spiderpool-ipam"
 FINDING = {"object": "net.ipv4.ip_forward", "seen": "it is 0", "why": "Because.", "severity": "failure"}
@@ -47,11 +46,6 @@ def path_of(node: str) -> str:
     return f"/api/v1/namespaces/net/pods/pod-{node}:9479/proxy/report"
 
 
-@pytest.fixture
-def kubeconfig(tmp_path: Path, api: ApiServer, certificates: Certificates) -> Path:
-    return write(tmp_path / "k", config(api, certificates))
-
-
 def collect(path: Path) -> NodesReport:
     return node_reports.collect(path, "", lambda _: None)
 
@@ -79,6 +73,16 @@ def test_nodes_that_are_gone_are_told_in_one_line(api: ApiServer, kubeconfig: Pa
     (silent,) = collect(kubeconfig)["silent"]
     assert silent["because"].endswith("dial tcp (address):9479: connect: connection refused")
     assert silent["nodes"] == [f"node{number}" for number in range(4)]
+
+
+def test_nodes_that_may_not_be_asked_are_told_in_one_line_without_their_pods(api: ApiServer, kubeconfig: Path) -> None:
+    api.serve(PODS, *(pod(f"node{number}", "--report") for number in range(4)))
+    for number in range(4):
+        said = f'pods "pod-node{number}:9479" is forbidden: User "jane" cannot get resource "pods/proxy"'
+        api.say(path_of(f"node{number}"), (403, {}, {"message": said}))
+    (silent,) = collect(kubeconfig)["silent"]
+    assert 'pods "(pod):9479" is forbidden' in silent["because"]
+    assert len(silent["nodes"]) == 4
 
 
 def test_many_are_asked_at_once_and_no_more(api: ApiServer, kubeconfig: Path) -> None:

@@ -5,6 +5,7 @@ Everything waits for one deadline at most, also an answer that comes byte by byt
 
 import os
 import ssl
+import threading
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ _MOST_BYTES = 64 << 20  # of an answer
 _TIMEOUT = 10.0  # seconds without a byte
 _RETRY_AFTER = 1.0  # seconds before the second try, if the server does not say
 _LONGEST_RETRY = 10.0
+_FRESH = 30.0  # seconds in which no other credential is asked for: one that is new and refused has another fault
 _TO_A_POD = "/proxy/"
 _UNAUTHORIZED, _GONE, _TOO_MANY = 401, 410, 429
 
@@ -43,15 +45,17 @@ class KubeError(InstallerError):
 
 
 class Kube:
-    """A reader of one API server."""
+    """A reader of one API server, for several threads at once."""
 
     def __init__(self, access: Access, deadline: Deadline) -> None:
         """Prepare it. AccessError."""
         self._access, self._deadline = access, deadline
         self._cutoff = Cutoff(deadline.left())
         self._is_dead = ""  # why the server cannot be reached: it is not tried again for each list
-        self._credential: ExecStatus | None = None
-        self._shown = ""  # the token
+        # What requests are sent with: the last is present, and others may still be in use by other threads.
+        self._sessions: list[tuple[httpx.Client, ExecStatus | None]] = []
+        self._renewing, self._fresh = threading.Lock(), Deadline(0)
+        self._shown: set[str] = set()  # tokens
         try:
             self._open()
         except BaseException:
@@ -61,7 +65,13 @@ class Kube:
     def close(self) -> None:
         """Close the connections."""
         self._cutoff.close()
-        self._client.close()
+        for client, _ in self._sessions:
+            client.close()
+
+    def prolong(self, seconds: float) -> None:
+        """Have this many seconds, from now, for all that is still to be asked."""
+        self._deadline = Deadline(seconds)
+        self._cutoff.postpone(seconds)
 
     def read(self, path: str, contract: "TypeAdapter[T]", selector: Mapping[str, str] = MappingProxyType({})) -> T:
         """Return one object. KubeError."""
@@ -108,8 +118,7 @@ class Kube:
 
     def _may_retry(self, status: int, headers: httpx.Headers) -> bool:
         if status == _UNAUTHORIZED and self._access.exec:
-            self._client.close()
-            self._open()
+            self._renew()
             return True
         if status != _TOO_MANY and status < 500:
             return False
@@ -126,13 +135,14 @@ class Kube:
         if not self._deadline.left():
             raise KubeError("there was no time left to ask the API")
         name = self._access.tls_server_name
+        client, said = self._sessions[-1]
         body = bytearray()
         try:
-            with self._client.stream(
+            with client.stream(
                 "GET",
                 self._access.server + path,
                 params=parameters,
-                headers=self._headers(),
+                headers=self._headers(said),
                 timeout=min(_TIMEOUT, self._deadline.left()),
                 extensions=self._cutoff.extensions | ({"sni_hostname": name} if name else {}),
             ) as response:
@@ -148,24 +158,23 @@ class Kube:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             if self._cutoff.is_over:
                 raise KubeError(f"{self._access.name}: timed out") from None
-            said = (
-                type(error).__name__ if isinstance(error, httpx.InvalidURL) else str(error)
-            )  # it may quote a password
-            text = self._without_secrets(f"{self._access.name}: {said or type(error).__name__}")
+            why = "" if isinstance(error, httpx.InvalidURL) else str(error)  # it may quote a password
+            text = self._without_secrets(f"{self._access.name}: {why or type(error).__name__}")
             dead = httpx.ConnectError | httpx.TimeoutException | httpx.ProxyError | httpx.InvalidURL
             if isinstance(error, dead) and _TO_A_POD not in path:  # a pod that hangs says nothing of the server
                 self._is_dead = text
             raise KubeError(text) from None
 
-    def _headers(self) -> dict[str, str]:
-        token = self._shown = self._token()
+    def _headers(self, said: ExecStatus | None) -> dict[str, str]:
+        token = self._token(said)
+        self._shown.add(token)
         if not (token.isascii() and token.isprintable()):
             raise KubeError("the token has characters that no request can have")
         return {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
 
-    def _token(self) -> str:
-        if self._credential:
-            return self._credential.get("token", "")
+    def _token(self, said: ExecStatus | None) -> str:
+        if said:
+            return said.get("token", "")
         if file := self._access.token_file:
             try:
                 return input_file.read(file).decode().strip()
@@ -185,21 +194,29 @@ class Kube:
 
     def _without_secrets(self, text: str) -> str:
         """Return a text without what a server may have sent back of ours."""
-        for secret in (self._shown, self._access.password):
+        for secret in (*self._shown, self._access.password):
             text = text.replace(secret, "...") if secret else text
         return text
 
+    def _renew(self) -> None:
+        """Have the exec plugin run once for all threads whose credential is refused."""
+        with self._renewing:
+            if not self._fresh.left():
+                try:
+                    self._open()
+                except AccessError as error:
+                    self._is_dead = str(error)
+                self._fresh = Deadline(_FRESH)
+
     def _open(self) -> None:
         access = self._access
-        if access.exec:
-            self._credential = credential(access, access.exec, self._deadline)
+        said = credential(access, access.exec, self._deadline) if access.exec else None
         auth = (access.username, access.password) if access.username else None
         try:
-            self._client = httpx.Client(
-                verify=tls_context(access, self._credential), proxy=access.proxy or None, auth=auth
-            )
+            client = httpx.Client(verify=tls_context(access, said), proxy=access.proxy or None, auth=auth)
         except (ImportError, ValueError, httpx.InvalidURL) as error:  # of a kind of proxy that httpx does not have
             raise AccessError(f"the kubeconfig's proxy-url cannot be used: {type(error).__name__}") from None
+        self._sessions.append((client, said))
 
 
 def tls_context(access: Access, said: ExecStatus | None) -> ssl.SSLContext:

@@ -21,9 +21,7 @@ class Cutoff:
         self.is_over = False
         self._streams: list[Any] = []
         self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
-        self._timer.start()
+        self._start(seconds)
 
     def __enter__(self) -> "Cutoff":
         """Return it."""
@@ -41,6 +39,16 @@ class Cutoff:
     def close(self) -> None:
         """Cut nothing any more."""
         self._timer.cancel()
+
+    def postpone(self, seconds: float) -> None:
+        """Have the moment be `seconds` from now."""
+        self._timer.cancel()
+        self._start(seconds)
+
+    def _start(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._timer.start()
 
     def _trace(self, event: str, info: Mapping[str, Any]) -> None:
         if event.endswith(_MADE):
