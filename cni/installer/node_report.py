@@ -32,6 +32,7 @@ class Reports:
         self._changed = threading.Condition()
         self._is_being_made = False
         self._made_at = -KEPT  # by the monotonic clock
+        self._process: subprocess.Popen[bytes] | None = None  # the latest doctor
         self._answer: tuple[HTTPStatus, bytes] = HTTPStatus.SERVICE_UNAVAILABLE, b""
 
     def answer(self) -> tuple[HTTPStatus, bytes]:
@@ -51,9 +52,11 @@ class Reports:
             self._changed.notify_all()
 
     def _ask(self) -> tuple[HTTPStatus, bytes]:
+        if self._process and self._process.poll() is None:  # another would hang as well, and they would add up
+            return _failed("doctor was killed, and has not ended yet: it hangs in the kernel")
         made_at = time.time()
         try:
-            report: NodeReport = {"made_at": made_at, "report": json.loads(_output(self._command))}
+            report: NodeReport = {"made_at": made_at, "report": json.loads(self._output())}
         except TimeoutError:
             return _failed(f"doctor has not ended within {TIME_LIMIT:g} s")
         except OSError as error:
@@ -61,6 +64,23 @@ class Reports:
         except ValueError:
             return _failed("doctor has printed no report")
         return HTTPStatus.OK, json.dumps(report).encode()
+
+    def _output(self) -> bytes:
+        """Return what doctor prints. OSError; TimeoutError: it does not end."""
+        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        # S603: it is this program itself. There is no `with`, which would wait without a limit.
+        process = self._process = subprocess.Popen(self._command, stdin=nowhere, stdout=pipe, stderr=nowhere)  # noqa: S603
+        try:
+            output, _ = process.communicate(timeout=TIME_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_END)
+            raise TimeoutError from None
+        finally:
+            if process.stdout:
+                process.stdout.close()
+        return output if len(output) <= _MOST_BYTES else b""
 
 
 def command(folders: Folders, *, with_pods: bool) -> list[str]:
@@ -79,18 +99,3 @@ def _failed(text: str) -> tuple[HTTPStatus, bytes]:
 def _because(text: str) -> bytes:
     """Return a reason in the form of the API server's, by which it comes through its proxy."""
     return json.dumps({"message": text}).encode()
-
-
-def _output(words: list[str]) -> bytes:
-    """Return what a program prints. OSError; TimeoutError: it does not end."""
-    pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-    # S603: it is this program itself.
-    with subprocess.Popen(words, stdin=nowhere, stdout=pipe, stderr=nowhere) as process:  # noqa: S603
-        try:
-            output, _ = process.communicate(timeout=TIME_LIMIT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_END)
-            raise TimeoutError from None
-    return output if len(output) <= _MOST_BYTES else b""

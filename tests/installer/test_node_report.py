@@ -3,6 +3,7 @@
 import http.client
 import json
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -69,6 +70,34 @@ def test_what_goes_wrong_is_told_and_not_tried_again_at_once(
     reports = counting(f'exec 9>>"$0"; echo x >&9; {"exec " if script.startswith("sleep") else ""}{script}')
     assert reports.answer()[0] == HTTPStatus.INTERNAL_SERVER_ERROR
     assert because in json.loads(reports.answer()[1])["message"]
+
+
+def test_a_doctor_that_no_signal_ends_is_not_waited_for_and_no_other_is_started(
+    counting: Callable[..., Reports], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_report, "TIME_LIMIT", 0.5)
+    monkeypatch.setattr(node_report, "_PATIENCE", 20.0)
+    processes: list[subprocess.Popen[bytes]] = []
+    end = subprocess.Popen.kill
+
+    def keep(process: "subprocess.Popen[bytes]") -> None:
+        processes.append(process)
+
+    monkeypatch.setattr(subprocess.Popen, "kill", keep)
+    reports = counting('exec 9>>"$0"; echo x >&9; exec sleep 30')
+    started = time.monotonic()
+    assert reports.answer() == (HTTPStatus.INTERNAL_SERVER_ERROR, b'{"message": "doctor has not ended within 0.5 s"}')
+    assert time.monotonic() - started < 1.5 + SLACK
+    time.sleep(node_report.KEPT)
+    assert b"it hangs in the kernel" in reports.answer()[1]
+    (process,) = processes
+    end(process)
+    process.wait(20)
+    time.sleep(node_report.KEPT)
+    assert b"has not ended within" in reports.answer()[1]  # another is started
+    for process in processes:
+        end(process)
+        process.wait(20)
 
 
 def test_watch_serves_it_where_it_is_asked_to(node: Node) -> None:
