@@ -70,9 +70,9 @@ def read_pools(paths: Sequence[Path], warn: Callable[[str], None]) -> list[Pool]
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
     try:
+        if not path.is_dir():
+            return [path]
         return sorted(file for file in path.iterdir() if file.suffix in (".yaml", ".yml", ".json"))
     except OSError as error:
         raise PoolError(f"{path}: {error.strerror}") from None

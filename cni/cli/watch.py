@@ -1,6 +1,7 @@
 """`spiderpool-ipam watch`: keep plugin and conflist as `install` set them up."""
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -30,9 +31,19 @@ class HostPort(click.ParamType[tuple[str, int]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
         """Return host and port."""
         host, _, port = str(value).rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            self.fail("want HOST:PORT", param, ctx)
-        return host.strip("[]"), int(port)
+        host = host.strip("[]")
+        if not host or not _is_host(host) or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+            self.fail("want HOST:PORT: a name or an address, and a number up to 65535", param, ctx)
+        return host, int(port)
+
+
+def _is_host(text: str) -> bool:
+    """Whether it can be looked up: each part of a name has 1 to 63 characters."""
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 @click.command()
