@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TREE = Path(os.environ.get("FROZEN_TREE") or ROOT / "dist/spiderpool-ipam")  # tests/build/test_arm64.py sets it
+TREE = Path(os.environ.get("FROZEN_TREE") or ROOT / "dist/spiderpool-ipam")  # CONTRIBUTING.md and test_arm64.py set it
 TOOLS = ROOT / ".tools/bin"
 LAB_TOOLS = ROOT / ".tools/lab"
 # Whether qemu runs all programs here (build/debian_root.py): /proc shows that of another process than one's own.
