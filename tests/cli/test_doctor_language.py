@@ -59,7 +59,8 @@ def broken(tmp_path: Path) -> tuple[str, ...]:
         ({"LANG": "en_US.UTF-8", "LC_MESSAGES": "zh_CN.UTF-8"}, "zh"),
         ({"LANG": "zh_CN.UTF-8", "LC_ALL": "C"}, "en"),
         ({"LANG": "zh_CN.UTF-8", "LC_ALL": "", "LC_MESSAGES": "C.UTF-8"}, "en"),
-        ({"LANG": "zh_CN.GB18030", "LC_TIME": "C"}, "zh"),
+        ({"LANG": "zh_CN.utf8", "LC_TIME": "C"}, "zh"),
+        ({"LANG": "zh_CN.GB18030"}, "en"),
     ],
 )
 def test_a_check_is_explained_in_the_callers_language(
