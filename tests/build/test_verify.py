@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def pack(folder: Path) -> None:
-    command = ["tar", "--mtime=@1800000000", "-czf", tarball(folder, ARCH), TREE]  # a release has one date
+    command = ["tar", "--mtime=@1800000000", "-czf", str(tarball(folder, ARCH)), TREE]  # a release has one date
     subprocess.run(command, cwd=folder, check=True, timeout=60)
 
 
