@@ -22,7 +22,7 @@ import yaml
 
 from cni.deadline import Deadline
 from cni.doctor.collect import kubeconfig
-from cni.doctor.collect.kube import tls_context
+from cni.doctor.collect.tls import tls_context
 from tests import requirements
 from tests.build import chart, manifests
 from tests.build.chart import EVERYTHING, FOLDER, Object

@@ -47,14 +47,15 @@ Handler = Callable[[Seen], Answer]
 def make_certificates(folder: Path) -> Certificates:
     """Make them with openssl; the server's is for 127.0.0.1 and api.example."""
     made = Certificates(folder / "ca.pem", folder / "server.pem", folder / "client.pem")
-    ca = ["-CA", made.ca, "-CAkey", made.ca.with_suffix(".key")]
-    _certificate(made.ca, "ca", [], "basicConstraints=critical,CA:true")
-    _certificate(made.server, "server", ca, "subjectAltName=IP:127.0.0.1,DNS:api.example")
-    _certificate(made.client, "jane", ca, "extendedKeyUsage=clientAuth")
+    make_certificate(made.ca, "ca", None, "basicConstraints=critical,CA:true")
+    make_certificate(made.server, "server", made.ca, "subjectAltName=IP:127.0.0.1,DNS:api.example")
+    make_certificate(made.client, "jane", made.ca, "extendedKeyUsage=clientAuth")
     return made
 
 
-def _certificate(path: Path, name: str, ca: list[Any], extension: str) -> None:
+def make_certificate(path: Path, name: str, authority: Path | None, extension: str) -> None:
+    """Make one, signed by an authority or by itself."""
+    ca: list[Any] = ["-CA", authority, "-CAkey", authority.with_suffix(".key")] if authority else []
     program = requirements.need_program("openssl")
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", path.with_suffix(".key")]
     command = [program, "req", "-x509", *key, "-out", path, "-subj", f"/CN={name}", "-days", "2", *ca]
@@ -66,6 +67,7 @@ class ApiServer:
     """The server. What is asked of a path that is not in `answers` is 404; a selector belongs to the path."""
 
     port: int
+    scheme: str = "https"
     answers: dict[str, Handler] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -73,7 +75,7 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def serve(self, path: str, *items: Any) -> None:
         """Serve a list, in pages of the `limit` that is asked for."""
@@ -96,8 +98,8 @@ def _not_found(_: Seen) -> Answer:
 
 
 @contextmanager
-def serving(certificates: Certificates) -> Iterator[ApiServer]:
-    """Serve until the block ends."""
+def serving(certificates: Certificates | None) -> Iterator[ApiServer]:
+    """Serve until the block ends; by plain HTTP without certificates."""
 
     class Requests(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -106,7 +108,7 @@ def serving(certificates: Certificates) -> Iterator[ApiServer]:
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             connection: Any = self.connection
-            certificate: Any = connection.getpeercert() or {}
+            certificate: Any = (context and connection.getpeercert()) or {}
             names = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
             query = {key: values[0] for key, values in parse_qs(url.query).items()}
             one = Seen(url.path, query, dict(self.headers.items()), "".join(names))
@@ -133,16 +135,16 @@ def serving(certificates: Certificates) -> Iterator[ApiServer]:
         def get_request(self) -> Any:
             connection, address = self.socket.accept()
             connection.settimeout(20)  # a handshake that does not come must not stop the others
-            return context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+            if context:
+                connection = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            return connection, address
 
         def handle_error(self, *_: Any) -> None:
             pass  # a client that goes away, or does not trust the certificate
 
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificates.ca))
-    context.load_cert_chain(certificates.server, certificates.server.with_suffix(".key"))
-    context.verify_mode = ssl.CERT_OPTIONAL
+    context = _server_context(certificates) if certificates else None
     server = Server(("127.0.0.1", 0), Requests)
-    api = ApiServer(server.server_address[1])
+    api = ApiServer(server.server_address[1], "https" if certificates else "http")
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
@@ -152,3 +154,10 @@ def serving(certificates: Certificates) -> Iterator[ApiServer]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _server_context(certificates: Certificates) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificates.ca))
+    context.load_cert_chain(certificates.server, certificates.server.with_suffix(".key"))
+    context.verify_mode = ssl.CERT_OPTIONAL
+    return context

@@ -29,8 +29,9 @@ from starlette.routing import Route
 from cni.deadline import Deadline
 from cni.doctor.collect import kubeconfig
 from cni.doctor.collect.exec_plugin import credential
-from cni.doctor.collect.kube import Kube, KubeError, page_of, tls_context
+from cni.doctor.collect.kube import Kube, KubeError, page_of
 from cni.doctor.collect.kubeconfig import Access
+from cni.doctor.collect.tls import tls_context
 from cni.installer.errors import InstallerError
 from tests.lab.processes import LabError
 from tests.lab.programs import ROOT

@@ -3,8 +3,6 @@
 Everything waits for one deadline at most, also an answer that comes byte by byte. What is refused is KubeError.
 """
 
-import os
-import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -19,6 +17,7 @@ from cni.contracts.kubeconfig import ExecStatus
 from cni.deadline import Deadline
 from cni.doctor.collect.exec_plugin import credential
 from cni.doctor.collect.kubeconfig import Access, AccessError
+from cni.doctor.collect.tls import tls_context
 from cni.installer.errors import InstallerError, first_fault
 from cni.installer.node.cutoff import Cutoff
 from cni.installer.node.os_errors import one_line
@@ -134,7 +133,6 @@ class Kube:
             raise KubeError(self._is_dead)
         if not self._deadline.left():
             raise KubeError("there was no time left to ask the API")
-        name = self._access.tls_server_name
         client, said = self._sessions[-1]
         body = bytearray()
         try:
@@ -144,7 +142,7 @@ class Kube:
                 params=parameters,
                 headers=self._headers(said),
                 timeout=min(_TIMEOUT, self._deadline.left()),
-                extensions=self._cutoff.extensions | ({"sni_hostname": name} if name else {}),
+                extensions=self._cutoff.extensions,
             ) as response:
                 for chunk in response.iter_bytes():
                     body += chunk
@@ -217,32 +215,6 @@ class Kube:
         except (ImportError, ValueError, httpx.InvalidURL) as error:  # of a kind of proxy that httpx does not have
             raise AccessError(f"the kubeconfig's proxy-url cannot be used: {type(error).__name__}") from None
         self._sessions.append((client, said))
-
-
-def tls_context(access: Access, said: ExecStatus | None) -> ssl.SSLContext:
-    """Return what TLS is to check and to show. AccessError."""
-    certificate = (said or {}).get("clientCertificateData") or access.certificate
-    key = (said or {}).get("clientKeyData") or access.key
-    try:
-        context = ssl.create_default_context(cadata=access.ca or None)
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # clusters' own authorities lack what it demands
-        if access.is_insecure:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if certificate and key:
-            _load(context, f"{certificate}\n{key}\n".encode())
-    except (ssl.SSLError, ValueError) as error:
-        raise AccessError(f"a certificate or key of the kubeconfig: {error}") from None
-    return context
-
-
-def _load(context: ssl.SSLContext, pem: bytes) -> None:
-    """Load a certificate and its key out of memory: ssl takes files only, and a key has no business on a disk."""
-    descriptor = os.memfd_create("client")
-    try:
-        os.write(descriptor, pem)
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
 
 
 def page_of(contract: Any) -> "TypeAdapter[Page[Any]]":
