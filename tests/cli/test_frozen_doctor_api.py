@@ -13,7 +13,8 @@ import pytest
 from cni.doctor import bundle
 from cni.doctor.checks import CHECKS
 from tests import requirements
-from tests.doctor.api_server import ApiServer, Certificates
+from tests.doctor import proxy_server
+from tests.doctor.api_server import GROUPS, ApiServer, Certificates, serving
 from tests.doctor.documents import CLUSTER
 from tests.doctor.kubeconfigs import config, credential, plugin, write
 from tests.doctor.test_cluster import OBJECTS, PATHS, SECRET, planted
@@ -102,6 +103,34 @@ def test_a_server_that_hangs_is_not_waited_for(kubeconfig: Path, served: ApiServ
     assert time.monotonic() - started < 12 + SLACK  # 10 s without a byte
     assert results(done)["calico-pool-covers"]["result"] == "not-checked"
     assert done.returncode == 3
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"http_proxy": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1"},
+        {"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "127.0.0.0/8"},
+        {"all_proxy": "socks5://127.0.0.1:1"},
+    ],
+)
+def test_a_server_on_loopback_is_asked_without_the_environments_proxy(
+    tmp_path: Path, certificates: Certificates, variables: dict[str, str]
+) -> None:
+    with serving(None) as plain:
+        plain.say("/apis", (200, {}, GROUPS))
+        kubeconfig = write(tmp_path / "k", config(plain, certificates))
+        done = doctor("--json", "--only", "sp-api", "--kubeconfig", str(kubeconfig), **variables)
+    assert results(done)["sp-api"]["result"] == "ok"
+
+
+def test_another_server_is_asked_by_the_environments_proxy(
+    tmp_path: Path, served: ApiServer, certificates: Certificates
+) -> None:
+    kubeconfig = write(tmp_path / "k", config(served, certificates, server="https://api.example"))
+    with proxy_server.running(served.port) as proxy:
+        done = doctor("--json", "--only", "sp-api", "--kubeconfig", str(kubeconfig), https_proxy=proxy.url)
+    assert results(done)["sp-api"]["result"] == "ok"
+    assert proxy.asked == ["CONNECT api.example:443"]
 
 
 def environment_given(folder: Path, api: ApiServer, certificates: Certificates, told: Mapping[str, str]) -> Any:

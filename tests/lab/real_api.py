@@ -11,6 +11,7 @@ way: then what has been created through this process is removed from the cluster
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -56,7 +57,7 @@ _FAILURES = (httpx.HTTPError, InstallerError, OSError)  # TimeoutError is an OSE
 def refusal(path: Path) -> str:
     """Return why the lab must not use the cluster of a kubeconfig; nothing if it may."""
     try:
-        access = kubeconfig.find(path, "", {})
+        access = kubeconfig.find(path, "", os.environ)
         with contextlib.closing(Kube(access, Deadline(_SECONDS))) as kube:
             found = [kind for kind, where in _ABSENT.items() if _has_any(kube, where)]
     except InstallerError as error:
@@ -115,6 +116,7 @@ class Cluster:
         self._client = httpx.AsyncClient(
             verify=tls_context(access, said),
             proxy=access.proxy or None,
+            trust_env=False,
             auth=(access.username, access.password) if access.username else None,
             timeout=httpx.Timeout(10, read=None),  # nothing may come from a watch for long
             limits=httpx.Limits(max_connections=None),
@@ -139,10 +141,7 @@ class Cluster:
         for may_renew in (bool(access.exec), False):
             token = access.token_file.read_text().strip() if access.token_file else self._token
             own = {"Accept-Encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {})
-            name = {"sni_hostname": access.tls_server_name} if access.tls_server_name else {}
-            request = self._client.build_request(
-                method, access.server + path, content=body, headers=headers | own, extensions=name
-            )
+            request = self._client.build_request(method, access.server + path, content=body, headers=headers | own)
             answer = await self._client.send(request, stream=True)
             if answer.status_code != httpx.codes.UNAUTHORIZED or not may_renew:
                 break
@@ -222,7 +221,7 @@ def main(path: Path) -> int:
     # While it serves, they end that as the lab's end does. Nothing is to end the removal.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    access = kubeconfig.find(path, "", {})
+    access = kubeconfig.find(path, "", os.environ)
     channel = socket.socket(fileno=sys.stdin.fileno())
     _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
     if not descriptors:  # the lab has ended before

@@ -3,7 +3,6 @@
 Each object is reduced to the fields of its contract while an answer is parsed.
 """
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +14,7 @@ from cni.contracts import spiderpool_objects as spiderpool
 from cni.contracts import workload_objects as workload
 from cni.contracts.facts import Api
 from cni.deadline import Deadline
+from cni.doctor import caller
 from cni.doctor.collect import kubeconfig
 from cni.doctor.facts import unknown
 from cni.installer.errors import InstallerError
@@ -92,7 +92,7 @@ def collect(explicit: Path | None, context: str, names: set[str], progress: Call
     from cni.doctor.collect.kube import Kube
 
     try:
-        kube = Kube(kubeconfig.find(explicit, context, os.environ), Deadline(SECONDS))
+        kube = Kube(kubeconfig.find(explicit, context, caller.environment()), Deadline(SECONDS))
     except InstallerError as error:
         return {name: unknown(str(error)) for name in names}
     try:

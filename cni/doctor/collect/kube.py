@@ -3,8 +3,10 @@
 Everything waits for one deadline at most, also an answer that comes byte by byte. What is refused is KubeError.
 """
 
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -210,11 +212,25 @@ class Kube:
         access = self._access
         said = credential(access, access.exec, self._deadline) if access.exec else None
         auth = (access.username, access.password) if access.username else None
-        try:
-            client = httpx.Client(verify=tls_context(access, said), proxy=access.proxy or None, auth=auth)
-        except (ImportError, ValueError, httpx.InvalidURL) as error:  # of a kind of proxy that httpx does not have
-            raise AccessError(f"the kubeconfig's proxy-url cannot be used: {type(error).__name__}") from None
+        context = tls_context(access, said)
+        # httpx would take more from the environment than kubectl does, and by other rules: kubeconfig.py has done it.
+        client = httpx.Client(verify=context, proxy=_proxy(access, context), auth=auth, trust_env=False)
         self._sessions.append((client, said))
+
+
+def _proxy(access: Access, context: ssl.SSLContext) -> httpx.Proxy | None:
+    """Return the proxy that leads to a server. TLS to it is as that to the server, as in Go. AccessError."""
+    if not access.proxy:
+        return None
+    with suppress(ValueError, httpx.InvalidURL):
+        proxy = httpx.Proxy(access.proxy)
+        if proxy.url.host and proxy.url.scheme in ("http", "https"):
+            proxy.ssl_context = context if proxy.url.scheme == "https" else None
+            return proxy
+    raise AccessError(
+        f"{access.name}: doctor can use a proxy of http:// or https:// only, and none of SOCKS. Name one in the"
+        " kubeconfig's proxy-url, or run doctor where the server can be reached without a proxy"
+    )
 
 
 def page_of(contract: Any) -> "TypeAdapter[Page[Any]]":

@@ -14,6 +14,7 @@ from typing import Any
 
 from cni import input_file
 from cni.contracts.kubeconfig import KUBECONFIG, Cluster, Exec, Kubeconfig, User
+from cni.doctor.collect import proxies
 from cni.installer.errors import InstallerError, first_fault
 from cni.installer.node.os_errors import one_line
 
@@ -45,12 +46,24 @@ class Access:
 
     @property
     def name(self) -> str:
-        """The server, without what may be secret in its URL: a user, a password, a query."""
-        return re.sub(r"//.*@", "//", re.split(r"[?#]", self.server, maxsplit=1)[0])
+        """The server and the proxy that leads to it, without what may be secret in their URLs."""
+        server = _without_secrets(self.server)
+        return f"{server} by the proxy {_without_secrets(self.proxy)}" if self.proxy else server
+
+
+def _without_secrets(url: str) -> str:
+    """Return a URL without user, password and query. The password may have characters that it should not have."""
+    return re.sub(r"^(\w+://)?(?:.*@)?([^?#]*).*", r"\1\2", url, flags=re.DOTALL)
 
 
 def find(explicit: Path | None, context: str, environment: Mapping[str, str]) -> Access:
     """Return how to ask the API. AccessError."""
+    access = _find(explicit, context, environment)
+    # A proxy-url holds for every server, also where the variables would not.
+    return replace(access, proxy=access.proxy or proxies.choose(access.server, environment))
+
+
+def _find(explicit: Path | None, context: str, environment: Mapping[str, str]) -> Access:
     if explicit:
         paths = [explicit]
     elif named := environment.get("KUBECONFIG", ""):

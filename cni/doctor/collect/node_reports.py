@@ -4,7 +4,6 @@ It works where the chart's `metrics.report.enabled` is set, with the right to ge
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from cni.contracts.doctor import NODE_REPORT, FindingReport, NodeReport, NodesReport
 from cni.contracts.workload_objects import ReportingPod
 from cni.deadline import Deadline
-from cni.doctor import node_findings
+from cni.doctor import caller, node_findings
 from cni.doctor.collect import kubeconfig
 from cni.doctor.collect.cluster import LISTS, SECONDS
 from cni.doctor.discretion import without_addresses
@@ -33,7 +32,7 @@ def collect(explicit: Path | None, context: str, progress: Callable[[str], None]
     """Return what doctor finds on the nodes of a cluster. InstallerError: the cluster cannot be asked."""
     from cni.doctor.collect.kube import Kube, page_of
 
-    kube = Kube(kubeconfig.find(explicit, context, os.environ), Deadline(SECONDS))
+    kube = Kube(kubeconfig.find(explicit, context, caller.environment()), Deadline(SECONDS))
     try:
         listing = LISTS["own_pods"]
         pods = kube.list(listing.path, page_of(ReportingPod), listing.selector)
