@@ -4,7 +4,7 @@ Each fact is its value, or says why it is not known: {"unknown": "HTTP status 40
 shape that the API gives them (api_objects.py and those beside it), without the fields that no check needs.
 """
 
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Literal, NotRequired, TypeAlias, TypeVar
 
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
@@ -148,6 +148,7 @@ class LocalAddress(TypedDict):
     address: api.Address
     pod: Annotated[str, Field(description="NAMESPACE/NAME")]
     interface: str
+    network: NotRequired[Annotated[str, Field(description="The name of the network configuration.")]]
 
 
 class CalicoToken(TypedDict):

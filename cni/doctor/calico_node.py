@@ -3,9 +3,11 @@
 Felix takes a variable of its environment before FelixConfiguration/node.NAME, and that before the one called default.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cni.contracts.calico_objects import IPPool
 from cni.contracts.calico_settings import FelixConfiguration, Installation
 from cni.contracts.workload_objects import Workload
 from cni.doctor import suggest
@@ -91,6 +93,17 @@ def operators_pool(facts: FactReader, cidr: str) -> tuple[str, int] | None:
         if found and network(one["cidr"]) == network(cidr):
             return found["metadata"]["name"], place
     return None
+
+
+def change_pool(facts: FactReader, pool: IPPool, spec: Mapping[str, Any], operators: Mapping[str, Any]) -> Mend:
+    """Return the command that changes an IPPool, in the operator's words where it holds the pool."""
+    held = operators_pool(facts, pool["spec"]["cidr"])
+    if held is None:
+        return suggest.patch(facts, "ippool", pool["metadata"]["name"], spec)
+    name, place = held
+    path = f"/spec/calicoNetwork/ipPools/{place}"
+    patch = [{"op": "add", "path": f"{path}/{key}", "value": value} for key, value in operators.items()]
+    return command("kubectl patch installations.operator.tigera.io {} --type=json -p {}", name, json.dumps(patch))
 
 
 def is_true(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from cni.contracts.api_objects import Pod
 from cni.contracts.doctor import CheckReport, DoctorReport, FindingReport, LinkReport
-from cni.doctor import pool_filters, sessions
+from cni.doctor import calico_addresses, pool_filters, sessions
 from cni.doctor.check import command
 from cni.doctor.facts import FactReader, NotKnown
 from cni.doctor.pod_links import OF_ADDRESS, OF_POD, Seen, addresses_of, name_of, node_of
@@ -81,6 +81,9 @@ def way(facts: FactReader, pod: Pod) -> Iterator[Link]:
         for link in _made(facts, pod, name, look):
             yield _as_warning(link, pod) if name == "pools" else link
     for address in addresses_of(pod):
+        if reason := calico_addresses.why_not(facts, address):
+            yield Link(f"{address}: export", "not-known", reason)
+            continue
         for name, look_from in OF_ADDRESS.items():
             yield from _made(facts, pod, f"{address}: {name}", partial(look_from, address))
 

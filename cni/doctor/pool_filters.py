@@ -23,7 +23,7 @@ DEFAULT_NETWORK = "v1.multus-cni.io/default-network"
 USES = ("cluster.nodes", "cluster.namespaces", "cluster.spider_configs", "cluster.daemon_sets", "node.conflist")
 DISABLED = "it is disabled"
 _NETWORK = "MULTUS_CLUSTER_NETWORK"
-_OF_APPLICATION = "ipam.spidernet.io/owner-application-name"
+OF_APPLICATION = "ipam.spidernet.io/owner-application-name"
 _NOWHERE = "any node of the cluster"
 
 
@@ -59,7 +59,7 @@ def surroundings(facts: FactReader) -> Surroundings:
         families=tuple(family for family in FAMILIES if said.get(f"enableIPv{family}", True)),
         has_subnets=said.get("enableSpiderSubnet", True),
         agent_namespace=spiderpool_release.helm(facts).namespace,
-        cluster_network=_cluster_network(facts),
+        cluster_network=cluster_network(facts),
         conflist_pools=conflist["pools"] if conflist else {},
     )
 
@@ -85,7 +85,8 @@ def _by_name(objects: Sequence[Any] | None, member: str) -> Mapping[str, Mapping
     return None if objects is None else {one["metadata"]["name"]: one["metadata"].get(member, {}) for one in objects}
 
 
-def _cluster_network(facts: FactReader) -> str:
+def cluster_network(facts: FactReader) -> str:
+    """Return the network that Multus gives to pods that name none, by the agent; "" where that is not known."""
     agent = spiderpool_release.component(facts.value_or("cluster.daemon_sets", []), spiderpool_release.AGENT)
     own = spiderpool_release.container(agent, spiderpool_release.AGENT) if agent else None
     return next((one.get("value", "") for one in own.get("env", []) if one["name"] == _NETWORK), "") if own else ""
@@ -107,7 +108,7 @@ def refusal(pool: SpiderIPPool, family: int, subject: Subject, around: Surroundi
         return f"it is an IPv{family_of(pool)} pool"
     if reason := _by_node(pool, subject, around) or _by_namespace(pool, subject, around):
         return reason
-    if "podAffinity" in spec and _OF_APPLICATION in pool["metadata"].get("labels", {}):
+    if "podAffinity" in spec and OF_APPLICATION in pool["metadata"].get("labels", {}):
         return ""
     if "podAffinity" in spec and not selects(spec["podAffinity"], subject.labels):
         return "its podAffinity does not match the pod's labels"
@@ -138,15 +139,22 @@ def _by_namespace(pool: SpiderIPPool, subject: Subject, around: Surroundings) ->
 
 
 def _by_network(pool: SpiderIPPool, subject: Subject, around: Surroundings) -> str:
-    names = [_full_name(name, around) for name in pool["spec"].get("multusName", [])]
-    own = _first_network(subject.annotations.get(DEFAULT_NETWORK) or around.cluster_network)
-    if not names or not own or _full_name(own, around) in names:
+    own = subject.annotations.get(DEFAULT_NETWORK) or around.cluster_network
+    if not _first_network(own) or is_for_network(pool, own, around.agent_namespace):
         return ""
-    return f"its multusName does not have {_full_name(own, around)}, the network of {ETH0}"
+    return (
+        f"its multusName does not have {_full_name(_first_network(own), around.agent_namespace)}, the network of {ETH0}"
+    )
 
 
-def _full_name(name: str, around: Surroundings) -> str:
-    return name if "/" in name else f"{around.agent_namespace}/{name}"
+def is_for_network(pool: SpiderIPPool, own: str, agent_namespace: str) -> bool:
+    """Tell whether a pool is for a network of Multus: it names it, or none at all."""
+    names = [_full_name(name, agent_namespace) for name in pool["spec"].get("multusName", [])]
+    return not names or _full_name(_first_network(own), agent_namespace) in names
+
+
+def _full_name(name: str, agent_namespace: str) -> str:
+    return name if "/" in name else f"{agent_namespace}/{name}"
 
 
 def _first_network(text: str) -> str:

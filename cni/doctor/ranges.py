@@ -49,8 +49,8 @@ def is_subnet(prefix: Network, cidr: Network) -> bool:
 
 
 def pool_ranges(pool: SpiderIPPool) -> list[Range]:
-    """Return the ranges of a SpiderIPPool; its whole subnet if it names none. What is no address is left out."""
-    return ranges_of(pool["spec"].get("ips") or [pool["spec"]["subnet"]])
+    """Return the ranges of a SpiderIPPool: none where it names none. What is no address is left out."""
+    return ranges_of(pool["spec"].get("ips", []))
 
 
 def ranges_of(texts: Iterable[str]) -> list[Range]:

@@ -97,11 +97,20 @@ def operators_patch(name: str, spec: Mapping[str, Any]) -> Mend:
 
 
 def replacing(facts: FactReader, names: Sequence[str], pool: Mend) -> Mend:
-    """Return the command that deletes IPPools and makes another one in their place, of this manifest."""
-    program = tool(facts)
-    kind = "ippools.projectcalico.org" if program == "kubectl" else "ippool"
-    deletes = [command("{} delete {} {}", program, kind, name) for name in names]
-    return in_turn([*deletes, command("{} apply -f - {}", program, pool)])
+    """Return the command that deletes IPPools and makes another one in their place, of this manifest.
+
+    Calico takes no pool that overlaps another, not even to try. So what was there is kept in a file, and is made again
+    if a step fails.
+    """
+    if tool(facts) == "kubectl":
+        keep = command("kubectl get ippools.projectcalico.org {} -o yaml >ippools-before.yaml", [*names])
+        deletes = [command("kubectl delete ippools.projectcalico.org {}", name) for name in names]
+    else:
+        keep = command("calicoctl get ippool {} --export -o yaml >ippools-before.yaml", [*names])
+        deletes = [command("calicoctl delete ippool {}", name) for name in names]
+    steps = in_turn([*deletes, command("{} apply -f - {}", tool(facts), pool)])
+    again = command("{} apply -f ippools-before.yaml", tool(facts))
+    return command("{} && {{ {{ {}\n}} || {{ {}; false; }}; }}", keep, steps, again)
 
 
 def vtysh(lines: Iterable[str]) -> Mend:

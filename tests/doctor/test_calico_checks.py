@@ -2,6 +2,8 @@
 
 import json
 import shlex
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -70,10 +72,59 @@ def test_of_a_range_that_is_covered_in_part_the_rest_is_told_and_the_narrow_pool
     narrow = ip_pool("narrow", "10.244.104.0/22")
     (finding,) = found(cluster(ip_pools=pools(narrow)), "calico-pool-covers")
     rest = "10.244.100.0-10.244.103.255, 10.244.108.0-10.244.200.1"
-    assert finding["seen"] == f"{rest} of its range 10.244.100.0-10.244.200.1 is in no IPPool"
+    assert finding["seen"].startswith(f"{rest} of its range 10.244.100.0-10.244.200.1 is in no IPPool; ")
+    assert finding["seen"].endswith("the routes to all pods in IPPool narrow are gone while the mend replaces it")
     text = finding["mend"]["text"]
-    assert text.startswith("calicoctl delete ippool narrow && calicoctl apply -f - <<'END'\napiVersion")
-    assert text.endswith("\nEND")
+    assert text.startswith(
+        "calicoctl get ippool narrow --export -o yaml >ippools-before.yaml && { { calicoctl delete ippool narrow"
+        " && calicoctl apply -f - <<'END'\napiVersion"
+    )
+    assert text.endswith("\nEND\n} || { calicoctl apply -f ippools-before.yaml; false; }; }")
+
+
+@pytest.mark.parametrize(
+    ("failing", "left"), [("nothing", "new"), ("get", "old"), ("delete*two", "old"), (r"apply\ -f\ -", "old")]
+)
+@pytest.mark.parametrize("api", [SERVED, CLUSTER["api"]])
+def test_if_a_step_of_a_replacement_fails_there_is_what_was_there(
+    api: Any, failing: str, left: str, tmp_path: Path
+) -> None:
+    narrow = [ip_pool("one", "10.244.104.0/22"), ip_pool("two", "10.244.108.0/22")]
+    (finding,) = found(cluster(ip_pools=pools(*narrow), api=api), "calico-pool-covers")
+    # The file says which pools there are.
+    fake = f"""
+        run() {{ case "$*" in *{failing}*) return 1 ;; *get*) echo old ;; *delete*) echo none >there ;;
+            *"apply -f -") echo new >there ;; *apply*) cp "${{@: -1}}" there ;; esac }}
+        calicoctl() {{ run "$@"; }}; kubectl() {{ run "$@"; }}; echo old >there
+    """
+    line = f"{fake}\n{finding['mend']['text']}"
+    ended = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    assert ((tmp_path / "there").read_text(), ended.returncode) == (f"{left}\n", int(left == "old")), ended
+
+
+def installation(*cidrs: str) -> list[Any]:
+    pools_of = [{"cidr": cidr} for cidr in cidrs]
+    return [{"metadata": {"name": "default"}, "spec": {"calicoNetwork": {"ipPools": pools_of}}}]
+
+
+def test_a_pool_that_the_operator_holds_is_not_replaced_behind_its_back() -> None:
+    narrow = pools(ip_pool("narrow", "10.244.104.0/22"))
+    for told in (installation("10.244.104.0/22"), unknown("HTTP status 403")):
+        (finding,) = found(cluster(ip_pools=narrow, installations=told), "calico-pool-covers")
+        assert "mend" not in finding
+    (finding,) = found(cluster(ip_pools=narrow, installations=installation("172.25.0.0/16")), "calico-pool-covers")
+    assert "mend" in finding
+
+
+def test_a_pool_that_forbids_the_export_is_changed_where_the_operator_holds_it() -> None:
+    no = pools(ip_pool("spiderpool-ippool", "10.244.0.0/16", disableBGPExport=True))
+    told = installation("172.25.0.0/16", "10.244.0.0/16")
+    (finding,) = found(cluster(ip_pools=no, installations=told), "calico-pool-exports")
+    *words, patch = shlex.split(finding["mend"]["text"])
+    assert words == ["kubectl", "patch", "installations.operator.tigera.io", "default", "--type=json", "-p"]
+    assert json.loads(patch) == [
+        {"op": "add", "path": "/spec/calicoNetwork/ipPools/1/disableBGPExport", "value": False}
+    ]
 
 
 def test_a_pool_that_calico_takes_addresses_from_is_not_replaced() -> None:
@@ -104,6 +155,8 @@ def test_where_the_api_server_serves_calicos_objects_kubectl_mends_them() -> Non
     no = ip_pool("overlapping", "10.244.100.0/24", disableBGPExport=True)
     (finding,) = found(cluster(ip_pools=[*CLUSTER["ip_pools"], no], api=SERVED), "calico-pool-exports")
     assert finding["mend"]["text"].startswith("kubectl patch ippools.projectcalico.org overlapping --type=merge -p ")
+    (finding,) = found(cluster(ip_pools=pools(ip_pool("narrow", "10.244.104.0/22")), api=SERVED), "calico-pool-covers")
+    assert finding["mend"]["text"].startswith("kubectl get ippools.projectcalico.org narrow -o yaml >ippools-before")
 
 
 REJECT = {"action": "Reject", "cidr": "10.244.150.0/24", "matchOperator": "In"}

@@ -148,3 +148,30 @@ def test_calico_node_can_be_asked_for_its_sessions_as_doctor_says(api: Api, tmp_
     assert made(facts(tmp_path), "bgp-sessions")["result"] == "ok"
     statuses = facts(tmp_path)["cluster"]["calico_node_statuses"]
     assert [one["spec"]["node"] for one in statuses] == ["node1", "node2"]
+
+
+NARROW = """
+apiVersion: projectcalico.org/v3
+kind: IPPool
+metadata: {{name: {name}, labels: {{of: somebody}}}}
+spec: {{blockSize: 26, cidr: {cidr}, ipipMode: Never, vxlanMode: Never, natOutgoing: true, nodeSelector: all()}}
+"""
+
+
+def test_pools_that_are_too_narrow_are_replaced_or_there_again_if_that_fails(api: Api, tmp_path: Path) -> None:
+    narrow = [NARROW.format(name=name, cidr=f"10.244.{third}.0/22") for name, third in (("one", 100), ("two", 104))]
+    shell(api, "calicoctl delete ippool spiderpool-ippool && calicoctl apply -f -", "---".join(narrow))
+
+    def pools() -> list[Any]:
+        shown = yaml.safe_load(shell(api, "calicoctl get ippool -o yaml"))["items"]
+        return [(one["metadata"]["name"], one["metadata"].get("labels"), one["spec"]) for one in shown]
+
+    before = pools()
+    assert [(name, labels) for name, labels, _ in before] == [("one", {"of": "somebody"}), ("two", {"of": "somebody"})]
+    (mend, _) = (one["mend"]["text"] for one in made(facts(tmp_path), "calico-pool-covers")["findings"])
+    with pytest.raises(AssertionError, match="BlockSize"):
+        shell(api, f"cd {tmp_path}\n{mend.replace('blockSize: 26', 'blockSize: 99')}")
+    assert pools() == before
+    shell(api, f"cd {tmp_path}\n{mend}")
+    ((_, _, spec),) = pools()
+    assert (spec["cidr"], spec["disabled"]) == ("10.244.0.0/16", True)

@@ -205,9 +205,10 @@ def test_what_libcni_knows_of_our_pods_is_told(installed: Node) -> None:
     result = {"ips": [{"address": "10.244.100.7/32"}, {"address": "fd00:244::7/128"}]}
     path.write_text(json.dumps({**cached, "ifName": "eth0", "result": result}))
     installed.cache_result("b", {"plugins": [{"type": "calico", "ipam": {"type": "calico-ipam"}}]})
+    whose = {"pod": "default/a", "interface": "eth0", "network": "k8s-pod-network"}
     assert facts(installed)["node"]["local_addresses"] == [
-        {"address": "10.244.100.7", "pod": "default/a", "interface": "eth0"},
-        {"address": "fd00:244::7", "pod": "default/a", "interface": "eth0"},
+        {"address": "10.244.100.7", **whose},
+        {"address": "fd00:244::7", **whose},
     ]
 
 

@@ -84,6 +84,7 @@ OF_OURS = {
     " --set multus.multusCNI.install=false --set multus.multusCNI.defaultCniCRName=k8s-pod-network",
     "ip route add default via {}",
     "ip route add {} dev UPLINK",
+    "{} apply -f ippools-before.yaml",
     "kubectl -n kube-system get configmap calico-config -o yaml | {} | kubectl replace -f -",
     "kubectl -n kube-system patch configmap calico-config --type=merge -p {}",
     "kubectl -n kube-system rollout restart daemonset/{}",
@@ -212,7 +213,7 @@ def test_no_command_has_the_shell_obey_what_the_facts_say(made: Made, tmp_path: 
     assert len(commands) > 300  # 391 when this was written, and 153 of them with what the shell would obey
     assert len([one for one in commands if "evil" in one]) > 120
     assert obeyed(commands, tmp_path) == ""
-    assert list(tmp_path.iterdir()) == []
+    assert [one.name for one in tmp_path.iterdir()] == ["ippools-before.yaml"]  # where it is kept what a mend replaces
 
 
 def test_each_text_of_a_command_was_made_with_words_of_others(made: Made) -> None:

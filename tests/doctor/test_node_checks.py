@@ -117,5 +117,5 @@ def test_a_node_that_the_cluster_does_not_have_is_found_where_the_cluster_is_kno
 )
 def test_a_family_is_looked_at_where_there_are_pools_of_it(check_id: str, subnet: str, value: Any, result: str) -> None:
     name = {"node-forwarding": "node.forwarding", "node-default-route": "node.route_to_gateway"}[check_id]
-    facts = changed(guide({"spider_ip_pools": [spider_pool("p", subnet)]}), name, value)
+    facts = changed(guide({"spider_ip_pools": [spider_pool("p", subnet, subnet)]}), name, value)
     assert made(facts, check_id)["result"] == result

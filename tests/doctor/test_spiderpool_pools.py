@@ -147,10 +147,39 @@ def test_a_pool_of_a_subnet_of_spiderpools_is_not_ours_to_enlarge() -> None:
     assert "mend" not in finding
 
 
-def test_a_pool_is_full_with_as_many_records_as_spiderpool_keeps() -> None:
-    pool = {**spider_pool("v4", "10.244.0.0/16", "10.244.0.1-10.244.200.1"), "status": {"allocatedIPCount": 5000}}
+@pytest.mark.parametrize("last", ["200.1", "19.136"], ids=["more", "as many"])
+def test_a_pool_with_as_many_records_as_spiderpool_keeps_is_not_enlarged(last: str) -> None:
+    pool = {**spider_pool("v4", "10.244.0.0/16", f"10.244.0.1-10.244.{last}"), "status": {"allocatedIPCount": 5000}}
     (finding,) = found("sp-pool-full", spider_ip_pools=[pool])
-    assert finding["seen"].endswith("SpiderPool keeps at most 5000 records in a pool")
+    assert finding["seen"].endswith("SpiderPool keeps at most 5000 records in a pool: more pods need another pool")
+    assert "mend" not in finding
+
+
+def test_a_full_pool_is_not_given_what_it_excludes_or_is_reserved() -> None:
+    pool = full("10.244.0.10-10.244.0.20", status={"allocatedIPCount": 11}, excludeIPs=["10.244.0.21-10.244.0.250"])
+    reserved = [{"metadata": {"name": "r"}, "spec": {"ips": ["10.244.0.251"]}}]
+    (finding,) = found("sp-pool-full", spider_ip_pools=[pool], spider_reserved_ips=reserved)
+    assert patch_of(finding)[1] == {"ips": ["10.244.0.10-10.244.0.20", "10.244.0.252-10.244.0.254"]}
+
+
+def test_nobody_waits_for_a_pool_that_is_disabled_or_being_deleted() -> None:
+    pool = full("10.244.0.10", status={"allocatedIPCount": 1})
+    deleted = {**pool, "metadata": {"name": "b", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    disabled = {**pool, "spec": {**pool["spec"], "disable": True}}
+    assert found("sp-pool-full", spider_ip_pools=[deleted, disabled]) == []
+
+
+def test_a_pool_without_ips_has_no_address_and_which_are_free_is_not_known() -> None:
+    (finding,) = found("sp-pool-full", spider_ip_pools=[spider_pool("empty", "10.99.0.0/24")])
+    assert (finding["seen"], "mend" in finding) == ("it has no address to give", False)
+    of_application = spider_pool("auto", "10.99.0.0/24")
+    of_application["metadata"]["labels"] = {"ipam.spidernet.io/owner-application-name": "scaled-to-none"}
+    assert found("sp-pool-full", spider_ip_pools=[of_application]) == []
+
+
+def test_a_full_pool_of_another_network_is_not_given_addresses_of_others() -> None:
+    pool = full("10.244.0.10", status={"allocatedIPCount": 1}, multusName=["kube-system/macvlan"])
+    assert "mend" not in found("sp-pool-full", spider_ip_pools=[pool])[0]
 
 
 def test_ranges_without_others() -> None:

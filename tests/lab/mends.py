@@ -114,8 +114,9 @@ def _take(lab: Lab, node: Node, check: Check, finding: Finding, done: dict[tuple
 def _type(node: Node, line: str) -> str:
     """Have a shell on the node run a command; return the words by which people know it."""
     environ = {"PATH": f"{FOLDER}/bin:{PATH}", "KUBECONFIG": objects.DATASTORE["KUBECONFIG"]}
-    node.run("bash", "-c", line, environ=environ)
-    return " && ".join(f"`{' '.join(part.split()[:3])}`" for part in line.partition("<<")[0].split(" && "))
+    node.run("bash", "-c", f"cd {FOLDER}\n{line}", environ=environ)  # a command may keep in a file what it deletes
+    parts = line.partition("<<")[0].split(" && ")
+    return " && ".join(f"`{' '.join(part.strip('{ ').split()[:3])}`" for part in parts)
 
 
 def _apply_suggestion(lab: Lab, node: Node, check_id: str) -> str:

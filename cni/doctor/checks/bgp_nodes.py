@@ -7,11 +7,10 @@ from typing import Any
 
 from cni.contracts.api_objects import Node
 from cni.contracts.calico_objects import BGPConfiguration, BGPConfigurationSpec
-from cni.contracts.spiderpool_objects import SpiderIPPool
-from cni.doctor import calico_node, sessions, suggest
+from cni.doctor import calico_addresses, calico_node, sessions, suggest
 from cni.doctor.check import Check, Finding, Mend
 from cni.doctor.facts import FactReader
-from cni.doctor.ranges import network, pool_ranges
+from cni.doctor.ranges import network
 from cni.doctor.sessions import Calico, Session
 from cni.doctor.verdict import Route, of_route
 
@@ -23,8 +22,7 @@ _KINDS = {4: "IPv4Address", 6: "IPv6Address"}
 
 def families(facts: FactReader) -> list[int]:
     """Return the families that SpiderIPPools have. NotKnown."""
-    pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
-    return sorted({network(pool["spec"]["subnet"]).version for pool in pools})
+    return calico_addresses.families(calico_addresses.pools(facts))
 
 
 def routers(calico: Calico, families: Sequence[int]) -> Iterator[tuple[Node, int, Session]]:
@@ -55,10 +53,9 @@ def _find_mesh(facts: FactReader) -> Iterator[Finding]:
 
 def _samples(facts: FactReader) -> Mapping[int, Route]:
     """Return a route to a pod of another node, for each family that is in use."""
-    pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
     found: dict[int, Route] = {}
-    for pool in pools:
-        for one in pool_ranges(pool)[:1]:
+    for pool in calico_addresses.pools(facts):
+        for one in pool.usable[:1]:
             route = Route(network(str(one.first)), interface="eth0", is_remote=True)
             found.setdefault(one.first.version, route)
     return found
@@ -136,16 +133,15 @@ def _autodetect(facts: FactReader, family: int) -> Mend:
 
 def _find_advertised(facts: FactReader) -> Iterator[Finding]:
     configurations: list[BGPConfiguration] = facts.value("cluster.bgp_configurations")
-    pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    pools = calico_addresses.pools(facts)
     for configuration in configurations:
         spec: Mapping[str, Any] = configuration.get("spec", {})
         for key in _SERVICES:
             for one in spec.get(key) or []:
                 cidr = network(one["cidr"])
-                inside = [each for each in pools if any(wanted.overlaps(cidr) for wanted in pool_ranges(each))]
-                if inside:
-                    names = ", ".join(f"SpiderIPPool/{each['metadata']['name']}" for each in inside)
+                if inside := calico_addresses.overlapping(pools, cidr):
                     name = f"BGPConfiguration/{configuration['metadata']['name']}"
+                    names = calico_addresses.names(inside)
                     yield Finding(name, f"its {key} has {cidr}, which overlaps {names}")
 
 
@@ -163,7 +159,8 @@ def _names(nodes: Iterable[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-_BGP = ("cluster.spider_ip_pools", *sessions.NEEDS)
+_NEEDS = (*calico_addresses.NEEDS, *sessions.NEEDS)
+_USES = (*calico_addresses.USES, *sessions.USES)
 CHECKS = (
     Check(
         id="bgp-mesh-and-router",
@@ -179,8 +176,8 @@ CHECKS = (
             " give the BGPPeer a BGPFilter that exports only the node's own: `exportV4: [{action: Reject, source:"
             " RemotePeers}]`, and the same as `exportV6`."
         ),
-        needs=_BGP,
-        uses=("cluster.api", *sessions.USES),
+        needs=_NEEDS,
+        uses=("cluster.api", *_USES),
         find=_find_mesh,
         before_install=True,
     ),
@@ -194,8 +191,8 @@ CHECKS = (
             " route reflector. So with the mesh off the nodes do not hear of each other."
         ),
         to_do="Make the router a route reflector for the nodes, give it another AS number, or turn the mesh on.",
-        needs=_BGP,
-        uses=sessions.USES,
+        needs=_NEEDS,
+        uses=_USES,
         find=_find_as,
         before_install=True,
     ),
@@ -206,8 +203,8 @@ CHECKS = (
         looks_at="the addresses that Calico has found for its nodes, for each family of SpiderPool's",
         why="Without an address of a family, or with a wrong one, a node has no BGP session for it.",
         to_do="Tell calico-node how to find the address: IP_AUTODETECTION_METHOD, and IP6=autodetect for IPv6.",
-        needs=_BGP,
-        uses=("cluster.installations", "cluster.daemon_sets", *sessions.USES),
+        needs=_NEEDS,
+        uses=("cluster.installations", *_USES),
         find=_find_addresses,
         before_install=True,
         waits=True,
@@ -219,7 +216,8 @@ CHECKS = (
         looks_at="whether services' ranges that BIRD advertises overlap SpiderPool's",
         why="BIRD makes a blackhole of such a range on each node, and drops what is for other nodes' pods in it.",
         to_do="Give the services other ranges, or SpiderPool: one address cannot be both a service's and a pod's.",
-        needs=("cluster.spider_ip_pools", "cluster.bgp_configurations"),
+        needs=(*calico_addresses.NEEDS, "cluster.bgp_configurations"),
+        uses=calico_addresses.USES,
         find=_find_advertised,
         before_install=True,
     ),

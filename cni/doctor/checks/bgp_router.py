@@ -1,17 +1,17 @@
 """Checks of sessions by what others say of them: calico-node of each node, and the router. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from cni.contracts.api_objects import Node, Pod
 from cni.contracts.calico_settings import CalicoNodeStatus
 from cni.contracts.route_facts import Bird, Router
-from cni.contracts.spiderpool_objects import SpiderEndpoint, SpiderIPPool
-from cni.doctor import sessions, suggest
+from cni.contracts.spiderpool_objects import SpiderEndpoint
+from cni.doctor import calico_addresses, sessions, suggest
 from cni.doctor.check import Check, Finding
 from cni.doctor.checks.node_bird import CAUSES, ESTABLISHED
 from cni.doctor.facts import FactReader, NotKnown
-from cni.doctor.ranges import address_of, network, pool_ranges
+from cni.doctor.ranges import address_of, network
 from cni.doctor.subjects import has_network
 from cni.doctor.verdict import of_address
 
@@ -50,7 +50,8 @@ def _find_router(facts: FactReader) -> Iterator[Finding]:
     yield from _neighbors(facts, router)
     endpoints: list[SpiderEndpoint] | None = facts.value_or("cluster.spider_endpoints", None)
     if endpoints is not None:
-        homes = dict(_homes(_in_use(facts, endpoints)))
+        others = {one["metadata"]["name"] for one in calico_addresses.other_pools(facts)}
+        homes = dict(_homes(_in_use(facts, endpoints), others))
         yield from _missing(facts, router, homes)
         yield from _wrong(facts, router, homes)
         yield from _stale(facts, router, homes)
@@ -104,15 +105,19 @@ def _in_use(facts: FactReader, endpoints: Sequence[SpiderEndpoint]) -> Iterator[
             yield one
 
 
-def _homes(endpoints: Iterable[SpiderEndpoint]) -> Iterator[tuple[str, Home]]:
-    """Yield the host route of each address of SpiderPool's that Calico's interface has: its node, and its pod."""
+def _homes(endpoints: Iterable[SpiderEndpoint], others: Collection[str]) -> Iterator[tuple[str, Home]]:
+    """Yield the host route of each address of SpiderPool's that Calico's interface has: its node, and its pod.
+
+    The addresses of other pools are those of other interfaces.
+    """
     for endpoint in endpoints:
         current = endpoint.get("status", {}).get("current", {})
         pod = f"{endpoint['metadata'].get('namespace', '')}/{endpoint['metadata']['name']}"
         for one in current.get("ips", []):
             if one.get("interface", "eth0") == "eth0":
-                for text in (one.get("ipv4", ""), one.get("ipv6", "")):
-                    if address := address_of(text):
+                given = ((one.get("ipv4", ""), one.get("ipv4Pool")), (one.get("ipv6", ""), one.get("ipv6Pool")))
+                for text, pool in given:
+                    if pool not in others and (address := address_of(text)):
                         yield str(network(str(address))), (current.get("node", ""), pod)
 
 
@@ -168,8 +173,7 @@ def _has_mesh(facts: FactReader) -> bool:
 
 
 def _stale(facts: FactReader, router: Router, homes: Homes) -> Iterator[Finding]:
-    pools: list[SpiderIPPool] = facts.value_or("cluster.spider_ip_pools", [])
-    ranges = [one for pool in pools for one in pool_ranges(pool)]
+    ranges = [one for pool in calico_addresses.known_pools(facts) or [] for one in pool.named]
     hosts = (prefix for prefix in router["routes"] if prefix not in homes and "/" + prefix.partition("/")[2] in _HOST)
     found = [prefix for prefix in hosts if any(one.overlaps(network(prefix)) for one in ranges)]
     for prefix in found[:_SHOWN]:
@@ -210,7 +214,8 @@ CHECKS = (
         uses=(
             "cluster.pods",
             "cluster.spider_endpoints",
-            "cluster.spider_ip_pools",
+            *calico_addresses.NEEDS,
+            *calico_addresses.USES,
             "node.bird",
             "node.bird6",
             *sessions.NEEDS,

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from cni.contracts.calico_objects import BGPFilter, BGPFilterRule, BGPPeer
-from cni.contracts.spiderpool_objects import SpiderIPPool
-from cni.doctor import sessions, suggest
+from cni.doctor import calico_addresses, sessions, suggest
+from cni.doctor.calico_addresses import CalicoPool
 from cni.doctor.check import Check, Finding, Mend
 from cni.doctor.facts import FactReader
-from cni.doctor.ranges import Address, Range, network, pool_ranges
+from cni.doctor.ranges import Address, Range, network
 from cni.doctor.sessions import Session
 from cni.doctor.verdict import Route, first_match
 
@@ -18,28 +18,27 @@ _KEYS: dict[int, Key] = {4: "exportV4", 6: "exportV6"}
 
 def _find_filter(facts: FactReader) -> Iterator[Finding]:
     peers: list[BGPPeer] = facts.value("cluster.bgp_peers")
-    spider_pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    spider_pools = calico_addresses.pools(facts)
     named = {name for peer in peers for name in peer.get("spec", {}).get("filters") or []}
     filters: list[BGPFilter] = facts.value("cluster.bgp_filters") if named else []
     for one in filters:
         name = one["metadata"]["name"]
         by = [_name(peer) for peer in peers if name in (peer.get("spec", {}).get("filters") or [])]
         for pool in spider_pools if by else []:
-            for wanted in pool_ranges(pool):
+            for wanted in pool.usable:
                 yield from _rejected(facts, one, pool, wanted, ", ".join(by))
 
 
-def _rejected(facts: FactReader, one: BGPFilter, pool: SpiderIPPool, wanted: Range, by: str) -> Iterator[Finding]:
+def _rejected(facts: FactReader, one: BGPFilter, pool: CalicoPool, wanted: Range, by: str) -> Iterator[Finding]:
     key = _KEYS[wanted.first.version]
     rules = one.get("spec", {}).get(key) or []
     session = Session(by, "", is_internal=False)
     for address in _samples(wanted, rules):
         found = first_match(rules, session, Route(network(str(address))))
         if found and found[1]["action"] != "Accept":
-            spider_pool = f"SpiderIPPool/{pool['metadata']['name']}"
-            seen = f"rule {found[0] + 1} of its {key} rejects {address} of {spider_pool}, for {by}"
-            subnet = pool["spec"]["subnet"]
-            yield Finding(f"BGPFilter/{one['metadata']['name']}", seen, _accepting(facts, one, key, rules, subnet))
+            seen = f"rule {found[0] + 1} of its {key} rejects {address} of {pool.name}, for {by}"
+            mend = _accepting(facts, one, key, rules, str(pool.subnet))
+            yield Finding(f"BGPFilter/{one['metadata']['name']}", seen, mend)
             return
 
 
@@ -64,8 +63,7 @@ def _accepting(facts: FactReader, one: BGPFilter, key: Key, rules: Sequence[BGPF
 
 def _find_peers(facts: FactReader) -> Iterator[Finding]:
     calico = sessions.calico(facts)
-    spider_pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
-    families = sorted({network(pool["spec"]["subnet"]).version for pool in spider_pools})
+    families = calico_addresses.families(calico_addresses.pools(facts))
     for node in calico.nodes:
         name = node["metadata"]["name"]
         for family in families:
@@ -99,8 +97,8 @@ CHECKS = (
         looks_at="whether each node has a BGP session for each family in use: a BGPPeer, or the mesh",
         why="A node without a session tells nobody of its pods, and hears of no others.",
         to_do="Have a BGPPeer select the node: by nodeSelector, by node, or without either, which selects all nodes.",
-        needs=("cluster.spider_ip_pools", *sessions.NEEDS),
-        uses=("cluster.api", *sessions.USES),
+        needs=(*calico_addresses.NEEDS, *sessions.NEEDS),
+        uses=(*calico_addresses.USES, "cluster.api", *sessions.USES),
         find=_find_peers,
         before_install=True,
         waits=True,
@@ -112,8 +110,8 @@ CHECKS = (
         looks_at="what the BGPFilters that BGPPeers name reject of the ranges of SpiderIPPools",
         why="What a peer's filter rejects is not exported to it, whatever the IPPools say.",
         to_do="Have the filter accept the subnet before the rule that rejects it, or take the filter from the peer.",
-        needs=("cluster.spider_ip_pools", "cluster.bgp_peers"),
-        uses=("cluster.bgp_filters", "cluster.api"),
+        needs=(*calico_addresses.NEEDS, "cluster.bgp_peers"),
+        uses=(*calico_addresses.USES, "cluster.bgp_filters", "cluster.api"),
         find=_find_filter,
         before_install=True,
         waits=True,

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 
 from cni.contracts.calico_objects import BlockAffinity, IPAMBlock
-from cni.contracts.spiderpool_objects import SpiderIPPool
+from cni.doctor import calico_addresses
 from cni.doctor.check import Check, Finding, Mend, command, in_turn
 from cni.doctor.facts import FactReader
-from cni.doctor.ranges import network, pool_ranges
+from cni.doctor.ranges import network
 
 _CRD = "crd.projectcalico.org"
 
@@ -14,14 +14,14 @@ _CRD = "crd.projectcalico.org"
 def _find_blocks(facts: FactReader) -> Iterator[Finding]:
     affinities: list[BlockAffinity] = facts.value("cluster.block_affinities")
     blocks: list[IPAMBlock] | None = facts.value_or("cluster.ip_blocks", None)
-    spider_pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    spider_pools = calico_addresses.pools(facts)
     for affinity in affinities:
         cidr = network(affinity["spec"]["cidr"])
-        inside = [one for one in spider_pools if any(wanted.overlaps(cidr) for wanted in pool_ranges(one))]
+        inside = calico_addresses.overlapping(spider_pools, cidr)
         if not inside or str(affinity["spec"].get("deleted", "false")).lower() == "true":
             continue
-        names = ", ".join(f"SpiderIPPool/{one['metadata']['name']}" for one in inside)
         block = next((one for one in blocks or [] if network(one["spec"]["cidr"]) == cidr), None)
+        names = calico_addresses.names(inside)
         seen = f"{affinity['spec'].get('node', 'a node')} has the block {cidr}, which overlaps {names}"
         holders = _holders(block) if block else {}
         if holders:
@@ -73,8 +73,8 @@ CHECKS = (
             "Set `disabled: true` in the IPPool, so that no new block is taken. Then restart the pods that hold"
             " addresses of it. kube-controllers frees a block that is empty; otherwise delete it, and its affinity."
         ),
-        needs=("cluster.spider_ip_pools", "cluster.block_affinities"),
-        uses=("cluster.ip_blocks",),
+        needs=(*calico_addresses.NEEDS, "cluster.block_affinities"),
+        uses=(*calico_addresses.USES, "cluster.ip_blocks"),
         find=_find_blocks,
         before_install=True,
         waits=True,

@@ -1,29 +1,28 @@
 """Checks of the settings of the IPPools over SpiderPool's ranges that do not decide what is exported. Pure."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from cni.contracts.api_objects import Node
 from cni.contracts.calico_objects import BlockAffinity, IPPool
-from cni.contracts.spiderpool_objects import SpiderIPPool
-from cni.doctor import calico_node, sessions, suggest
-from cni.doctor.check import Check, Finding, Mend, command
-from cni.doctor.checks.calico_pools import NEEDS
+from cni.doctor import calico_addresses, calico_node, sessions
+from cni.doctor.calico_addresses import CalicoPool
+from cni.doctor.calico_node import change_pool
+from cni.doctor.check import Check, Finding
+from cni.doctor.checks.calico_pools import NEEDS, USES
 from cni.doctor.facts import FactReader
-from cni.doctor.ranges import network, pool_ranges
+from cni.doctor.ranges import network
 from cni.doctor.selector import SelectorError, matches
 
 _IPIP_BY_FELIX = (3, 33)  # from this version on, BIRD leaves the routes of IPIP to Felix
 
 
-def overlapping(facts: FactReader) -> Iterator[tuple[IPPool, list[SpiderIPPool]]]:
+def overlapping(facts: FactReader) -> Iterator[tuple[IPPool, list[CalicoPool]]]:
     """Yield the IPPools that have addresses of SpiderIPPools, and whose. NotKnown."""
     pools: list[IPPool] = facts.value("cluster.ip_pools")
-    spider_pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    spider_pools = calico_addresses.pools(facts)
     for pool in pools:
-        cidr = network(pool["spec"]["cidr"])
-        if inside := [one for one in spider_pools if any(wanted.overlaps(cidr) for wanted in pool_ranges(one))]:
+        if inside := calico_addresses.overlapping(spider_pools, network(pool["spec"]["cidr"])):
             yield pool, inside
 
 
@@ -40,11 +39,11 @@ def _find_disabled(facts: FactReader) -> Iterator[Finding]:
     for pool, inside in overlapping(facts):
         if not _gives_addresses(pool, nodes):
             continue
-        ranges = [wanted for one in inside for wanted in pool_ranges(one)]
+        ranges = [wanted for one in inside for wanted in one.usable]
         name, cidr = pool["metadata"]["name"], pool["spec"]["cidr"]
         taken = [one for one in blocks if one.overlaps(network(cidr)) and any(map(_overlaps(one), ranges))]
-        seen = f"Calico's own IPAM may give addresses of {_names(inside)} out of it"
-        mend = _change(facts, pool, {"disabled": True}, {"disableNewAllocations": True})
+        seen = f"Calico's own IPAM may give addresses of {calico_addresses.names(inside)} out of it"
+        mend = change_pool(facts, pool, {"disabled": True}, {"disableNewAllocations": True})
         if taken:
             seen += f", and has taken the block{'s' * (len(taken) > 1)} {', '.join(map(str, taken))}"
             yield Finding(f"IPPool/{name}", seen, mend, severity="failure", cause="calico-blocks")
@@ -77,7 +76,7 @@ def _find_encapsulation(facts: FactReader) -> Iterator[Finding]:
         if not seen:
             continue
         by_felix = "vxlanMode" in seen or version == (0, 0) or version >= _IPIP_BY_FELIX
-        mend = _change(facts, pool, {"ipipMode": "Never", "vxlanMode": "Never"}, {"encapsulation": "None"})
+        mend = change_pool(facts, pool, {"ipipMode": "Never", "vxlanMode": "Never"}, {"encapsulation": "None"})
         if has_mesh and by_felix:
             seen += ", and the mesh is on"
             yield Finding(f"IPPool/{pool['metadata']['name']}", seen, mend, severity="failure")
@@ -88,23 +87,8 @@ def _find_encapsulation(facts: FactReader) -> Iterator[Finding]:
 def _find_nat(facts: FactReader) -> Iterator[Finding]:
     for pool, _ in overlapping(facts):
         if pool["spec"].get("natOutgoing"):
-            mend = _change(facts, pool, {"natOutgoing": False}, {"natOutgoing": "Disabled"})
+            mend = change_pool(facts, pool, {"natOutgoing": False}, {"natOutgoing": "Disabled"})
             yield Finding(f"IPPool/{pool['metadata']['name']}", "its natOutgoing is true", mend)
-
-
-def _change(facts: FactReader, pool: IPPool, spec: Mapping[str, Any], operators: Mapping[str, Any]) -> Mend:
-    """Return the command that changes a pool, in the operator's words where it holds the pool."""
-    held = calico_node.operators_pool(facts, pool["spec"]["cidr"])
-    if held is None:
-        return suggest.patch(facts, "ippool", pool["metadata"]["name"], spec)
-    name, place = held
-    path = f"/spec/calicoNetwork/ipPools/{place}"
-    patch = [{"op": "add", "path": f"{path}/{key}", "value": value} for key, value in operators.items()]
-    return command("kubectl patch installations.operator.tigera.io {} --type=json -p {}", name, json.dumps(patch))
-
-
-def _names(pools: list[SpiderIPPool]) -> str:
-    return ", ".join(f"SpiderIPPool/{one['metadata']['name']}" for one in pools)
 
 
 CHECKS = (
@@ -124,7 +108,7 @@ CHECKS = (
             " overlayPodCIDR of SpiderCoordinator, which matters to chains with `coordinator` only."
         ),
         needs=NEEDS,
-        uses=("cluster.api", "cluster.nodes", "cluster.block_affinities", "cluster.installations"),
+        uses=(*USES, "cluster.nodes", "cluster.block_affinities"),
         find=_find_disabled,
         before_install=True,
     ),
@@ -141,7 +125,7 @@ CHECKS = (
         ),
         to_do="Set both to Never (`encapsulation: None` where the operator holds the pool): BGP needs no tunnel.",
         needs=NEEDS,
-        uses=("cluster.api", "cluster.bgp_configurations", "cluster.cluster_informations", "cluster.installations"),
+        uses=(*USES, "cluster.bgp_configurations", "cluster.cluster_informations"),
         find=_find_encapsulation,
         before_install=True,
     ),
@@ -153,7 +137,7 @@ CHECKS = (
         why="With it, who is outside of all IPPools sees the node's address in the place of the pod's.",
         to_do="Set it to false where the pods' own addresses are to be seen, which the router has routes to.",
         needs=NEEDS,
-        uses=("cluster.api", "cluster.installations"),
+        uses=USES,
         find=_find_nat,
     ),
 )

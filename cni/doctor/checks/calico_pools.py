@@ -1,56 +1,71 @@
 """Checks of Calico's IPPools: whether they cover SpiderPool's ranges, and let BIRD export them. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from cni.contracts.api_objects import Node
 from cni.contracts.calico_objects import IPPool
-from cni.contracts.spiderpool_objects import SpiderIPPool
-from cni.doctor import suggest
+from cni.doctor import calico_addresses, calico_node, sessions, suggest
 from cni.doctor.check import Check, Finding, Mend
 from cni.doctor.facts import FactReader
-from cni.doctor.ranges import Network, is_subnet, network, pool_ranges, uncovered
+from cni.doctor.ranges import Network, address_of, is_subnet, network, uncovered
 
-NEEDS = ("cluster.spider_ip_pools", "cluster.ip_pools")
+NEEDS = (*calico_addresses.NEEDS, "cluster.ip_pools")
+USES = (*calico_addresses.USES, "cluster.api", "cluster.installations")
 
 
 def _find_covers(facts: FactReader) -> Iterator[Finding]:
     pools: list[IPPool] = facts.value("cluster.ip_pools")
-    spider_pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
     networks = [network(pool["spec"]["cidr"]) for pool in pools]
-    for spider_pool in spider_pools:
-        for wanted in pool_ranges(spider_pool):
-            left = [str(one) for one in uncovered(wanted, networks)]
-            if left:
-                seen = f"{', '.join(left)} of its range {wanted} is in no IPPool"
-                if left == [str(wanted)]:
-                    seen = f"its range {wanted} is in no IPPool"
-                name = f"SpiderIPPool/{spider_pool['metadata']['name']}"
-                yield Finding(name, seen, _covering(facts, network(spider_pool["spec"]["subnet"]), pools))
+    for spider_pool in calico_addresses.pools(facts):
+        for named in spider_pool.named:
+            usable = [one for one in spider_pool.usable if named.has(one.first)]
+            left = [str(part) for one in usable for part in uncovered(one, networks)]
+            if not left:
+                continue
+            seen = f"{', '.join(left)} of its range {named} is in no IPPool"
+            if not any(named.overlaps(one) for one in networks):
+                seen = f"its range {named} is in no IPPool"
+            narrow = [pool for pool in pools if network(pool["spec"]["cidr"]).overlaps(spider_pool.subnet)]
+            if not narrow:
+                yield Finding(spider_pool.name, seen, _covering(facts, spider_pool.subnet))
+            elif _is_replaceable(facts, narrow, spider_pool.subnet):
+                names = [pool["metadata"]["name"] for pool in narrow]
+                mend = suggest.replacing(facts, names, suggest.ip_pool(spider_pool.subnet))
+                seen += f"; the routes to all pods in IPPool {', '.join(names)} are gone while the mend replaces it"
+                yield Finding(spider_pool.name, seen, mend)
+            else:
+                yield Finding(spider_pool.name, seen)
 
 
-def _covering(facts: FactReader, subnet: Network, pools: list[IPPool]) -> Mend | None:
-    """Return how to have a pool cover a subnet; None where that is not for a program to say."""
-    overlapping = [pool for pool in pools if network(pool["spec"]["cidr"]).overlaps(subnet)]
-    if not overlapping:
-        return suggest.ip_pool(subnet)
+def _covering(facts: FactReader, subnet: Network) -> Mend | None:
+    """Return the IPPool that covers a subnet; None where nodes are in it: it may well be for another network."""
+    nodes: list[Node] = facts.value_or("cluster.nodes", [])
+    texts = [sessions.address(node, subnet.version) for node in nodes]
+    own = [address for text in texts if (address := address_of(text))]
+    return None if any(address in subnet for address in own) else suggest.ip_pool(subnet)
+
+
+def _is_replaceable(facts: FactReader, narrow: Sequence[IPPool], subnet: Network) -> bool:
+    """Tell whether one IPPool of a subnet may take the place of others: nobody else has a part in these."""
     affinities = facts.value_or("cluster.block_affinities", None)
     if affinities is None or any(network(one["spec"]["cidr"]).overlaps(subnet) for one in affinities):
-        return None  # calico-ipam has given addresses out of it
-    if not all(is_subnet(network(pool["spec"]["cidr"]), subnet) for pool in overlapping):
-        return None
-    return suggest.replacing(facts, [pool["metadata"]["name"] for pool in overlapping], suggest.ip_pool(subnet))
+        return False  # calico-ipam has given addresses out of it
+    if facts.value_or("cluster.installations", None) is None:
+        return False  # the operator may hold one of them
+    cidrs = [pool["spec"]["cidr"] for pool in narrow]
+    return all(is_subnet(network(one), subnet) and not calico_node.operators_pool(facts, one) for one in cidrs)
 
 
 def _find_exports(facts: FactReader) -> Iterator[Finding]:
     pools: list[IPPool] = facts.value("cluster.ip_pools")
-    spider_pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    spider_pools = calico_addresses.pools(facts)
     for pool in pools:
         cidr = network(pool["spec"]["cidr"])
-        inside = [one for one in spider_pools if any(wanted.overlaps(cidr) for wanted in pool_ranges(one))]
+        inside = calico_addresses.overlapping(spider_pools, cidr)
         if pool["spec"].get("disableBGPExport") and inside:
-            names = ", ".join(f"SpiderIPPool/{one['metadata']['name']}" for one in inside)
-            name = pool["metadata"]["name"]
-            mend = suggest.patch(facts, "ippool", name, {"disableBGPExport": False})
-            yield Finding(f"IPPool/{name}", f"its disableBGPExport is true, and its {cidr} overlaps {names}", mend)
+            seen = f"its disableBGPExport is true, and its {cidr} overlaps {calico_addresses.names(inside)}"
+            mend = calico_node.change_pool(facts, pool, {"disableBGPExport": False}, {"disableBGPExport": False})
+            yield Finding(f"IPPool/{pool['metadata']['name']}", seen, mend)
 
 
 CHECKS = (
@@ -58,15 +73,17 @@ CHECKS = (
         id="calico-pool-covers",
         part="calico",
         severity="failure",
-        looks_at="whether each range of each SpiderIPPool is in an IPPool",
+        looks_at="whether each range of each SpiderIPPool for Calico's network is in an IPPool",
         why="BIRD exports a pod's address only if an IPPool covers it, so outside nobody knows the way to the pod.",
         to_do=(
             "Make an IPPool whose cidr is the subnet of the SpiderPool. `disabled: true` keeps Calico's own IPAM from"
             " taking addresses out of it, and does not keep BIRD from exporting them. Calico does not let the cidr of"
-            " an IPPool be changed: one that is too narrow has to be deleted and made anew."
+            " an IPPool be changed: one that is too narrow has to be deleted and made anew, and in between the routes"
+            " to all pods in it are gone. One that the operator holds is changed in its Installation. A SpiderIPPool"
+            " whose multusName names other networks than Calico's needs no IPPool."
         ),
         needs=NEEDS,
-        uses=("cluster.api", "cluster.block_affinities"),
+        uses=(*USES, "cluster.block_affinities", "cluster.nodes"),
         find=_find_covers,
         before_install=True,
         waits=True,
@@ -77,9 +94,9 @@ CHECKS = (
         severity="failure",
         looks_at="disableBGPExport of every IPPool that overlaps a range of a SpiderIPPool",
         why="One such pool keeps BIRD from exporting what is in it, also beside a pool that covers it and exports.",
-        to_do="Set disableBGPExport to false.",
+        to_do="Set disableBGPExport to false (in the Installation where the operator holds the pool).",
         needs=NEEDS,
-        uses=("cluster.api",),
+        uses=USES,
         find=_find_exports,
         before_install=True,
         waits=True,

@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cni.contracts.spiderpool_objects import SpiderIPPool
-from cni.doctor import calico_node, suggest
+from cni.doctor import calico_addresses, calico_node, suggest
 from cni.doctor.check import Check, Finding
 from cni.doctor.checks.calico_pool_settings import encapsulation, overlapping
 from cni.doctor.facts import FactReader
-from cni.doctor.ranges import network
 
 _WANTED = "WorkloadIPs"
 # A switch of FelixConfiguration, and the variable that is stronger.
@@ -23,7 +21,7 @@ _BIRD_LEAVES = ("Disabled", "EnabledIPIPOnly")
 
 def _find_route_source(facts: FactReader) -> Iterator[Finding]:
     pools = list(overlapping(facts))
-    if not facts.value("cluster.spider_ip_pools"):
+    if not calico_addresses.pools(facts):
         return
     tunnels = [f"IPPool/{pool['metadata']['name']}: {seen}" for pool, _ in pools if (seen := encapsulation(pool))]
     by_bird = _bird_leaves_it(facts)
@@ -64,8 +62,7 @@ def _bird_leaves_it(facts: FactReader) -> list[str]:
 
 
 def _find_ipv6(facts: FactReader) -> Iterator[Finding]:
-    pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
-    if not any(network(pool["spec"]["subnet"]).version == 6 for pool in pools):
+    if 6 not in calico_addresses.families(calico_addresses.pools(facts)):
         return
     name = "FELIX_IPV6SUPPORT"
     if said := calico_node.variable(facts, name):
@@ -98,7 +95,7 @@ CHECKS = (
             " memory in large ones; so do it only where it is needed."
         ),
         needs=("cluster.spider_ip_pools", "cluster.ip_pools", "cluster.felix_configurations", "cluster.daemon_sets"),
-        uses=("cluster.api", "cluster.bgp_configurations"),
+        uses=(*calico_addresses.USES, "cluster.api", "cluster.bgp_configurations"),
         find=_find_route_source,
         before_install=True,
     ),
@@ -113,7 +110,7 @@ CHECKS = (
             " itself once the Installation has an IPv6 pool."
         ),
         needs=("cluster.spider_ip_pools", "cluster.felix_configurations", "cluster.daemon_sets"),
-        uses=("cluster.api",),
+        uses=(*calico_addresses.USES, "cluster.api"),
         find=_find_ipv6,
         before_install=True,
     ),

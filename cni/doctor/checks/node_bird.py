@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from cni.contracts.calico_objects import BGPPeer
 from cni.contracts.facts import LocalAddress
 from cni.contracts.route_facts import Bird, BirdProtocol, Router
-from cni.contracts.spiderpool_objects import SpiderEndpoint, SpiderIPPool
-from cni.doctor import sessions, suggest
+from cni.contracts.spiderpool_objects import SpiderEndpoint
+from cni.doctor import calico_addresses, sessions, suggest
 from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader, NotKnown
 from cni.doctor.ranges import network
@@ -25,7 +25,6 @@ CAUSES: Mapping[Rule, str] = {
 }
 _BIRDS = {4: "node.bird", 6: "node.bird6"}
 _MESH = ("Mesh_", "Node_to_node_")
-_INTERFACE = "eth0"  # the one that Calico makes
 _SETTLED = 30.0  # seconds after which a router has sent what it sends
 _WORDS = {
     "Bad peer AS": "the router has another AS number than the BGPPeer says, or expects another one of this node",
@@ -39,8 +38,7 @@ _WORDS = {
 
 
 def _find_sessions(facts: FactReader) -> Iterator[Finding]:
-    pools: list[SpiderIPPool] | None = facts.value_or("cluster.spider_ip_pools", None)
-    for family in _families(facts, pools):
+    for family in _families(facts):
         bird: Bird = facts.value(_BIRDS[family])
         if bird["fault"]:
             yield Finding(bird["socket"], bird["fault"], command("kubectl get pods -A -o wide -l k8s-app=calico-node"))
@@ -59,10 +57,11 @@ def sessions_of(bird: Bird) -> list[BirdProtocol]:
     return [one for one in bird["protocols"] if one in up or one["neighbor"] not in by_mesh]
 
 
-def _families(facts: FactReader, pools: Sequence[SpiderIPPool] | None) -> list[int]:
+def _families(facts: FactReader) -> list[int]:
     """Return the families that have to have sessions; where the pools are not known, those that have some."""
+    pools = calico_addresses.known_pools(facts)
     if pools is not None:
-        return sorted({network(pool["spec"]["subnet"]).version for pool in pools})
+        return calico_addresses.families(pools)
     bird6: Bird | None = facts.value_or(_BIRDS[6], None)
     return [4, 6] if bird6 and bird6["protocols"] else [4]
 
@@ -91,10 +90,7 @@ def _mend(facts: FactReader, protocol: BirdProtocol) -> Mend | None:
 
 
 def _find_exports(facts: FactReader) -> Iterator[Finding]:
-    addresses: list[LocalAddress] = facts.value("node.local_addresses")
-    for one in addresses:
-        if one["interface"] != _INTERFACE:
-            continue
+    for one in calico_addresses.of_node(facts):
         bird: Bird = facts.value(_BIRDS[network(one["address"]).version])
         if bird["fault"]:
             raise NotKnown(bird["fault"])
@@ -177,7 +173,14 @@ CHECKS = (
             " nodes' addresses and AS number. TCP port 179 has to be open from the node to the router or the other way."
         ),
         needs=("node.bird",),
-        uses=("node.bird6", "cluster.spider_ip_pools", "cluster.bgp_peers", "cluster.api", "cluster.router"),
+        uses=(
+            "node.bird6",
+            *calico_addresses.NEEDS,
+            *calico_addresses.USES,
+            "cluster.bgp_peers",
+            "cluster.api",
+            "cluster.router",
+        ),
         find=_find_sessions,
         waits=True,
     ),
@@ -189,7 +192,7 @@ CHECKS = (
         why="What BIRD does not export, the router has no route to.",
         to_do="See what decides against it: it is told where Calico's objects can be read.",
         needs=("node.local_addresses", "node.bird", "node.name"),
-        uses=("node.bird6", "cluster.cluster_informations", *sessions.NEEDS, *sessions.USES),
+        uses=("node.bird6", "node.conflist", "cluster.cluster_informations", *sessions.NEEDS, *sessions.USES),
         find=_find_exports,
         waits=True,
     ),

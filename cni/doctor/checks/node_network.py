@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from cni.contracts.api_objects import Node
 from cni.contracts.facts import Conflist, Families
 from cni.contracts.route_facts import Bird, KernelRoute
-from cni.contracts.spiderpool_objects import SpiderIPPool
-from cni.doctor import sessions
+from cni.doctor import calico_addresses, sessions
 from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import address_of, network
@@ -62,10 +61,8 @@ def _find_forwarding(facts: FactReader) -> Iterator[Finding]:
 
 def _has_pools(facts: FactReader, family: int) -> bool:
     """Tell whether SpiderPool has pools of a family; where that is not known, it has IPv4 ones."""
-    pools: list[SpiderIPPool] | None = facts.value_or("cluster.spider_ip_pools", None)
-    if pools is None:
-        return family == 4
-    return any(network(pool["spec"]["subnet"]).version == family for pool in pools)
+    pools = calico_addresses.known_pools(facts)
+    return family == 4 if pools is None else family in calico_addresses.families(pools)
 
 
 CHECKS = (
@@ -96,7 +93,7 @@ CHECKS = (
             " give it a route to 169.254.1.1 by its uplink. Then `node-way-to-others` says what else it needs."
         ),
         needs=("node.route_to_gateway",),
-        uses=("node.bird", "node.routes", "cluster.nodes", "cluster.spider_ip_pools"),
+        uses=("node.bird", "node.routes", "cluster.nodes", *calico_addresses.NEEDS, *calico_addresses.USES),
         find=_find_default_route,
         before_install=True,
         waits=True,
@@ -109,7 +106,7 @@ CHECKS = (
         why="A node that does not forward drops all that comes from or goes to its pods.",
         to_do="Set the variables to 1, now and in /etc/sysctl.d.",
         needs=("node.forwarding",),
-        uses=("cluster.spider_ip_pools",),
+        uses=(*calico_addresses.NEEDS, *calico_addresses.USES),
         find=_find_forwarding,
         before_install=True,
         waits=True,

@@ -3,28 +3,25 @@
 from collections.abc import Iterator, Sequence
 
 from cni.contracts.calico_objects import BGPConfiguration, BGPPeer, BlockAffinity
-from cni.contracts.facts import CalicoToken, LocalAddress
+from cni.contracts.facts import CalicoToken
 from cni.contracts.route_facts import KernelRoute, PodInterface
-from cni.contracts.spiderpool_objects import SpiderIPPool
 from cni.contracts.workload_objects import NodePod
-from cni.doctor import node_pods, sessions, suggest
+from cni.doctor import calico_addresses, node_pods, sessions, suggest
 from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader
-from cni.doctor.ranges import Network, Range, network, pool_ranges, ranges_of
+from cni.doctor.ranges import Network, Range, network, ranges_of
 
-_ETH0 = "eth0"
 _HOUR = 3600.0
 _SERVICES = ("serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs")
 
 
 def _find_blackhole(facts: FactReader) -> Iterator[Finding]:
     routes: list[KernelRoute] = facts.value("node.routes")
-    pools: list[SpiderIPPool] | None = facts.value_or("cluster.spider_ip_pools", None)
+    pools = calico_addresses.known_pools(facts)
     if pools is not None:
-        whose = {f"SpiderIPPool/{pool['metadata']['name']}": pool_ranges(pool) for pool in pools}
+        whose = {pool.name: pool.usable for pool in pools}
     else:
-        local: list[LocalAddress] = facts.value("node.local_addresses")
-        whose = {one["pod"]: ranges_of([one["address"]]) for one in local}
+        whose = {one["pod"]: ranges_of([one["address"]]) for one in calico_addresses.of_node(facts)}
     for route in routes:
         cidr = network(route["prefix"])
         if route["type"] == "unicast" or not cidr.prefixlen:
@@ -46,14 +43,11 @@ def _cause(facts: FactReader, cidr: Network) -> str:
 
 
 def _find_interfaces(facts: FactReader) -> Iterator[Finding]:
-    addresses: list[LocalAddress] = facts.value("node.local_addresses")
     interfaces: list[PodInterface] = facts.value("node.pod_interfaces")
     by_address = {one["address"]: one for one in interfaces}
-    for one in addresses:
+    for one in calico_addresses.of_node(facts):
         found = by_address.get(one["address"])
-        if found is None or one["interface"] != _ETH0:
-            continue
-        if fault := _fault(found):
+        if found and (fault := _fault(found)):
             namespace, _, name = one["pod"].partition("/")
             mend = command("kubectl -n {} delete pod {}", namespace, name)
             yield Finding(one["address"], f"{fault}: the address of {one['pod']}", mend)
@@ -72,11 +66,11 @@ def _fault(found: PodInterface) -> str:
 
 def _find_way(facts: FactReader) -> Iterator[Finding]:
     routes: list[KernelRoute] = facts.value("node.routes")
-    pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
+    pools = calico_addresses.pools(facts)
     calico, name = sessions.calico(facts), facts.value("node.name")
     if calico.has_mesh or len(calico.nodes) < 2:
         return
-    for family in sorted({network(pool["spec"]["subnet"]).version for pool in pools}):
+    for family in calico_addresses.families(pools):
         peers = sessions.sessions(calico, name, family)
         if not peers or any(peer.is_internal or _takes_own_as(calico.peers, peer.object) for peer in peers):
             continue
@@ -86,7 +80,7 @@ def _find_way(facts: FactReader) -> Iterator[Finding]:
         }
         if gateways & {peer.address for peer in peers}:
             continue
-        ranges = [one for pool in pools for one in pool_ranges(pool) if one.first.version == family]
+        ranges = [one for pool in pools for one in pool.usable if one.first.version == family]
         if left := [str(one) for one in ranges if not _is_covered(one, known)]:
             leads = (
                 f"its default route leads to {', '.join(sorted(gateways))}" if gateways else "it has no default route"
@@ -141,6 +135,7 @@ CHECKS = (
         why="What comes for a pod reaches it by a host route to its interface, and by no other way.",
         to_do="Delete the pod, so that Calico makes its interface anew. If it comes back so, look at Felix' log.",
         needs=("node.local_addresses", "node.pod_interfaces"),
+        uses=("node.conflist",),
         find=_find_interfaces,
         waits=True,
     ),
@@ -157,7 +152,9 @@ CHECKS = (
         needs=("node.routes",),
         uses=(
             "node.local_addresses",
-            "cluster.spider_ip_pools",
+            "node.conflist",
+            *calico_addresses.NEEDS,
+            *calico_addresses.USES,
             "cluster.block_affinities",
             "cluster.bgp_configurations",
         ),
@@ -178,8 +175,8 @@ CHECKS = (
             " (numAllowedLocalASNumbers), or turn the mesh on. If the gateway has the routes by other means, all is"
             " well."
         ),
-        needs=("node.routes", "node.name", "cluster.spider_ip_pools", *sessions.NEEDS),
-        uses=("node.route_to_gateway", "cluster.api", *sessions.USES),
+        needs=("node.routes", "node.name", *calico_addresses.NEEDS, *sessions.NEEDS),
+        uses=("node.route_to_gateway", "cluster.api", *calico_addresses.USES, *sessions.USES),
         find=_find_way,
     ),
     Check(

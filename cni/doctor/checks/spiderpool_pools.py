@@ -10,12 +10,13 @@ from cni.doctor import node_pods, pool_filters, subjects
 from cni.doctor.allocations import allocations, reserved_ranges, usable_ranges
 from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader
-from cni.doctor.pool_filters import DEFAULT_NETWORK, DISABLED, Surroundings, family_of, surroundings
+from cni.doctor.pool_filters import DEFAULT_NETWORK, DISABLED, OF_APPLICATION, Surroundings, family_of, surroundings
 from cni.doctor.pool_selection import Candidate, choice, told_by
-from cni.doctor.ranges import Range, address_of, network, pool_ranges, without
+from cni.doctor.ranges import Range, address_of, network, pool_ranges, ranges_of, without
 
 _AFFINITIES = {"podAffinity", "nodeAffinity", "namespaceAffinity", "nodeName", "namespaceName", "multusName"}
 _MOST_RECORDS = 5000  # of a pool; an agent's SPIDERPOOL_IPPOOL_MAX_ALLOCATED_IPS may say otherwise
+_LIMIT = f"; SpiderPool keeps at most {_MOST_RECORDS} records in a pool: more pods need another pool"
 _NEARLY = 0.9
 _LARGEST_ADDITION = 256
 
@@ -103,19 +104,27 @@ def _make_default(around: Surroundings, families: Iterable[int]) -> Mend | None:
 def _find_full(facts: FactReader) -> Iterator[Finding]:
     pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
     reserved = reserved_ranges(facts.value_or("cluster.spider_reserved_ips", []))
-    for pool in pools:
+    for pool in filter(_is_to_give, pools):
         usable = usable_ranges(pool, reserved)
         taken = _taken(pool, usable)
         size = sum(one.size for one in usable)
-        most = min(size, _MOST_RECORDS) if taken <= _MOST_RECORDS else size
-        limit = f"; SpiderPool keeps at most {_MOST_RECORDS} records in a pool" if most < size else ""
+        is_limited = taken <= _MOST_RECORDS <= size
+        most = _MOST_RECORDS if is_limited else size
+        limit = _LIMIT if is_limited else ""
         name = f"SpiderIPPool/{pool['metadata']['name']}"
+        mend = None if is_limited else _more(pool, pools, reserved)
         if taken >= most:
             seen = f"all of its {most} addresses are taken{limit}" if most else "it has no address to give"
-            yield Finding(name, seen, _more(pool, pools, reserved))
+            yield Finding(name, seen, mend)
         elif taken >= most * _NEARLY:
-            seen = f"{taken} of its {most} addresses are taken{limit}"
-            yield Finding(name, seen, _more(pool, pools, reserved), severity="warning")
+            yield Finding(name, f"{taken} of its {most} addresses are taken{limit}", mend, severity="warning")
+
+
+def _is_to_give(pool: SpiderIPPool) -> bool:
+    """Tell whether a pool is there to give addresses. SpiderPool itself has some of an application without any."""
+    if pool["spec"].get("disable") or pool["metadata"].get("deletionTimestamp"):
+        return False
+    return bool(pool["spec"].get("ips")) or OF_APPLICATION not in pool["metadata"].get("labels", {})
 
 
 def _taken(pool: SpiderIPPool, usable: Sequence[Range]) -> int:
@@ -131,13 +140,16 @@ def _more(pool: SpiderIPPool, pools: Iterable[SpiderIPPool], reserved: Sequence[
     if any(key.startswith("ipam.spidernet.io/owner-") for key in pool["metadata"].get("labels", {})):
         return None  # its addresses come out of a SpiderSubnet
     own = pool_ranges(pool)
+    if not own or pool["spec"].get("multusName"):
+        return None  # nothing tells which addresses are free: those of another network may be anybody's
     subnet = network(pool["spec"]["subnet"])
     whole = Range(subnet.network_address + 1, subnet.broadcast_address - 1) if subnet.num_addresses > 2 else None
     gateway = address_of(pool["spec"].get("gateway", ""))
     holes = [*(one for other in pools for one in pool_ranges(other)), *reserved]
+    holes += ranges_of(pool["spec"].get("excludeIPs", []))
     holes += [Range(gateway, gateway)] if gateway else []
     free = without([whole], holes) if whole else []
-    last = max((int(one.last) for one in own), default=0)
+    last = max(int(one.last) for one in own)
     after = [one for one in free if int(one.first) > last] or free
     if not after:
         return None
@@ -172,7 +184,8 @@ CHECKS = (
         why="A pool that has no address left gives none: new pods do not start. From nine of ten on it is a warning.",
         to_do=(
             "First see `sp-leaked`: addresses of pods that are gone may be among them. Then add ranges to the pool's"
-            " `ips`, inside its subnet, of its SpiderSubnet if it has one, and of Calico's IPPool that covers it."
+            " `ips`, inside its subnet, of its SpiderSubnet if it has one, and of Calico's IPPool that covers it. A"
+            " pool that has as many records as SpiderPool keeps needs another pool beside it."
         ),
         needs=("cluster.spider_ip_pools",),
         uses=("cluster.spider_reserved_ips",),

@@ -28,17 +28,19 @@ TEXTS = {
         ),
     ),
     "calico-pool-covers": Texts(
-        "每个 SpiderIPPool 的每个地址段是否都在某个 IPPool 之内",
+        "用于 Calico 网络的每个 SpiderIPPool 的每个地址段是否都在某个 IPPool 之内",
         "只有 IPPool 覆盖了 Pod 的地址，BIRD 才会导出它；否则外部没有到该 Pod 的路由。",
         (
             "创建一个 IPPool，其 cidr 为 SpiderPool 的子网。`disabled: true` 使 Calico 自己的 IPAM 不从中分配地址，"
-            "但不影响 BIRD 导出这些地址。Calico 不允许修改 IPPool 的 cidr：范围过小的 IPPool 必须删除重建。"
+            "但不影响 BIRD 导出这些地址。Calico 不允许修改 IPPool 的 cidr：范围过小的 IPPool 必须删除重建，其间到它范"
+            "围内所有 Pod 的路由都会消失。由 operator 持有的 IPPool 要在 Installation 中修改。multusName 只列出其他网"
+            "络的 SpiderIPPool 不需要 IPPool。"
         ),
     ),
     "calico-pool-exports": Texts(
         "每个与 SpiderIPPool 的地址段重叠的 IPPool 的 disableBGPExport",
         "只要有一个这样的池，BIRD 就不会导出其中的地址，即使另有一个覆盖它并允许导出的池。",
-        "把 disableBGPExport 设为 false。",
+        "把 disableBGPExport 设为 false（由 operator 持有的池，在 Installation 中设置）。",
     ),
     "calico-blocks": Texts(
         "SpiderIPPool 的地址中是否有 Calico 自己的 IPAM 的地址块，以及其中的地址由谁持有",

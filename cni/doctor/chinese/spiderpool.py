@@ -66,7 +66,8 @@ TEXTS = {
         "池中没有剩余地址时，新的 Pod 无法启动。占用达到九成即为警告。",
         (
             "先看 `sp-leaked`：其中可能有已消失的 Pod 的地址。然后在池的 `ips` 中添加地址段；它们必须在池的 subnet "
-            "之内，如果池属于某个 SpiderSubnet，也必须在其中，并且必须在覆盖该池的 Calico IPPool 之内。"
+            "之内，如果池属于某个 SpiderSubnet，也必须在其中，并且必须在覆盖该池的 Calico IPPool 之内。如果池"
+            "的记录数已达到 SpiderPool 保留的上限，请另建一个池。"
         ),
     ),
     "sp-annotations": Texts(

@@ -40,7 +40,8 @@ def cached_addresses(attachment: CachedAttachment) -> list[LocalAddress]:
         ips = [str(ipaddress.ip_interface(one["address"]).ip) for one in cached["result"]["ips"]]
     except (ValueError, KeyError, TypeError, RecursionError):
         return []
-    return [{"address": ip, "pod": attachment.pod, "interface": interface} for ip in ips]
+    pod, name = attachment.pod, attachment.network
+    return [{"address": ip, "pod": pod, "interface": interface, "network": name} for ip in ips]
 
 
 def _is_on(path: Path) -> bool:
