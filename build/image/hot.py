@@ -14,10 +14,10 @@ Pages that are written to (`copy_written`), by a VERSION that is told the same e
 well, and to more.
 """
 
-import functools
 import os
 import struct
 import sys
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -49,10 +49,11 @@ def break_up(path: Path) -> None:
 def blocks(plugin: Path, ranges: list[tuple[int, int]]) -> set[int]:
     """Return where the parts of these ranges' blocks begin that most ADDs use."""
     # No probing: it runs the operator's program, which is not there yet when the bundle is built.
-    run = functools.partial(traced.used, plugin, ranges)
     times = Counter[int]()
     for _ in range(_CALLS):
-        used = [page.address for page in trial.under(plugin, run, 0, probes=False)]
+        with tempfile.TemporaryDirectory() as name, trial.add(plugin, Path(name), 0, probes=False) as call:
+            pages = traced.used(plugin, ranges, call.environ, call.stdin, folder=call.folder)
+        used = [page.address for page in pages]
         for start, end in ranges:
             times.update({max(start, page // BLOCK * BLOCK) for page in used if start <= page < end})
     return {first for first, number in times.items() if number > _CALLS // 2}

@@ -38,13 +38,16 @@ def used(
     environ: Mapping[str, str],
     stdin: bytes,
     room: tuple[int, bytes] | None = None,
+    folder: Path | None = None,
 ) -> list[Page]:
     """Run a call; return the pages of these ranges that it has used.
 
-    `room` is an address in the image, and what to write there in the place of what the launcher has written.
+    `room` is an address in the image, and what to write there in the place of what the launcher has written. The
+    call is made in `folder`.
     """
     process = subprocess.Popen(
-        [plugin], env=environ, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [plugin.absolute()], env=environ, cwd=folder,
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         preexec_fn=functools.partial(_libc.ptrace, _TRACEME, 0, 0, 0),  # noqa: PLW1509
     )  # fmt: skip
     os.waitpid(process.pid, 0)

@@ -106,8 +106,15 @@ def _remove_line(call: "Call") -> bool:
 
 
 def _write_down(call: "Call") -> None:
-    """Have the release done later. Code 11; its text must not hold "not found", which containerd takes for success."""
+    """Have the release done later. Code 11; its text must not hold "not found", which containerd takes for success.
+
+    Nobody could send it to a socket whose name means nothing to another process. The trial of an installation has such
+    a one (cni/installer/bundle/trial.py).
+    """
     assert call.agent and call.attachment and call.netconf
+    if call.netconf.socket_path.startswith("/proc/self/"):
+        text = "the agent did not take the release, and no other process could send it"
+        raise CNIError(TRY_AGAIN_LATER, text, call.netconf.socket_path)
     deadline = Deadline(max(GIVE_BACK_TIMEOUT, call.agent.deadline.left()))
     release = call.attachment.identity(call.netconf.name)
     try:

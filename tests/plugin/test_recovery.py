@@ -52,6 +52,13 @@ def test_a_del_that_nobody_hears_succeeds_and_is_done_by_gc(node: Node) -> None:
     assert node.containers() == []
 
 
+def test_nothing_is_written_down_for_a_socket_that_only_this_process_can_name(node: Node) -> None:
+    """A trial of install has such a one. Its agent may be killed at any moment."""
+    error = node.call("DEL", ipam_unix_socket_path="/proc/self/cwd/nowhere")
+    assert (error["code"], error["details"]) == (11, "/proc/self/cwd/nowhere")
+    assert not node.folder.exists()
+
+
 @pytest.mark.parametrize(
     "response",
     [answer(404, b'{"code":404}'), answer(422), answer(500, b'"oops"'), b"HTTP/1.1 200 O", b"x\r\n\r\n", b""],

@@ -1,41 +1,70 @@
-"""Whether the plugin starts from its image on this node. Side effects: runs the plugin, and a file beside the bundle.
+"""Whether the plugin starts from its image on this node. Side effects: runs the plugin, and files beside the bundle.
 
 The image maps memory at fixed addresses, which a kernel or a security module may refuse in ways that the launcher does
 not see. So a bundle is tried before anything leads to it: an ADD both ways, with a large configuration and with probing
 on, against an agent of our own. Where the two differ, the image is set aside: the launcher looks for that file.
+
+    <bin>/.spiderpool/.trial-*/socket, log         of that agent and of these ADDs
+    <bin>/.spiderpool/.trial-*/imaged, plain       two bundles with the files of the one that is tried
+    <bin>/.spiderpool/.trial-*/plain.no-image      has the second one start without its image
+
+So the bundle itself does not change until its trial has ended, and a trial that was killed is made again. What it has
+left there, the next run removes. Nothing is pending after it: see `add`.
 """
 
 import json
+import os
+import shutil
 import socket
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple
 
 from cni.installer.node import atomic_file
+from cni.installer.node.os_errors import one_line
 
 IMAGE = "_internal/spiderpool.image"
 PLUGIN = "spiderpool"
 ASKED_FOR = "it was asked for with --no-image"
+UNTRIED = "it could not be tried: "  # so the next install tries it
+_FOLDER = ".trial-"
 _LARGE = 1 << 20  # bytes of configuration: more than the memory that the image has left over
 _UNKNOWN = "unknown: the plugin does not say"
 _ANSWER_SECONDS = 5.0  # for the launcher to say how it starts
-_SECONDS = 30.0  # for one ADD, from a slow disk
+_SECONDS = 12.0  # for one ADD, from a slow disk; watch may make four, and its unit has WatchdogSec=60
 _ADDRESS = {
     "address": "192.0.2.10/24", "gateway": "192.0.2.1", "nic": "lo", "version": 4, "vlan": 0, "ipPool": "trial",
     "enableGatewayDetection": False, "cleanGateway": False, "mtu": 0,
 }  # fmt: skip
 _ANSWER: Mapping[str, object] = {"dns": {}, "routes": []}
 
-T = TypeVar("T")
+
+class Call(NamedTuple):
+    """A call of the plugin: what it gets, and the folder that it has to run in."""
+
+    environ: Mapping[str, str]
+    stdin: bytes
+    folder: Path
+
+
+class Ended(NamedTuple):
+    """How a call has ended."""
+
+    status: int | None  # None: it did not end
+    output: str
 
 
 def settle(bundle: Path, *, wanted: bool, is_in_force: bool) -> None:
     """Settle how a bundle starts. One that is in force is not tried again, because it is in use. OSError."""
-    if not is_in_force or wanted == (is_set_aside(bundle) == ASKED_FOR):
+    for left in bundle.parent.glob(f"{_FOLDER}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    why = is_set_aside(bundle)
+    is_settled = why != ASKED_FOR and not why.startswith(UNTRIED) if wanted else why == ASKED_FOR
+    if not (is_in_force and is_settled):
         choose(bundle, wanted=wanted)
 
 
@@ -68,7 +97,7 @@ def choose(bundle: Path, *, wanted: bool) -> str:
     if not (bundle / IMAGE).exists():
         forget(bundle)
         return ""
-    why = difference(bundle) if wanted else ASKED_FOR
+    why = fault(bundle) if wanted else ASKED_FOR
     if why:
         atomic_file.replace(_mark(bundle), f"{why}\n".encode(), mode=0o644)
     else:
@@ -81,74 +110,93 @@ def forget(bundle: Path) -> None:
     atomic_file.remove(_mark(bundle))
 
 
-def difference(bundle: Path) -> str:
-    """Return in what an ADD from the image differs from one without; "" for nothing. OSError."""
-    atomic_file.replace(_mark(bundle), b"it is being tried\n", mode=0o644)
-    without = _add(bundle / PLUGIN)
-    forget(bundle)
-    with_image = _add(bundle / PLUGIN)
-    if with_image == without:
-        return ""
-    return f"on this node, an ADD from it {_described(*with_image)}, and one without it {_described(*without)}"
+def fault(bundle: Path) -> str:
+    """Return why a bundle cannot start from its image on this node, on one line; "" where it can."""
+    try:
+        with tempfile.TemporaryDirectory(dir=bundle.parent, prefix=_FOLDER, ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            _mark(folder / "plain").touch()
+            return _difference(folder, _linked(bundle, folder / "plain"), _linked(bundle, folder / "imaged"))
+    except OSError as error:
+        return UNTRIED + one_line(error)
 
 
-def _described(status: int | None, output: str) -> str:
+def _difference(folder: Path, plain: Path, imaged: Path) -> str:
+    """Return in what an ADD from the image differs from one without; "" for nothing.
+
+    Only two that differ twice count, because the node may be busy, or its disk slow. Where the one without the image
+    fails, the second ones are made without probing: that takes a right which, say, a container may not have.
+    """
+    probes = True
+    for _ in range(2):
+        without, with_image = (_run(plugin, folder, probes=probes) for plugin in (plain, imaged))
+        if without.status == 0 and with_image == without:
+            return ""
+        probes = without.status in (0, None)
+    if without.status == 0:
+        return f"on this node, an ADD from it {_described(with_image)}, and one without it {_described(without)}"
+    return "" if with_image.status == 0 else f"{UNTRIED}on this node, an ADD without it {_described(without)}"
+
+
+def _described(ended: Ended) -> str:
+    status = ended.status
     how = (
         "does not end" if status is None else f"is ended by signal {-status}" if status < 0 else f"exits with {status}"
     )
-    return f"{how} ({' '.join(output.split())[:100] or 'no output'})"
+    return f"{how} ({' '.join(ended.output.split())[:100] or 'no output'})"
 
 
 def _mark(bundle: Path) -> Path:
     return bundle.with_name(f"{bundle.name}.no-image")
 
 
-def _add(plugin: Path) -> tuple[int | None, str]:
-    """Run an ADD; return exit status (None where it does not end), and what it printed."""
+def _linked(bundle: Path, folder: Path) -> Path:
+    """Make a bundle of another's files; return its plugin, whose launcher goes by where it is called."""
+    folder.mkdir()
+    (folder / "_internal").symlink_to(bundle.resolve() / "_internal")
+    os.link(bundle / PLUGIN, folder / PLUGIN)
+    return folder / PLUGIN
 
-    def run(environ: Mapping[str, str], stdin: bytes) -> tuple[int | None, str]:
+
+def _run(plugin: Path, folder: Path, *, probes: bool) -> Ended:
+    with add(plugin, folder, probes=probes) as call:
         try:
             # S603: a file of our own bundle.
             done = subprocess.run(  # noqa: S603
-                [plugin], env=environ, input=stdin, capture_output=True, timeout=_SECONDS, check=False
-            )
+                [plugin.absolute()], env=call.environ, input=call.stdin, cwd=call.folder,
+                capture_output=True, timeout=_SECONDS, check=False,
+            )  # fmt: skip
         except subprocess.TimeoutExpired:
-            return None, ""
-        return done.returncode, (done.stdout + done.stderr).decode(errors="backslashreplace")
-
-    return under(plugin, run)
+            return Ended(None, "")
+    return Ended(done.returncode, (done.stdout + done.stderr).decode(errors="backslashreplace"))
 
 
-def under(plugin: Path, run: Callable[[Mapping[str, str], bytes], T], size: int = _LARGE, *, probes: bool = True) -> T:
-    """Return what `run` makes of the environment and stdin of an ADD, with an agent of our own there.
+@contextmanager
+def add(plugin: Path, folder: Path, size: int = _LARGE, *, probes: bool = True) -> Iterator[Call]:
+    """Give an ADD, and until the end of the block an agent of our own, whose socket is in the folder.
 
     `size` is that of the configuration, in bytes; `probes` is whether the agent asks for the probing of the address.
+    The socket has a name that only a process in that folder can use: it is short, wherever the folder is, and the
+    plugin writes no release down for it, which nobody could send (cni/plugin/recovery.py). So whoever is killed, when
+    the agent is gone that was asked, nothing stays pending.
     """
-    with _folder(plugin.parent.parent) as folder, _agent(Path(folder, "socket"), probes) as path:
-        ipam = {"type": "spiderpool", "ipam_unix_socket_path": str(path), "log_file_path": f"{folder}/log"}
+    with _agent(folder, probes):
+        ipam = {"type": "spiderpool", "ipam_unix_socket_path": "/proc/self/cwd/socket", "log_file_path": "log"}
         stdin = {"cniVersion": "1.0.0", "name": "trial", "type": "trial", "ipam": ipam, "padding": "x" * size}
         environ = {
             "CNI_COMMAND": "ADD", "CNI_CONTAINERID": "trial", "CNI_NETNS": "/proc/self/ns/net", "CNI_IFNAME": "lo",
             "CNI_PATH": str(plugin.parent), "CNI_ARGS": "K8S_POD_NAMESPACE=trial;K8S_POD_NAME=trial;K8S_POD_UID=trial",
         }  # fmt: skip
-        return run(environ, json.dumps(stdin).encode())
-
-
-def _folder(home: Path) -> "tempfile.TemporaryDirectory[str]":
-    """Make a folder for socket and log: where everybody does or, in a container without such a place, in `home`."""
-    try:
-        return tempfile.TemporaryDirectory()
-    except FileNotFoundError:
-        return tempfile.TemporaryDirectory(dir=home, prefix=".trial-")
+        yield Call(environ, json.dumps(stdin).encode(), folder)
 
 
 @contextmanager
-def _agent(path: Path, probes: bool) -> Iterator[Path]:
-    """Answer every request on a socket with an address, until the end of the block."""
+def _agent(folder: Path, probes: bool) -> Iterator[None]:
+    """Answer every request on the folder's socket with an address, until the end of the block."""
     body = json.dumps({**_ANSWER, "ips": [{**_ADDRESS, "enableIPConflictDetection": probes}]}).encode()
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
+        _bind(listener, folder)
         listener.listen()
 
         def serve() -> None:
@@ -160,7 +208,19 @@ def _agent(path: Path, probes: bool) -> Iterator[Path]:
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield path
-        with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        thread.join(1)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            thread.join(1)
+
+
+def _bind(listener: socket.socket, folder: Path) -> None:
+    """Bind to the folder's socket by a short name: the kernel takes 107 bytes."""
+    (folder / "socket").unlink(missing_ok=True)
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        listener.bind(f"/proc/self/fd/{descriptor}/socket")
+    finally:
+        os.close(descriptor)
