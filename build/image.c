@@ -219,8 +219,10 @@ const char *continue_image(const char *path, const struct start *start, int only
     if (auxiliary(start, AT_PAGESZ) != 4096)
         return "the pages are of another size";
     long file = call(__NR_open, (long)path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0, 0); /* it may be a FIFO */
-    if (file < 0)
+    if (file == -ENOENT)
         return "it is not there";
+    if (file < 0)
+        return "it cannot be opened";
     const char *fault = read_header(file);
     if (!fault)
         fault = map_segments(file);

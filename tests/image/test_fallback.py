@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests import requirements
-from tests.image.bundles import Bundles
-from tests.image.calls import Calls
+from tests.image.bundles import Bundles, how_it_starts
+from tests.image.calls import Calls, shell
 
 # The launcher looks at the three standard streams first.
 STEPS = [
@@ -54,6 +54,11 @@ def execs_in(trace: Path) -> int:
     text = trace.read_text()
     assert text.count("(INJECTED)") == 1, text[-2000:]
     return len(re.findall(r"^execve\(.* = 0$", text, re.MULTILINE))
+
+
+def test_an_image_that_cannot_be_opened_is_not_said_to_be_missing(bundles: Bundles) -> None:
+    assert how_it_starts(bundles.whole, *shell("ulimit -n 3")) == "without its image: it cannot be opened"
+    assert how_it_starts(bundles.plain) == "without its image: it is not there"
 
 
 @pytest.mark.parametrize(("call", "error", "when"), STEPS)

@@ -18,9 +18,11 @@ _CHOSEN = {  # what is as it should be
     "this release has none": "it was built where no image can be made",
     "it was asked for with --no-image": "`spiderpool-ipam install --image` goes back to it",
 }
-_TRIED = "on this node, an ADD from it "  # how the mark begins where the two ways have differed
+# How the mark begins where the two ways have differed, and where that could not be found out.
+_TRIED, _UNTRIED = "on this node, an ADD from it ", "it could not be tried: "
 _TRY = command("spiderpool-ipam install --no-image && spiderpool-ipam install --image")
 _LOOK = command("uname -r; ulimit -s; ulimit -v")
+_LOOK_AT_FILE = command("uname -r; ulimit -s; ulimit -v; findmnt -O noexec; ausearch -m avc -ts recent")
 
 
 class Reason(NamedTuple):
@@ -41,10 +43,14 @@ REASONS: Mapping[str, Reason] = {
     "it is cut off, or longer than it was": _DAMAGED,
     "its header is damaged": _DAMAGED,
     "it belongs to another release": _DAMAGED,
-    "it is being tried": _NOT_SETTLED,
     "it was set aside": _NOT_SETTLED,
+    "it cannot be opened": Reason(
+        "who calls has no right to read it, or too low a limit of open files", command("id; ulimit -n")
+    ),
     "its memory cannot be mapped here": Reason(
-        "the kernel is older than 4.17, or the stack or the address space of who calls has an unusual limit", _LOOK
+        "the kernel is older than 4.17, or the stack or the address space of who calls has an unusual limit, or the"
+        " folder of plugins is mounted noexec, or a security module such as SELinux refuses it",
+        _LOOK_AT_FILE,
     ),
     "there is no memory for it": Reason("the address space of who calls has a low limit", _LOOK),
     "the environment is too large for it": Reason(
@@ -67,6 +73,8 @@ def _find_start(facts: FactReader) -> Iterator[Finding]:
         yield Finding(start["path"], f"it starts {start['how']}; {_CHOSEN[why]}", severity="information")
     elif why.startswith(_TRIED):
         yield Finding(start["path"], f"install has set its image aside: {why}", _TRY)
+    elif why.startswith(_UNTRIED):
+        yield Finding(start["path"], f"install has set its image aside: {why}", command("spiderpool-ipam install"))
     else:
         reason = REASONS.get(why, Reason("no release before this one has said so"))
         yield Finding(start["path"], f"it starts {start['how']}; {reason.meaning}", reason.mend, cause=reason.cause)
@@ -83,8 +91,9 @@ CHECKS = (
             "That depends on the reason. If the image is damaged, install the release again. If install has set it"
             " aside, because an ADD from it went wrong on this node, have it tried again after a change of the kernel"
             " or of what confines programs: `spiderpool-ipam install --no-image`, then `install --image`. If its memory"
-            " cannot be mapped, look at the kernel, which has to be 4.17 or newer, and at the limits of the runtime's"
-            " service (LimitSTACK, LimitAS). On arm64 there is no image, and nothing to do."
+            " cannot be mapped, look at the kernel, which has to be 4.17 or newer, at the limits of the runtime's"
+            " service (LimitSTACK, LimitAS), at the mount of the folder of plugins, which must not be noexec, and at"
+            " what SELinux or another security module has refused. On arm64 there is no image, and nothing to do."
         ),
         needs=("node.start",),
         find=_find_start,

@@ -48,8 +48,9 @@ TEXTS = {
         (
             "视原因而定。如果映像已损坏，请重新安装该版本。如果某次 ADD 从映像启动后在本节点上出错，install 会停用"
             "映像；在更换内核或调整限制程序的机制之后，可以让它再试一次：`spiderpool-ipam install --no-image`，然后"
-            " `install --image`。如果无法映射映像的内存，请检查内核版本（须为 4.17 或更新）以及容器运行时服务的限制"
-            "（LimitSTACK、LimitAS）。arm64 上没有映像，无须处理。"
+            " `install --image`。如果无法映射映像的内存，请检查内核版本（须为 4.17 或更新）、容器运行时服务的限制"
+            "（LimitSTACK、LimitAS）、插件目录的挂载（不能是 noexec），以及 SELinux 或其他安全模块拒绝了什么。"
+            "arm64 上没有映像，无须处理。"
         ),
     ),
     "node-netconf": Texts(

@@ -145,7 +145,7 @@ def test_with_the_rights_of_manifests_and_unit_the_trial_still_tells_a_broken_im
     setpriv = [requirements.need_program("setpriv"), "--no-new-privs", "--inh-caps=-all", f"--bounding-set={bounding}"]
     code = "import sys, pathlib; from cni.installer.bundle import trial"
     code += "; print(*[trial.fault(pathlib.Path(one)) for one in sys.argv[1:]], sep='|')"
-    command = [*setpriv, sys.executable, "-c", code, bundle, broken]
+    command: list[str | Path] = [*setpriv, sys.executable, "-c", code, bundle, broken]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     whole, other = done.stdout.split("|")
     assert whole == "", done
