@@ -1,4 +1,4 @@
-"""What is to be seen of each link of a pod's way: of the pod in Kubernetes and SpiderPool, and of its addresses. Pure.
+"""What is to be seen of each link of a pod's way in Kubernetes and SpiderPool, before those of its addresses. Pure.
 
 What is seen names the checks that may have found what broke the link, and the objects that they found it of.
 """
@@ -7,15 +7,12 @@ import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from cni.contracts.api_objects import Node, Pod
-from cni.contracts.facts import LocalAddress
+from cni.contracts.api_objects import Pod
 from cni.contracts.pool_annotations import IPPOOL, IPPOOLS, OF_CONFLIST, SUBNET, SUBNETS
-from cni.contracts.route_facts import Bird, PodInterface, Router
 from cni.contracts.spiderpool_objects import SpiderEndpoint, SpiderIPPool
-from cni.doctor import pool_filters, sessions, subjects, verdict
+from cni.doctor import pool_filters, subjects
 from cni.doctor.allocations import allocations
-from cni.doctor.checks.node_bird import CAUSES, sessions_of
-from cni.doctor.facts import FactReader, NotKnown
+from cni.doctor.facts import FactReader
 from cni.doctor.pool_names import ETH0, AnnotationError
 from cni.doctor.pool_selection import Choice, choices, told_by
 from cni.doctor.ranges import network, pool_ranges
@@ -32,7 +29,7 @@ _NOT_ASKED = (
 )
 _LEFT = ("sp-leaked", "sp-controller")
 _ANOTHER_IPAM = ("node-installed", "node-conflist", "sp-wrong-address", "sp-duplicates")
-_AFTER_US = ("calico-annotations", "node-chain-binaries", "node-calico-nodename", "node-calico-token")
+AFTER_US = ("calico-annotations", "node-chain-binaries", "node-calico-nodename", "node-calico-token")
 
 
 class Seen(NamedTuple):
@@ -118,11 +115,12 @@ def _records(facts: FactReader, pod: Pod) -> Iterator[Seen]:
 def _not_given(address: str, pools: Sequence[SpiderIPPool], others: Mapping[str, str]) -> str:
     if address in others:
         return f"{address} was given to {others[address]}"
-    names = ", ".join(_pools_of(address, pools))
+    names = ", ".join(pools_of(address, pools))
     return f"{names} has no record of {address}" if names else f"no pool has {address}: another IPAM has given it"
 
 
-def _pools_of(address: str, pools: Sequence[SpiderIPPool]) -> list[str]:
+def pools_of(address: str, pools: Sequence[SpiderIPPool]) -> list[str]:
+    """Return the names of the pools that an address is in."""
     host = network(str(ipaddress.ip_address(address)))
     return [pool["metadata"]["name"] for pool in pools if any(one.overlaps(host) for one in pool_ranges(pool))]
 
@@ -155,65 +153,7 @@ def _status(_: FactReader, pod: Pod) -> Iterator[Seen]:
     """Yield what the pod's status says."""
     found, phase = addresses_of(pod), pod.get("status", {}).get("phase", "unknown")
     text = f"{phase} on {node_of(pod)}, {', '.join(found) or 'without an address'}"
-    yield Seen(bool(found), text, _AFTER_US, tuple(_owners(pod)))
-
-
-def _on_node(address: str, facts: FactReader, pod: Pod) -> Iterator[Seen]:
-    _require_here(facts, pod)
-    local: list[LocalAddress] = facts.value("node.local_addresses")
-    interfaces: list[PodInterface] = facts.value_or("node.pod_interfaces", [])
-    if not any(one["address"] == address for one in local):
-        pools = facts.value_or("cluster.spider_ip_pools", None)
-        if pools is not None and not _pools_of(address, pools):
-            raise NotKnown("another IPAM has given it, whose attachments doctor does not read")
-        yield Seen(False, "our plugin has no attachment with it", _AFTER_US)
-        return
-    found = next((one for one in interfaces if one["address"] == address), None)
-    name = found["interface"] if found else ""
-    is_ok = not found or (bool(name) and found["is_up"] and found["proxy_arp"] is not False)
-    state = "" if is_ok else ", which is not as Calico makes it"
-    leads = f"its host route leads to {name}{state}" if name else "there is no host route to it"
-    yield Seen(is_ok, f"the runtime has attached it{f', and {leads}' if found else ''}", ("node-cali",), (address,))
-
-
-def _exported(address: str, facts: FactReader, pod: Pod) -> Iterator[Seen]:
-    node, pools = node_of(pod), facts.value_or("cluster.spider_ip_pools", [])
-    about = (f"Node/{node}", *(f"SpiderIPPool/{name}" for name in _pools_of(address, pools)))
-    for session, said in verdict.of_address(sessions.calico(facts), node, address):
-        to = f"to {session.address}: " if session else ""
-        text = f"{to}{said.text}{f' ({said.object})' if said.object else ''}"
-        cause = CAUSES.get(said.rule, "")
-        checks = ("bgp-node-address", cause) if said.rule == "no-session" else (cause,)
-        yield Seen(said.is_exported, text, checks, (said.object, *about) if said.object else about)
-
-
-def _told_by_bird(address: str, facts: FactReader, pod: Pod) -> Iterator[Seen]:
-    _require_here(facts, pod)
-    bird: Bird = facts.value("node.bird6" if ":" in address else "node.bird")
-    if bird["fault"]:
-        yield Seen(False, bird["fault"], ("node-bird",), (bird["socket"],))
-    for protocol in sessions_of(bird):
-        is_up = protocol["state"] == "Established"
-        is_told = any(one["prefix"] == str(network(address)) for one in protocol["exported"])
-        told = f", and {'exports it' if is_told else 'does not export it'}" if is_up else ""
-        error = f" ({protocol['last_error']})" if protocol["last_error"] else ""
-        text = f"{protocol['name']} is {protocol['state']}{error}{told}"
-        yield Seen(is_up and is_told, text, ("node-bird", "node-bird-exports"), (protocol["name"], address))
-
-
-def _at_router(address: str, facts: FactReader, pod: Pod) -> Iterator[Seen]:
-    router: Router = facts.value("cluster.router")
-    prefix = network(address)
-    nodes: dict[str, Node] = {one["metadata"]["name"]: one for one in facts.value("cluster.nodes")}
-    own = sessions.address(nodes[node_of(pod)], prefix.version) if node_of(pod) in nodes else ""
-    neighbor = router["neighbors"].get(own)
-    if not router["routes"] and not (neighbor and neighbor["prefixes_received"] == 0):
-        raise NotKnown("the routes of the router were not given")
-    hops = router["routes"].get(str(prefix), [])
-    is_ok = bool(hops) and (not own or own in hops)
-    away = "" if is_ok else f", and not {own}, where the pod is"
-    text = f"via {', '.join(hops)}{away}" if hops else "it has no such route"
-    yield Seen(is_ok, text, ("bgp-router-view",), (f"neighbor {own}", str(prefix)))
+    yield Seen(bool(found), text, AFTER_US, tuple(_owners(pod)))
 
 
 OF_POD: Mapping[str, Callable[[FactReader, Pod], Iterator[Seen]]] = {
@@ -222,17 +162,6 @@ OF_POD: Mapping[str, Callable[[FactReader, Pod], Iterator[Seen]]] = {
     "SpiderEndpoint": _endpoint,
     "pod": _status,
 }
-OF_ADDRESS: Mapping[str, Callable[[str, FactReader, Pod], Iterator[Seen]]] = {
-    "node": _on_node,
-    "export": _exported,
-    "BIRD": _told_by_bird,
-    "router": _at_router,
-}
-
-
-def _require_here(facts: FactReader, pod: Pod) -> None:
-    if facts.value("node.name") != node_of(pod):
-        raise NotKnown(f"run doctor on {node_of(pod)} to see it")
 
 
 def addresses_of(pod: Pod) -> list[str]:

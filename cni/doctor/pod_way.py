@@ -12,9 +12,10 @@ from typing import Literal, NamedTuple
 from cni.contracts.api_objects import Pod
 from cni.contracts.doctor import CheckReport, DoctorReport, FindingReport, LinkReport
 from cni.doctor import calico_addresses, pool_filters, sessions
+from cni.doctor.address_links import OF_ADDRESS
 from cni.doctor.check import command
 from cni.doctor.facts import FactReader, NotKnown
-from cni.doctor.pod_links import OF_ADDRESS, OF_POD, Seen, addresses_of, name_of, node_of
+from cni.doctor.pod_links import OF_POD, Seen, addresses_of, name_of, node_of
 
 State = Literal["ok", "warning", "broken", "not-known"]
 

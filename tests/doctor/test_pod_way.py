@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from cni.doctor import pod_links, pod_way, run
+from cni.doctor import address_links, pod_links, pod_way, run
 from cni.doctor.checks import CHECKS
 from cni.doctor.facts import FactReader, unknown
 from cni.doctor.pod_way import Link, cause, find_pod, look_at, way
-from tests.doctor.documents import CLUSTER, VERSION, changed, guide, spider_pool
+from tests.doctor.documents import CLUSTER, VERSION, calico_node, changed, guide, spider_pool
 
 ADDRESS = "10.244.100.0"
+COVERING = "IPPool/spiderpool-ippool"
 KEY = "ipam.spidernet.io/ippool"
 POD: dict[str, Any] = {
     "metadata": {
@@ -188,7 +189,7 @@ def test_what_kubernetes_says_of_the_pod_is_shown_by_a_command() -> None:
 
 
 def test_the_checks_that_links_name_are_there() -> None:
-    source = inspect.getsource(pod_links) + inspect.getsource(pod_way)
+    source = "".join(map(inspect.getsource, (address_links, pod_links, pod_way)))
     named = set(re.findall(r'"((?:node|sp|calico|felix|bgp)-[a-z-]+)"', source))
     assert len(named) > 20
     assert named <= {check.id for check in CHECKS}
@@ -289,3 +290,31 @@ def test_a_pod_of_a_spider_subnet_has_the_pools_that_spiderpool_makes() -> None:
     found = links(with_annotations(**{"ipam.spidernet.io/subnet": '{"ipv4": ["s"]}'}))[0]
     assert found.state == "ok"
     assert "those that SpiderPool makes" in found.text
+
+
+def test_of_a_mesh_of_thousands_the_sessions_that_are_alike_are_one_link() -> None:
+    facts: Any = changed(whole(), "cluster.bgp_configurations", [])
+    others = [calico_node(f"node{number}", 0) for number in range(2, 5001)]
+    for number, one in enumerate(others):
+        one["metadata"]["annotations"]["projectcalico.org/IPv4Address"] = f"172.20.{number // 250}.{number % 250}/12"
+    facts = changed(facts, "cluster.nodes", [calico_node("node1", 11), *others])
+    router = facts["node"]["bird"]["protocols"][0]
+    mesh = [{**router, "name": f"Mesh_{number}", "neighbor": f"172.20.0.{number}"} for number in range(3)]
+    mesh[2]["state"] = "Active"
+    found = [(link.name, link.text) for link in links(changed(facts, "node.bird.protocols", [*mesh, router]))]
+    assert found[5:] == [
+        (f"{ADDRESS}: export", f"to 172.20.0.0 and 4,998 more: 10.244.0.0/16 covers {ADDRESS}/32 ({COVERING})"),
+        (f"{ADDRESS}: export", f"to 172.16.13.1: 10.244.0.0/16 covers {ADDRESS}/32 ({COVERING})"),
+        (f"{ADDRESS}: BIRD", "Mesh_0 and 1 more are Established, and export it"),
+        (f"{ADDRESS}: BIRD", "Mesh_2 is Active"),
+        (f"{ADDRESS}: BIRD", "Global_172_16_13_1 is Established, and exports it"),
+        (f"{ADDRESS}: router", "via 172.16.13.11"),
+    ]
+
+
+def test_the_cause_of_sessions_that_are_alike_is_found_by_the_first() -> None:
+    facts: Any = whole()
+    down = {**facts["node"]["bird"]["protocols"][0], "state": "Active"}
+    facts = changed(facts, "node.bird.protocols", [{**down, "name": f"Mesh_{number}"} for number in range(2)])
+    assert first_broken(facts).text == "Mesh_0 and 1 more are Active"
+    assert mend_of(facts, first_broken(facts))[0] == "node-bird"
