@@ -246,8 +246,14 @@ def test_an_empty_block_may_be_deleted_if_it_is_known_to_be_empty() -> None:
         "kubectl delete blockaffinities.crd.projectcalico.org node2-block"
         " && kubectl delete ipamblocks.crd.projectcalico.org 10-244-100-0-26"
     )
-    (finding,) = found(cluster(block_affinities=[affinity()], ip_blocks=unknown("HTTP status 403")), "calico-blocks")
-    assert "mend" not in finding
+    (finding,) = found(cluster(block_affinities=[affinity()], ip_blocks=[block()], api=SERVED), "calico-blocks")
+    assert finding["mend"]["text"] == (
+        "kubectl delete blockaffinities.projectcalico.org node2-block"
+        " && kubectl delete ipamblocks.projectcalico.org 10-244-100-0-26"
+    )
+    for unread in ({"ip_blocks": unknown("HTTP status 404")}, {"api": unknown("HTTP status 403")}):
+        (finding,) = found(cluster(**{"block_affinities": [affinity()], **unread}), "calico-blocks")
+        assert "mend" not in finding
 
 
 def test_a_tunnels_address_in_a_block_is_not_a_pods_to_delete() -> None:

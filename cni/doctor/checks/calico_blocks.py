@@ -3,18 +3,19 @@
 from collections.abc import Iterator, Mapping
 
 from cni.contracts.calico_objects import BlockAffinity, IPAMBlock
+from cni.contracts.facts import Api
 from cni.doctor import calico_addresses
 from cni.doctor.check import Check, Finding, Mend, command, in_turn
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import network
-
-_CRD = "crd.projectcalico.org"
 
 
 def _find_blocks(facts: FactReader) -> Iterator[Finding]:
     affinities: list[BlockAffinity] = facts.value("cluster.block_affinities")
     blocks: list[IPAMBlock] | None = facts.value_or("cluster.ip_blocks", None)
     spider_pools = calico_addresses.pools(facts)
+    api: Api | None = facts.value_or("cluster.api", None)
+    group = api["calico"].partition("/")[0] if api else ""
     for affinity in affinities:
         cidr = network(affinity["spec"]["cidr"])
         inside = calico_addresses.overlapping(spider_pools, cidr)
@@ -26,8 +27,9 @@ def _find_blocks(facts: FactReader) -> Iterator[Finding]:
         holders = _holders(block) if block else {}
         if holders:
             seen += f"; its addresses are held by {', '.join(holders)}"
-        known = blocks is not None
-        yield Finding(f"BlockAffinity/{affinity['metadata']['name']}", seen, _mend(affinity, block, holders, known))
+        # An aggregated API server lets nobody delete them, and does not serve blocks, so it is not asked to.
+        mend = _mend(affinity, block, holders, group if blocks is not None else "")
+        yield Finding(f"BlockAffinity/{affinity['metadata']['name']}", seen, mend)
 
 
 def _holders(block: IPAMBlock) -> Mapping[str, Mend | None]:
@@ -46,16 +48,16 @@ def _holders(block: IPAMBlock) -> Mapping[str, Mend | None]:
 
 
 def _mend(
-    affinity: BlockAffinity, block: IPAMBlock | None, holders: Mapping[str, Mend | None], known: bool
+    affinity: BlockAffinity, block: IPAMBlock | None, holders: Mapping[str, Mend | None], group: str
 ) -> Mend | None:
-    """Return the next step: the pods have to go before the block can."""
+    """Return the next step: the pods have to go before the block can. `group` is the API's; "" where none deletes."""
     if ends := [one for one in holders.values() if one]:
         return in_turn(ends)
-    if holders or not known:
+    if holders or not group:
         return None
-    deletes = [command("kubectl delete blockaffinities.{} {}", _CRD, affinity["metadata"]["name"])]
+    deletes = [command("kubectl delete blockaffinities.{} {}", group, affinity["metadata"]["name"])]
     if block:
-        deletes.append(command("kubectl delete ipamblocks.{} {}", _CRD, block["metadata"]["name"]))
+        deletes.append(command("kubectl delete ipamblocks.{} {}", group, block["metadata"]["name"]))
     return in_turn(deletes)
 
 
@@ -74,7 +76,7 @@ CHECKS = (
             " addresses of it. kube-controllers frees a block that is empty; otherwise delete it, and its affinity."
         ),
         needs=(*calico_addresses.NEEDS, "cluster.block_affinities"),
-        uses=(*calico_addresses.USES, "cluster.ip_blocks"),
+        uses=(*calico_addresses.USES, "cluster.ip_blocks", "cluster.api"),
         find=_find_blocks,
         before_install=True,
         waits=True,
