@@ -213,6 +213,40 @@ def test_a_node_that_no_peer_selects_is_found_for_each_family() -> None:
     assert found(mended, "bgp-peer-per-node") == []
 
 
+def rack(name: str, host: int, **spec: Any) -> Any:
+    return bgp_peer(f"tor-{name}", f"172.16.{host}.1", **{"nodeSelector": f"rack == '{name}'", **spec})
+
+
+def test_of_the_routers_of_several_racks_none_is_given_to_a_node_of_no_rack() -> None:
+    peers = [rack("a", 13), rack("b", 14), bgp_peer("v6", "fd00:16::1")]
+    for finding in found(cluster(bgp_peers=peers), "bgp-peer-per-node"):
+        assert "mend" not in finding
+        assert finding["seen"] == (
+            "no BGPPeer selects it for IPv4, and the mesh is off; BGPPeer/tor-a selects rack == 'a', BGPPeer/tor-b"
+            " selects rack == 'b'"
+        )
+    peers = [bgp_peer(f"p{number}", f"172.16.{number}.1", node=f"n{number}") for number in range(5)]
+    seen = found(cluster(bgp_peers=peers), "bgp-peer-per-node")[0]["seen"]
+    assert seen.endswith("; BGPPeer/p0 selects the node n0, BGPPeer/p1 selects the node n1, BGPPeer/p2 selects the node"
+                         " n2 and 2 more")  # fmt: skip
+
+
+def test_one_router_that_several_peers_give_is_given_to_the_node_alone() -> None:
+    peers = [rack("a", 13), rack("b", 13), bgp_peer("v6", "fd00:16::1")]
+    for name, finding in zip(("node1", "node2"), found(cluster(bgp_peers=peers), "bgp-peer-per-node"), strict=True):
+        spec = {"node": name, "peerIP": "172.16.13.1", "asNumber": 23000}
+        assert yaml.safe_load(finding["mend"]["text"])["spec"] == spec
+
+
+def test_a_node_is_not_made_its_own_peer_nor_that_of_nodes_that_are_chosen_by_labels() -> None:
+    first, second = CLUSTER["nodes"]
+    v6 = bgp_peer("v6", "fd00:16::1")
+    own = cluster(bgp_peers=[bgp_peer("self", "172.16.13.11"), v6], nodes=[first])
+    reflectors = {"metadata": {"name": "rr"}, "spec": {"nodeSelector": "has(x)", "peerSelector": "has(rr)"}}
+    for facts in (own, cluster(bgp_peers=[reflectors, v6], nodes=[first, second])):
+        assert not [one for one in found(facts, "bgp-peer-per-node") if "mend" in one]
+
+
 def test_with_the_mesh_or_without_ipv6_pools_no_peer_is_missing() -> None:
     assert found(cluster(bgp_peers=[], bgp_configurations=[]), "bgp-peer-per-node") == []
     only_v4 = cluster(bgp_peers=CLUSTER["bgp_peers"][:1], spider_ip_pools=CLUSTER["spider_ip_pools"][:1])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+from cni.contracts.api_objects import Node
 from cni.contracts.calico_objects import BGPFilter, BGPFilterRule, BGPPeer
 from cni.doctor import calico_addresses, sessions, suggest
 from cni.doctor.calico_addresses import CalicoPool
@@ -13,6 +14,8 @@ from cni.doctor.sessions import Session
 from cni.doctor.verdict import Route, first_match
 
 Key = Literal["exportV4", "exportV6"]
+_NODES = ("node", "nodeSelector")  # what of a BGPPeer says which nodes it is for
+_SHOWN = 3  # peers in one finding
 _KEYS: dict[int, Key] = {4: "exportV4", 6: "exportV6"}
 
 
@@ -64,25 +67,53 @@ def _accepting(facts: FactReader, one: BGPFilter, key: Key, rules: Sequence[BGPF
 def _find_peers(facts: FactReader) -> Iterator[Finding]:
     calico = sessions.calico(facts)
     families = calico_addresses.families(calico_addresses.pools(facts))
+    by_family = {family: _of_family(calico.peers, family) for family in families}
     for node in calico.nodes:
-        name = node["metadata"]["name"]
-        for family in families:
-            if sessions.address(node, family) and not sessions.has_session(calico, name, family):
+        for family, peers in by_family.items():
+            own = sessions.address(node, family)
+            if own and not sessions.has_session(calico, node["metadata"]["name"], family):
                 seen = f"no BGPPeer selects it for IPv{family}, and the mesh is off"
-                yield Finding(f"Node/{name}", seen, _peer(facts, calico.peers, name, family))
+                mend = _peer(facts, peers, node, family)
+                seen += f"; {_selections(peers)}" if peers and not mend else ""
+                yield Finding(f"Node/{node['metadata']['name']}", seen, mend)
 
 
-def _peer(facts: FactReader, peers: Sequence[BGPPeer], node: str, family: int) -> Mend | None:
-    """Return how to give a node the peer that others have; None where none has one."""
-    for peer in peers:
-        spec = peer.get("spec", {})
-        host = sessions.host_of(spec.get("peerIP", ""))
-        if not host or network(host).version != family:
-            continue
-        if spec.get("nodeSelector"):
-            return suggest.patch(facts, "bgppeer", peer["metadata"]["name"], {"nodeSelector": "all()"})
-        return suggest.bgp_peer(node, family, peer)
-    return None
+def _of_family(peers: Sequence[BGPPeer], family: int) -> list[BGPPeer]:
+    """Return the peers that nodes may have sessions of a family with; those named by labels may be of any."""
+    found = [(peer, peer.get("spec", {})) for peer in peers]
+    hosts = [(peer, spec, sessions.host_of(spec.get("peerIP", ""))) for peer, spec in found]
+    return [
+        peer
+        for peer, spec, host in hosts
+        if not spec.get("localWorkloadSelector")
+        and (spec.get("peerSelector") or (host and network(host).version == family))
+    ]
+
+
+def _peer(facts: FactReader, peers: Sequence[BGPPeer], node: Node, family: int) -> Mend | None:
+    """Return how to give a node the only peer that there is; None where there are several: one may be of another rack.
+
+    A peer that several BGPPeers give to other nodes is one.
+    """
+    specs = [{key: value for key, value in one.get("spec", {}).items() if key not in _NODES} for one in peers]
+    if not specs or any(one != specs[0] for one in specs) or specs[0].get("peerSelector"):
+        return None
+    if sessions.host_of(peers[0]["spec"]["peerIP"]) == sessions.address(node, family):
+        return None
+    if len(peers) == 1 and peers[0]["spec"].get("nodeSelector"):
+        return suggest.patch(facts, "bgppeer", peers[0]["metadata"]["name"], {"nodeSelector": "all()"})
+    return suggest.bgp_peer(node["metadata"]["name"], family, peers[0])
+
+
+def _selections(peers: Sequence[BGPPeer]) -> str:
+    """Say which nodes some peers are for."""
+    more = f" and {len(peers) - _SHOWN} more" if len(peers) > _SHOWN else ""
+    return ", ".join(f"{_name(one)} selects {_selection(one)}" for one in peers[:_SHOWN]) + more
+
+
+def _selection(peer: BGPPeer) -> str:
+    spec = peer.get("spec", {})
+    return spec.get("nodeSelector") or (f"the node {spec['node']}" if spec.get("node") else "all nodes")
 
 
 def _name(peer: BGPPeer) -> str:
