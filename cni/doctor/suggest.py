@@ -39,6 +39,14 @@ spec:
   peerIP: {peer_ip}
   asNumber: {as_number}
 """
+_OWN_ROUTES = "spiderpool-own-routes-only"
+_FROM_OTHERS = [{"action": "Reject", "source": "RemotePeers"}]
+_BGP_FILTER = {
+    "apiVersion": GROUP,
+    "kind": "BGPFilter",
+    "metadata": {"name": _OWN_ROUTES},
+    "spec": {"exportV4": _FROM_OTHERS, "exportV6": _FROM_OTHERS},
+}
 # What decides which routes a peer gets and takes.
 _AS_THE_OTHER: Mapping[Literal["filters", "numAllowedLocalASNumbers"], str] = {
     "filters": "  filters: {filters}\n",
@@ -71,6 +79,16 @@ def bgp_peer(node: str, family: int, like: BGPPeer) -> Mend:
         as_number=spec.get("asNumber", 0),
         **as_the_other,
     )
+
+
+def own_routes_only(facts: FactReader, peer: BGPPeer) -> Mend:
+    """Return the command that has nodes tell a peer of their own pods, and of nothing that they know of others.
+
+    calicoctl lets a peer name no filter that is not there.
+    """
+    filters = list(dict.fromkeys([_OWN_ROUTES, *(peer.get("spec", {}).get("filters") or [])]))
+    made = command("echo {} | {} apply -f -", json.dumps(_BGP_FILTER), tool(facts))
+    return in_turn([made, patch(facts, "bgppeer", peer["metadata"]["name"], {"filters": filters})])
 
 
 def patch(facts: FactReader, kind: str, name: str, spec: Mapping[str, Any]) -> Mend:

@@ -136,6 +136,17 @@ def test_a_peers_as_number_and_what_it_takes_of_others_are_mended(api: Api, tmp_
     assert specs["router-v6"]["numAllowedLocalASNumbers"] == 1
 
 
+def test_a_filter_keeps_from_the_router_what_the_mesh_tells(api: Api, tmp_path: Path) -> None:
+    version = [{"metadata": {"name": "default"}, "spec": {"calicoVersion": "v3.28.0"}}]
+    read = changed(changed(facts(tmp_path), "node.routes", []), "cluster.cluster_informations", version)
+    (finding,) = made(read, "bgp-mesh-and-router")["findings"]
+    for _ in range(2):  # another peer's mend makes the same filter
+        shell(api, finding.get("mend", {"text": "false"})["text"])
+    read = facts(tmp_path)
+    assert made(read, "bgp-mesh-and-router")["findings"] == []
+    assert read["cluster"]["bgp_peers"][0]["spec"]["filters"] == ["spiderpool-own-routes-only"]
+
+
 def test_calico_node_can_be_asked_for_its_sessions_as_doctor_says(api: Api, tmp_path: Path) -> None:
     report = made(facts(tmp_path), "bgp-sessions")
     assert report["result"] == "not-checked"

@@ -80,6 +80,7 @@ OWN: list[tuple[Any, Check]] = [
 # Texts of commands that get no words of others, or none that were not looked at before.
 OF_OURS = {
     "--set {}",
+    "echo {} | {} apply -f -",
     "helm install spiderpool spiderpool --repo {} --namespace kube-system"
     " --set multus.multusCNI.install=false --set multus.multusCNI.defaultCniCRName=k8s-pod-network",
     "ip route add default via {}",

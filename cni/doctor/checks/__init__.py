@@ -2,6 +2,7 @@
 
 from cni.doctor.check import Check
 from cni.doctor.checks import (
+    bgp_mesh,
     bgp_nodes,
     bgp_refused,
     bgp_router,
@@ -52,6 +53,7 @@ CHECKS: tuple[Check, ...] = (
     *felix.CHECKS,
     *bgp_refused.CHECKS,
     *calico_bgp.CHECKS,
+    *bgp_mesh.CHECKS,
     *bgp_nodes.CHECKS,
     *bgp_router.CHECKS,
     *calico_workloads.CHECKS,

@@ -1,4 +1,4 @@
-"""Checks of BGP's settings for all nodes: AS numbers, addresses, the mesh beside a router, services. Pure."""
+"""Checks of BGP's settings for all nodes: AS numbers, addresses, services. Pure."""
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +12,6 @@ from cni.doctor.check import Check, Finding, Mend
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import network
 from cni.doctor.sessions import Calico, Session
-from cni.doctor.verdict import Route, of_route
 
 _SHOWN = 3  # names of nodes in one finding
 _SERVICES = ("serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs")
@@ -34,31 +33,6 @@ def routers(calico: Calico, families: Sequence[int]) -> Iterator[tuple[Node, int
         for node in calico.nodes:
             found = sessions.sessions(quiet, node["metadata"]["name"], family)
             yield from ((node, family, one) for one in found if one.address not in own)
-
-
-def _find_mesh(facts: FactReader) -> Iterator[Finding]:
-    calico = sessions.calico(facts)
-    if not calico.has_mesh or len(calico.nodes) < 2:
-        return
-    samples = _samples(facts)
-    told: dict[str, list[str]] = {}
-    for node, family, session in routers(calico, list(samples)):
-        if not session.is_internal and of_route(calico, _name(node), session, samples[family]).is_exported:
-            told.setdefault(session.object, []).append(_name(node))
-    mend = calico_node.set_default(facts, "BGPConfiguration", "nodeToNodeMeshEnabled", False)
-    for peer, nodes in told.items():
-        seen = f"the mesh is on, so {_names(nodes)} {_verb(nodes)} it of the other nodes' pods, too"
-        yield Finding(peer, seen, mend)
-
-
-def _samples(facts: FactReader) -> Mapping[int, Route]:
-    """Return a route to a pod of another node, for each family that is in use."""
-    found: dict[int, Route] = {}
-    for pool in calico_addresses.pools(facts):
-        for one in pool.usable[:1]:
-            route = Route(network(str(one.first)), interface="eth0", is_remote=True)
-            found.setdefault(one.first.version, route)
-    return found
 
 
 def _find_as(facts: FactReader) -> Iterator[Finding]:
@@ -89,7 +63,7 @@ def _find_addresses(facts: FactReader) -> Iterator[Finding]:
         key, mend = f"projectcalico.org/{_KINDS[family]}", _autodetect(facts, family)
         without = [_name(node) for node in calico.nodes if not sessions.address(node, family)]
         if without:
-            yield Finding(f"Node/{_names(without)}", f"no {key}, and there are IPv{family} pools", mend)
+            yield Finding(f"Node/{names_of(without)}", f"no {key}, and there are IPv{family} pools", mend)
         by_address: dict[str, list[str]] = {}
         for node in calico.nodes:
             if found := sessions.address(node, family):
@@ -97,7 +71,7 @@ def _find_addresses(facts: FactReader) -> Iterator[Finding]:
                 yield from _docker(node, found, mend)
         for found, nodes in by_address.items():
             if len(nodes) > 1:
-                yield Finding(f"Node/{_names(nodes)}", f"all of them have {found} as their {key}", mend)
+                yield Finding(f"Node/{names_of(nodes)}", f"all of them have {found} as their {key}", mend)
         yield from _far(calico, family)
 
 
@@ -117,7 +91,7 @@ def _far(calico: Calico, family: int) -> Iterator[Finding]:
         if "/" in own and ipaddress.ip_address(session.address) not in network(own):
             far.setdefault((session.object, session.address), []).append(_name(node))
     for (peer, address), nodes in far.items():
-        seen = f"{address} is not in the network of {_names(nodes)}: a route has to lead to it"
+        seen = f"{address} is not in the network of {names_of(nodes)}: a route has to lead to it"
         yield Finding(peer, seen, severity="information")
 
 
@@ -149,11 +123,8 @@ def _name(node: Node) -> str:
     return node["metadata"]["name"]
 
 
-def _verb(nodes: Iterable[str]) -> str:
-    return "tells" if len(set(nodes)) == 1 else "tell"
-
-
-def _names(nodes: Iterable[str]) -> str:
+def names_of(nodes: Iterable[str]) -> str:
+    """Return the first names of nodes, and how many more there are."""
     names = list(dict.fromkeys(nodes))
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
@@ -162,25 +133,6 @@ def _names(nodes: Iterable[str]) -> str:
 _NEEDS = (*calico_addresses.NEEDS, *sessions.NEEDS)
 _USES = (*calico_addresses.USES, *sessions.USES)
 CHECKS = (
-    Check(
-        id="bgp-mesh-and-router",
-        part="calico",
-        severity="warning",
-        looks_at="whether the mesh of nodes is on beside an eBGP router",
-        why=(
-            "Each node tells the router what the mesh has told it. So the router has every pod's address from every"
-            " node, with equal paths, and sends part of the packets to nodes that the pod is not on."
-        ),
-        to_do=(
-            "Turn the mesh off, as in the guide, if the nodes' default route leads to the router. Else keep it, and"
-            " give the BGPPeer a BGPFilter that exports only the node's own: `exportV4: [{action: Reject, source:"
-            " RemotePeers}]`, and the same as `exportV6`."
-        ),
-        needs=_NEEDS,
-        uses=("cluster.api", *_USES),
-        find=_find_mesh,
-        before_install=True,
-    ),
     Check(
         id="bgp-as",
         part="calico",

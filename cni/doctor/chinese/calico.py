@@ -127,8 +127,9 @@ TEXTS = {
             "径，会把一部分报文发给 Pod 不在其上的节点。"
         ),
         (
-            "如果节点的默认路由指向路由器，请按指南关闭全互联。否则保留全互联，并给 BGPPeer 加一个只导出本节点自身"
-            "路由的 BGPFilter：`exportV4: [{action: Reject, source: RemotePeers}]`，`exportV6` 也相同。"
+            "先让每个节点都与路由器建立自己的会话：在此之前，全互联可能是到达其 Pod 的唯一途径。然后，如果节点的默认路"
+            "由指向路由器，请按指南关闭全互联；否则保留全互联，并给 BGPPeer 加一个只导出本节点自身路由的 BGPFilter（"
+            "Calico 3.28 起支持）：`exportV4: [{action: Reject, source: RemotePeers}]`，`exportV6` 也相同。"
         ),
     ),
     "bgp-as": Texts(
