@@ -8,7 +8,18 @@ import yaml
 from cni.doctor import sessions, suggest
 from cni.doctor.checks.bgp_nodes import routers
 from cni.doctor.facts import FactReader, unknown
-from tests.doctor.documents import CLUSTER, bgp_peer, calico_node, changed, found, guide, made, only, patched
+from tests.doctor.documents import (
+    CLUSTER,
+    bgp_peer,
+    calico_node,
+    changed,
+    found,
+    guide,
+    made,
+    only,
+    patched,
+    workload,
+)
 
 MESH = [{"metadata": {"name": "default"}, "spec": {"nodeToNodeMeshEnabled": True}}]
 REMOTE = {"action": "Reject", "source": "RemotePeers"}
@@ -71,20 +82,60 @@ def test_a_node_that_is_another_nodes_peer_is_no_router() -> None:
     assert found(cluster(bgp_peers=peers), "bgp-as") == []
 
 
-def test_a_node_without_an_address_of_a_family_in_use_is_found() -> None:
+def without_ipv6(*names: str) -> Any:
     nodes = [calico_node("node1", 11), calico_node("node2", 21)]
-    del nodes[1]["metadata"]["annotations"]["projectcalico.org/IPv6Address"]
-    finding = only(cluster(nodes=nodes), "bgp-node-address")
+    for node in nodes:
+        if node["metadata"]["name"] in names:
+            del node["metadata"]["annotations"]["projectcalico.org/IPv6Address"]
+    return nodes
+
+
+def with_env(**values: str) -> Any:
+    daemon_set = workload("calico-node")
+    env = [{"name": name, "value": value} for name, value in values.items()]
+    daemon_set["spec"]["template"]["spec"]["containers"][0]["env"] = env
+    return [daemon_set]
+
+
+def test_a_node_without_an_address_of_a_family_in_use_is_found_and_its_log_is_shown() -> None:
+    finding = only(cluster(nodes=without_ipv6("node2")), "bgp-node-address")
     assert (finding["object"], finding["seen"]) == (
         "Node/node2", "no projectcalico.org/IPv6Address, and there are IPv6 pools",
     )  # fmt: skip
-    assert "IP6=autodetect IP6_AUTODETECTION_METHOD=kubernetes-internal-ip" in finding["mend"]["text"]
+    assert finding["mend"]["text"] == "kubectl -n kube-system logs calico-node-2 -c calico-node"
+    unseen = cluster(nodes=without_ipv6("node2"), calico_pods=unknown("HTTP status 403"))
+    assert only(unseen, "bgp-node-address")["mend"]["text"].startswith("kubectl get pods -A")
+    v4 = CLUSTER["spider_ip_pools"][:1]
+    assert found(cluster(nodes=without_ipv6("node2"), spider_ip_pools=v4), "bgp-node-address") == []
+
+
+def test_where_no_node_has_found_an_address_all_are_to_look_another_way() -> None:
+    nodes = without_ipv6("node1", "node2")
+    for env in ({}, {"IP": "autodetect", "IP6": "none"}, {"IP6_AUTODETECTION_METHOD": "first-found"}):
+        finding = only(cluster(nodes=nodes, daemon_sets=with_env(**env)), "bgp-node-address")
+        assert "IP6=autodetect IP6_AUTODETECTION_METHOD=kubernetes-internal-ip" in finding["mend"]["text"]
     operator = cluster(nodes=nodes, installations=[{"metadata": {"name": "default"}, "spec": {}}])
     method = {"firstFound": None, "kubernetes": "NodeInternalIP"}
     assert patched(only(operator, "bgp-node-address")) == {
         "spec": {"calicoNetwork": {"nodeAddressAutodetectionV6": method}}
     }
-    assert found(cluster(nodes=nodes, spider_ip_pools=CLUSTER["spider_ip_pools"][:1]), "bgp-node-address") == []
+
+
+@pytest.mark.parametrize("env", [{"IP6_AUTODETECTION_METHOD": "interface=bond0"}, {"IP6": "fd00:16::9"}])
+def test_a_way_that_somebody_has_told_is_left_to_them(env: Any) -> None:
+    for installations in ([], [{"metadata": {"name": "default"}, "spec": {}}]):
+        facts = {"nodes": without_ipv6("node1", "node2"), "installations": installations}
+        finding = only(cluster(**facts, daemon_sets=with_env(**env)), "bgp-node-address")
+        assert finding["mend"]["text"] == "kubectl -n kube-system logs calico-node-1 -c calico-node"
+
+
+def test_a_node_that_has_no_calico_node_needs_no_address() -> None:
+    windows = {"metadata": {"name": "windows"}}
+    assert found(cluster(nodes=[*CLUSTER["nodes"], windows]), "bgp-node-address") == []
+    unread: list[Any] = [[], unknown("HTTP status 403")]
+    for pods in unread:  # Calico may run without pods of that label
+        v4, v6 = found(cluster(nodes=[*CLUSTER["nodes"], windows], calico_pods=pods), "bgp-node-address")
+        assert (v4["object"], v6["object"]) == ("Node/windows", "Node/windows")
 
 
 @pytest.mark.parametrize("text", ["garbage", "172.16.13.11/99", "fd00:16::11/64", "300.1.1.1/24", "172.16.13.11/"])
@@ -118,7 +169,7 @@ def test_a_peer_in_another_network_is_told_and_no_fault() -> None:
 
 def test_many_nodes_are_one_finding() -> None:
     nodes = [{"metadata": {"name": f"node{number}"}} for number in range(5000)]
-    seen = [one["object"] for one in found(cluster(nodes=nodes), "bgp-node-address")]
+    seen = [one["object"] for one in found(cluster(nodes=nodes, calico_pods=[]), "bgp-node-address")]
     assert seen == ["Node/node0, node1, node2 and 4997 more"] * 2
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from cni.contracts.api_objects import Node
 from cni.contracts.calico_objects import BGPConfiguration, BGPConfigurationSpec
-from cni.doctor import calico_addresses, calico_node, sessions, suggest
-from cni.doctor.check import Check, Finding, Mend
+from cni.contracts.workload_objects import NodePod
+from cni.doctor import calico_addresses, calico_node, node_pods, sessions, suggest
+from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import network
 from cni.doctor.sessions import Calico, Session
@@ -59,28 +60,44 @@ def _reflect(calico: Calico, peer: str, family: int, addresses: Sequence[str]) -
 
 def _find_addresses(facts: FactReader) -> Iterator[Finding]:
     calico = sessions.calico(facts)
+    pods = node_pods.by_node(facts.value_or("cluster.calico_pods", []))
+    nodes = [node for node in calico.nodes if not pods or _name(node) in pods]  # Calico is not on the others
     for family in families(facts):
-        key, mend = f"projectcalico.org/{_KINDS[family]}", _autodetect(facts, family)
-        without = [_name(node) for node in calico.nodes if not sessions.address(node, family)]
-        if without:
-            yield Finding(f"Node/{names_of(without)}", f"no {key}, and there are IPv{family} pools", mend)
-        by_address: dict[str, list[str]] = {}
-        for node in calico.nodes:
-            if found := sessions.address(node, family):
-                by_address.setdefault(found, []).append(_name(node))
-                yield from _docker(node, found, mend)
-        for found, nodes in by_address.items():
-            if len(nodes) > 1:
-                yield Finding(f"Node/{names_of(nodes)}", f"all of them have {found} as their {key}", mend)
+        faults = list(_faults(nodes, family))
+        ill = {name for names, _ in faults for name in names}
+        anew = _autodetect(facts, family) if len(ill) == len(nodes) else None
+        for names, seen in faults:
+            yield Finding(f"Node/{names_of(names)}", seen, anew or _logs(pods, names))
         yield from _far(calico, family)
 
 
-def _docker(node: Node, address: str, mend: Mend) -> Iterator[Finding]:
+def _faults(nodes: Sequence[Node], family: int) -> Iterator[tuple[list[str], str]]:
+    """Yield what is wrong with addresses of a family, and of which nodes."""
+    key = f"projectcalico.org/{_KINDS[family]}"
+    if without := [_name(node) for node in nodes if not sessions.address(node, family)]:
+        yield without, f"no {key}, and there are IPv{family} pools"
+    by_address: dict[str, list[str]] = {}
+    for node in nodes:
+        if found := sessions.address(node, family):
+            by_address.setdefault(found, []).append(_name(node))
+            if _is_of_docker(node, found):
+                yield [_name(node)], f"Calico takes {found} for its address, which looks like docker0's"
+    for found, names in by_address.items():
+        if len(names) > 1:
+            yield names, f"all of them have {found} as their {key}"
+
+
+def _is_of_docker(node: Node, address: str) -> bool:
     known = [one["address"] for one in node.get("status", {}).get("addresses", [])]
-    if ipaddress.ip_address(address) in _DOCKER and known and address not in known:
-        yield Finding(
-            f"Node/{_name(node)}", f"Calico takes {address} for its address, which looks like docker0's", mend
-        )
+    return ipaddress.ip_address(address) in _DOCKER and bool(known) and address not in known
+
+
+def _logs(pods: Mapping[str, NodePod], nodes: Sequence[str]) -> Mend:
+    """Return the command that shows how calico-node has looked for the address of the first of some nodes."""
+    if pod := pods.get(nodes[0]):
+        namespace, name = pod["metadata"].get("namespace", ""), pod["metadata"]["name"]
+        return command("kubectl -n {} logs {} -c calico-node", namespace, name)
+    return command("kubectl get pods -A -o wide -l k8s-app=calico-node")
 
 
 def _far(calico: Calico, family: int) -> Iterator[Finding]:
@@ -95,13 +112,18 @@ def _far(calico: Calico, family: int) -> Iterator[Finding]:
         yield Finding(peer, seen, severity="information")
 
 
-def _autodetect(facts: FactReader, family: int) -> Mend:
-    installation = calico_node.installation(facts)
-    if installation:
+def _autodetect(facts: FactReader, family: int) -> Mend | None:
+    """Return how to have all nodes find their addresses in another way; None where somebody has told them a way."""
+    name = "IP" if family == 4 else "IP6"
+    if not facts.value_or("cluster.daemon_sets", None) or not calico_node.daemon_set(facts):
+        return None
+    told = calico_node.variable(facts, name), calico_node.variable(facts, f"{name}_AUTODETECTION_METHOD")
+    if told[0] not in (None, "autodetect", "none") or told[1] not in (None, "first-found"):
+        return None
+    if installation := calico_node.installation(facts):
         method = {"firstFound": None, "kubernetes": "NodeInternalIP"}
         spec = {"calicoNetwork": {f"nodeAddressAutodetectionV{family}": method}}
         return suggest.operators_patch(installation["metadata"]["name"], spec)
-    name = "IP" if family == 4 else "IP6"
     return calico_node.set_variable(facts, f"{name}=autodetect", f"{name}_AUTODETECTION_METHOD=kubernetes-internal-ip")
 
 
@@ -154,9 +176,13 @@ CHECKS = (
         severity="failure",
         looks_at="the addresses that Calico has found for its nodes, for each family of SpiderPool's",
         why="Without an address of a family, or with a wrong one, a node has no BGP session for it.",
-        to_do="Tell calico-node how to find the address: IP_AUTODETECTION_METHOD, and IP6=autodetect for IPv6.",
+        to_do=(
+            "See in the log of the node's calico-node how it has looked for the address. If it cannot find it in that"
+            " way, tell it another: IP_AUTODETECTION_METHOD, and IP6=autodetect for IPv6. That starts calico-node anew"
+            " on all nodes, so the way has to fit all of them."
+        ),
         needs=_NEEDS,
-        uses=("cluster.installations", *_USES),
+        uses=("cluster.calico_pods", "cluster.installations", *_USES),
         find=_find_addresses,
         before_install=True,
         waits=True,

@@ -143,7 +143,11 @@ TEXTS = {
     "bgp-node-address": Texts(
         "对 SpiderPool 使用的每个地址族，Calico 为节点检测到的地址",
         "节点缺少某个地址族的地址，或者地址有误，就没有该地址族的 BGP 会话。",
-        "告诉 calico-node 如何检测地址：IP_AUTODETECTION_METHOD；IPv6 则设置 IP6=autodetect。",
+        (
+            "在该节点的 calico-node 日志中查看它是如何检测地址的。如果用这种方式检测不到，请换一种："
+            "IP_AUTODETECTION_METHOD；IPv6 则设置 IP6=autodetect。这会在所有节点上重启 calico-node，因此所选方式必须适"
+            "合所有节点。"
+        ),
     ),
     "bgp-advertises": Texts(
         "BIRD 通告的 Service 网段是否与 SpiderPool 的地址段重叠",
