@@ -32,6 +32,7 @@ def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., R
 
 def test_it_is_kept_for_a_while(counting: Callable[..., Reports]) -> None:
     reports = counting()
+    wait_for(lambda: reports.answer()[0] == HTTPStatus.OK, "the report to be made")
     answers = [json.loads(reports.answer()[1]) for _ in range(5)]
     assert [one["report"] for one in answers] == [{"lines": 1}] * 5
     assert {one["made_at"] for one in answers} == {answers[0]["made_at"]}

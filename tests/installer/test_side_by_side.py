@@ -8,6 +8,7 @@ from cni.installer.bundle import plugin_links as bundle
 from cni.installer.conflist import record
 from tests.installer.sample_conflists import CALICO
 from tests.installer.sample_node import Node
+from tests.waiting import SLACK
 
 few_and_many = pytest.mark.parametrize("number", [3, pytest.param(8, marks=pytest.mark.slow)])
 
@@ -15,7 +16,7 @@ few_and_many = pytest.mark.parametrize("number", [3, pytest.param(8, marks=pytes
 def all_at_once(commands: list[list[str]]) -> list[str]:
     """Run programs side by side to their ends, which must be good ones; return what they print."""
     running = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for line in commands]
-    outputs = [process.communicate(timeout=120) for process in running]
+    outputs = [process.communicate(timeout=100 + 4 * SLACK) for process in running]
     assert [process.returncode for process in running] == [0] * len(commands), outputs
     return [out for out, _ in outputs]
 

@@ -83,6 +83,7 @@ def test_what_is_no_log_is_neither_written_to_nor_set_aside_and_that_is_said(kin
 
 
 def test_a_program_that_runs_is_not_written_to(tmp_path: Path) -> None:
+    requirements.need_no_emulator("it is what /proc names as the program of each process")
     program = tmp_path / "log"
     shutil.copy("/bin/sleep", program)
     with subprocess.Popen([program, "60"]) as running:
