@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests import requirements
+from tests.waiting import SLACK
 
 
 def processes(temporary: Path) -> set[str]:
@@ -37,7 +38,7 @@ def test_it_gives_two_pods_addresses_of_the_guides_pool_and_leaves_nothing_behin
     before = listing(tmp_path)
     environ = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [requirements.ROOT / "build/demo.sh", tree]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60 + SLACK)
     assert done.returncode == 0, done.stdout + done.stderr
     shown = re.findall(r"default/spiderpool-deploy-\d eth0 +10\.244\.100\.(\d+)/32", done.stdout)
     assert len(set(shown)) == 2

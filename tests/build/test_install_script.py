@@ -13,6 +13,7 @@ from tests import requirements
 from tests.installer.sample_conflists import SWAPPED
 from tests.installer.sample_node import COPY, Node
 from tests.requirements import ROOT
+from tests.waiting import SLACK
 
 UNIT = "etc/systemd/system/spiderpool-ipam-watch.service"
 # `make test` tries Debian's own; with the others, the same takes three times as long.
@@ -35,7 +36,7 @@ def run(
     command = [*(shell or ["sh"]), str(script), *options, "--host-root", str(node.root)]
     command[0] = requirements.need_program(command[0])
     environ = {"PATH": "/usr/bin:/bin" if path is None else path}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, cwd="/")
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60 + SLACK, cwd="/")
     return Done(done.args, done.returncode, done.stdout, FINDINGS.sub("", done.stderr))
 
 
@@ -77,7 +78,7 @@ def test_it_tells_what_does_not_hold_before_the_installation_and_goes_on(shell: 
     (node.root / "opt/x y").mkdir()
     script = requirements.need_frozen("install.sh")
     options = ["--wait-agent=0", "--json", "--cni-bin-dir", "/opt/x y", f"--host-root={node.root}"]
-    done = subprocess.run([*shell, script, *options], capture_output=True, text=True, timeout=60, cwd="/")
+    done = subprocess.run([*shell, script, *options], capture_output=True, text=True, timeout=60 + SLACK, cwd="/")
     assert (done.returncode, json.loads(done.stdout)["binDir"]) == (0, "/opt/x y")
     (said,) = FINDINGS.findall(done.stderr)
     assert "node-agent" in said
