@@ -14,9 +14,24 @@ from tests import requirements
 
 
 def ip(namespace: str, command: str) -> str:
-    """Run `ip` in a namespace."""
-    done = subprocess.run(["ip", "-n", namespace, *command.split()], capture_output=True, text=True, timeout=10)
-    assert done.returncode == 0, f"ip -n {namespace} {command}: {done.stderr}"
+    """Run `ip` in a namespace.
+
+    pyroute2 would fork this process for that, and hang where another thread of it holds a lock meanwhile.
+    """
+    return _run("ip", "-n", namespace, *command.split())
+
+
+def add_namespace(name: str) -> None:
+    _run("ip", "netns", "add", name)
+
+
+def remove_namespace(name: str) -> None:
+    _run("ip", "netns", "delete", name)
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
     return done.stdout
 
 
@@ -28,18 +43,18 @@ class Segment:
         self.machines: list[str] = []
 
     def open(self) -> None:
-        netns.create(self.name)
+        add_namespace(self.name)
         ip(self.name, "link add br0 type bridge")
         ip(self.name, "link set br0 up")
 
     def close(self) -> None:
         for name in [*self.machines, self.name]:
-            netns.remove(name)
+            remove_namespace(name)
 
     def add(self) -> str:
         """Make a machine that is not on the bridge; return its namespace's name."""
         name = f"{self.name}-{len(self.machines)}"
-        netns.create(name)
+        add_namespace(name)
         self.machines.append(name)
         return name
 

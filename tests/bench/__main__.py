@@ -24,8 +24,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pyroute2 import netns
-
 from tests import own_state, requirements
 from tests.bench import memory, promises, report, watch_log
 from tests.bench.calls import (
@@ -42,6 +40,7 @@ from tests.bench.calls import (
     lists_versions,
     start,
 )
+from tests.segment import add_namespace, remove_namespace
 
 ROOT = Path(__file__).parents[2]
 TREE = ROOT / "dist/spiderpool-ipam"
@@ -96,11 +95,11 @@ def main() -> None:
 def pod() -> Iterator[str]:
     """Make a network namespace; give its path."""
     name = f"spiderpool-bench-{os.getpid()}"
-    netns.create(name)
+    add_namespace(name)
     try:
         yield f"/var/run/netns/{name}"
     finally:
-        netns.remove(name)
+        remove_namespace(name)
 
 
 @contextmanager

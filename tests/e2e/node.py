@@ -1,10 +1,11 @@
 """A network namespace that stands for a node, pods' namespaces beside it, and what is in them."""
 
+import json
 import subprocess
 import uuid
 from pathlib import Path
 
-from pyroute2 import IPRoute, netns
+from tests.segment import add_namespace, ip, remove_namespace
 
 
 class Node:
@@ -24,30 +25,26 @@ class Node:
     def add_pod(self) -> str:
         """Make a pod's namespace; return its name."""
         name = f"{self.name}-{len(self._pods)}"
-        netns.create(name)
+        add_namespace(name)
         self._pods.append(name)
         return name
 
     def open(self) -> None:
-        netns.create(self.name)
-        with IPRoute(netns=self.name) as links:
-            links.link("set", index=links.link_lookup(ifname="lo")[0], state="up")
+        add_namespace(self.name)
+        ip(self.name, "link set lo up")
 
     def close(self) -> None:
         for name in [*self._pods, self.name]:
-            netns.remove(name)
+            remove_namespace(name)
 
 
 def addresses(namespace: str, ifname: str) -> set[str]:
     """Return the interface's addresses with prefix, link-local ones left out."""
-    with IPRoute(netns=namespace) as links:
-        index = links.link_lookup(ifname=ifname)
-        found = links.get_addr(index=index[0]) if index else []
-        texts = [f"{a.get('address')}/{a['prefixlen']}" for a in found]
+    of_link = [link["addr_info"] for link in json.loads(ip(namespace, "-j address")) if link["ifname"] == ifname]
+    texts = [f"{one['local']}/{one['prefixlen']}" for found in of_link for one in found]
     return {text for text in texts if not text.startswith("fe80:")}
 
 
 def links(namespace: str) -> set[str]:
     """Return the names of the links in a namespace."""
-    with IPRoute(netns=namespace) as route:
-        return {link.get("ifname") for link in route.get_links()}
+    return {link["ifname"] for link in json.loads(ip(namespace, "-j link"))}
