@@ -17,6 +17,7 @@ from tests.e2e.node import Node
 def node() -> Iterator[Node]:
     requirements.need_root()
     requirements.need_program("nsenter")
+    requirements.need_program("ip")
     node = Node()
     node.open()
     yield node
