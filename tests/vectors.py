@@ -14,13 +14,13 @@ import socketserver
 import subprocess
 import tempfile
 import termios
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.own_state import can_have_own_state, with_own_state
+from tests.serving import served
 
 FOLDER = Path(__file__).parent.parent / "spec" / "vectors"
 FILES = ("env.json", "stdin.json", "agent.json", "stdout.json")
@@ -170,14 +170,9 @@ def _serving(agent: list[dict[str, Any]] | None, path: str, *, bytewise: bool) -
     if agent is None:
         yield []
         return
-    with _ScriptedAgent(path, agent, bytewise=bytewise) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server.requests
-        finally:
-            server.shutdown()
-            thread.join()
+    server = _ScriptedAgent(path, agent, bytewise=bytewise)
+    with served(server):
+        yield server.requests
 
 
 def run(vector: Vector, main: Main, *, bytewise: bool = False) -> Outcome:

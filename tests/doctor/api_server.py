@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from tests import requirements
+from tests.serving import served
 
 API = "/apis/crd.projectcalico.org/v1"
 GROUPS = {
@@ -145,15 +146,11 @@ def serving(certificates: Certificates | None) -> Iterator[ApiServer]:
     context = _server_context(certificates) if certificates else None
     server = Server(("127.0.0.1", 0), Requests)
     api = ApiServer(server.server_address[1], "https" if certificates else "http")
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield api
-    finally:
-        api.stopping.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with served(server):
+        try:
+            yield api
+        finally:
+            api.stopping.set()
 
 
 def _server_context(certificates: Certificates) -> ssl.SSLContext:

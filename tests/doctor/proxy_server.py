@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from tests.doctor.api_server import Certificates
+from tests.serving import served
 
 _SECONDS = 20
 
@@ -72,14 +73,8 @@ def running(port: int, certificates: Certificates | None = None) -> Iterator[Pro
         context.load_cert_chain(certificates.server, certificates.server.with_suffix(".key"))
         server.socket = context.wrap_socket(server.socket, server_side=True)
     proxy = Proxy(f"http{'s' if certificates else ''}://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
+    with served(server):
         yield proxy
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:

@@ -1,7 +1,6 @@
 """Which operations an agent has, what is pending for it, and Multus' network: real sockets and files."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -15,6 +14,7 @@ from cni.doctor.collect.node import collect
 from tests.doctor.documents import changed, guide, made
 from tests.installer.health_agent import dripping
 from tests.installer.sample_node import Node
+from tests.serving import served
 from tests.waiting import SLACK
 
 SOCKET = "/var/run/spidernet/spiderpool.sock"
@@ -37,15 +37,10 @@ class OldAgent(BaseHTTPRequestHandler):
 def agent(node: Node) -> Iterator[Path]:
     path = node.root / SOCKET[1:]
     path.parent.mkdir(parents=True)
-    with ThreadingUnixStreamServer(str(path), OldAgent) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield path
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingUnixStreamServer(str(path), OldAgent)
+    server.daemon_threads = True
+    with served(server):
+        yield path
 
 
 def read(node: Node, name: str) -> Any:

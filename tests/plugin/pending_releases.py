@@ -2,7 +2,6 @@
 
 import multiprocessing
 import socketserver
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from cni.plugin import pending
 from cni.plugin import replay as replaying
 from cni.plugin.attachment import Attachment
 from tests.agent.agent_process import add_args
+from tests.serving import served
 from tests.waiting import wait_for
 
 FIELDS = ("containerID", "ifName", "podNamespace", "podName", "podUID", "network")
@@ -52,14 +52,8 @@ def scripted_agent(path: Path, answers: dict[bytes, bytes], delay: float = 0) ->
             time.sleep(delay if line.startswith(b"DELETE") else 0)
             self.wfile.write(answers[line.split()[0]])
 
-    with socketserver.ThreadingUnixStreamServer(str(path), Conversation) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield heard
-        finally:
-            server.shutdown()
-            thread.join()
+    with served(socketserver.ThreadingUnixStreamServer(str(path), Conversation)):
+        yield heard
 
 
 @contextmanager
