@@ -16,7 +16,7 @@ from cni.cni_versions import SUPPORTED
 from tests.agent.agent_process import Agent, pool, write_pools
 from tests.installer.sample_conflists import CALICO
 from tests.portability.place import Place
-from tests.portability.places import NOBODY, PLACES
+from tests.portability.places import NOBODY, PLACES, SLOW
 from tests.test_vectors import assert_ours_holds
 from tests.vectors import Vector, load, run
 from tests.waiting import wait_for
@@ -24,6 +24,14 @@ from tests.waiting import wait_for
 # Six vectors take 3 s each, because CHECK retries. They come first, so that they wait at the same time.
 VECTORS = sorted(load(), key=lambda vector: vector.environment.get("CNI_COMMAND") != "CHECK")
 AT_A_TIME = 8
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in PLACES]
+)
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    with PLACES[request.param]() as place:
+        yield place
 
 
 @pytest.mark.slow
