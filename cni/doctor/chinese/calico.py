@@ -17,7 +17,7 @@ TEXTS = {
         "把后端设为 bird，或把 Installation 的 `bgp` 设为 Enabled，然后重启 calico-node。",
     ),
     "calico-reverts": Texts(
-        "Calico 往 conflist 中写入哪个 IPAM，以及本节点是否能保持指向本插件",
+        "Calico 往 conflist 中写入哪个 IPAM，以及本节点能否保持使用本插件",
         (
             "calico-node 每次启动都会重写 conflist。在它被再次替换之前启动的 Pod，得到的是 Calico 自己的 IPAM 的地"
             "址，路由器没有到这些地址的单独路由。"
@@ -45,8 +45,8 @@ TEXTS = {
     "calico-blocks": Texts(
         "SpiderIPPool 的地址中是否有 Calico 自己的 IPAM 的地址块，以及其中的地址由谁持有",
         (
-            "拥有地址块的节点向路由器通告整个块，而块中位于其他节点的地址，报文到达后会被它丢弃。并且 Calico 自己的"
-            " IPAM 会把其中的地址分给别的 Pod。"
+            "拥有地址块的节点向路由器通告整个块，而发往其中位于其他节点的地址的报文，到达后会被它丢弃。并且 Calico 自"
+            "己的 IPAM 会把其中的地址分给别的 Pod。"
         ),
         (
             "在 IPPool 中设置 `disabled: true`，使其不再分出新的块。然后重启持有其中地址的 Pod。空的块由"
@@ -81,7 +81,7 @@ TEXTS = {
         "如果要让外部看到 Pod 自己的地址（路由器有到它们的路由），请设为 false。",
     ),
     "felix-route-source": Texts(
-        "在 Felix 自己必须知道到其他节点 Pod 的路由的场合，Felix 的 routeSource",
+        "在 Felix 自己必须知道到其他节点 Pod 的路由时，它的 routeSource",
         (
             "使用 eBPF、WireGuard、隧道或由 Felix 下发路由时，Felix 必须知道每个 Pod 在哪个节点上。默认情况下，它从"
             " Calico 自己的 IPAM 的地址块得知，而 SpiderPool 的地址不属于任何块。"
@@ -106,7 +106,7 @@ TEXTS = {
             "改都不会生效；重新启动的 BIRD 则完全没有配置。"
         ),
         (
-            "改正该值。calicoctl 不会接受这样的值；而用 kubectl 写入 crd.projectcalico.org/v1 的内容，Calico 不做任何检"
+            "改正该值。calicoctl 不会接受这样的值；而用 kubectl 写入 crd.projectcalico.org/v1 的内容，Calico 不作任何检"
             "查。"
         ),
     ),
@@ -186,7 +186,7 @@ TEXTS = {
     ),
     "ipam-daemonset": Texts(
         "存在本项目的 DaemonSet 时，每个有 calico-node 的节点上是否都有它的一个 Ready 的 Pod",
-        "没有它的节点上，既没有程序安装插件，也没有程序使插件和 conflist 保持安装时的状态。",
+        "没有它的节点上，既没有程序安装插件，也没有程序使插件和 conflist 保持安装后的状态。",
         "为该 DaemonSet 设置与 calico-node 相同的容忍度，并查看其 Pod 的输出。",
     ),
 }

@@ -11,7 +11,7 @@ TEXTS = {
     "node-bundle": Texts(
         "按 SHA256SUMS 核对已安装版本的全部文件",
         "插件有文件损坏或缺失时，Pod 启动会失败；更糟的是，Pod 结束时也会失败。",
-        "用发布包或镜像重新安装该版本。",
+        "用 tar 包或镜像重新安装该版本。",
     ),
     "node-plugin-answers": Texts(
         "按容器运行时的方式调用插件，看它对 VERSION 的应答",
@@ -44,7 +44,7 @@ TEXTS = {
     ),
     "node-image": Texts(
         "插件在本节点上能否从映像启动，以启动器的回答为准",
-        "没有映像，插件的功能不变，但每次调用的耗时会变成两倍或更长。",
+        "没有映像，插件的功能不变，但每次调用的耗时会变成两到三倍。",
         (
             "视原因而定。如果映像已损坏，请重新安装该版本。如果某次 ADD 从映像启动后在本节点上出错，install 会停用"
             "映像；在更换内核或调整限制程序的机制之后，可以让它再试一次：`spiderpool-ipam install --no-image`，然后"
@@ -106,7 +106,7 @@ TEXTS = {
     "node-conflist-fighting": Texts(
         "最近一天之内，其他程序在一小时内改过 conflist 多少次，以及改成了什么",
         (
-            "conflist 不指向本插件期间，Pod 的地址由别的 IPAM 分配。每小时超过三次就不是升级，而是 Calico 的安装程"
+            "conflist 未指定本插件期间，Pod 的地址由别的 IPAM 分配。每小时超过三次就不是升级，而是 Calico 的安装程"
             "序、节点上的代理程序或部署工具在反复改写它。"
         ),
         (
@@ -151,7 +151,7 @@ TEXTS = {
     "node-bird-exports": Texts(
         "BIRD 是否导出了本节点的 Pod 从 SpiderPool 得到的每个地址",
         "BIRD 没有导出的地址，路由器就没有到它的路由。",
-        "查明是什么规则拒绝了导出：能读取 Calico 的对象时，会直接给出。",
+        "查明是什么拒绝了导出：能读取 Calico 的对象时，doctor 会直接指出。",
     ),
     "node-router-silent": Texts(
         "接收本节点路由的路由器是否发来过路由",

@@ -95,7 +95,7 @@ TEXTS = {
     ),
     "sp-wrong-address": Texts(
         "带有 SpiderPool 注解的 Pod，以及节点的 conflist 替换之后创建的 Pod，它们的地址",
-        "这些 Pod 的地址是在 conflist 不指向本插件期间由别的 IPAM 分配的，并不是所要求的地址。",
+        "这些 Pod 的地址是在 conflist 未指定本插件期间由别的 IPAM 分配的，并不是所要求的地址。",
         "等 `node-conflist` 恢复正常后删除这些 Pod：重建后，它们会得到 SpiderPool 的地址。",
     ),
     "sp-coordinator": Texts(
