@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests import requirements
 from tests.docs.blocks import is_as_said, marked
-from tests.lab import programs, test_lab
+from tests.lab import chart, programs, test_lab
 
 PAGE = requirements.ROOT / "docs/guide-calico-bgp.md"
 # What the sandbox of the lab consists of. All ends with the process that is started here.
@@ -67,6 +68,29 @@ def test_a_mistake_in_the_guide_is_found_where_it_is(
     followed = follow(page)
     assert followed.returncode == 1, followed.stdout
     assert reason in followed.stdout, followed.stdout + followed.stderr
+
+
+def test_an_upgrade_of_the_chart_is_as_the_guide_says_to_those_who_have_another_one() -> None:
+    if reasons := programs.missing():
+        requirements.missing("; ".join(reasons))
+    objects = {
+        (one["kind"], one["metadata"]["name"]): one
+        for one in chart.render([*chart.GUIDE, *chart.IPV6, "multus.multusCNI.uninstall=true"])
+    }
+    others = PAGE.read_text().partition("\n## What the other guides get wrong\n")[2]
+    pool = yaml.safe_load(others.partition("<<'EOF'\n")[2].partition("\nEOF\n")[0])
+    *_, by_chart = chart.pools(list(objects.values()))
+    assert pool["metadata"] == by_chart["metadata"]
+    assert {"ipVersion": 6, **pool["spec"]} == by_chart["spec"]
+    # What makes the pools runs after an installation, and not after an upgrade.
+    assert objects["Job", "spiderpool-init"]["metadata"]["annotations"]["helm.sh/hook"] == "post-install"
+    # The chart removes Multus' files where it was told so before: while Multus still runs.
+    containers = objects["DaemonSet", "spiderpool-agent"]["spec"]["template"]["spec"]["containers"]
+    (multus,) = [one for one in containers if one["name"] == "multus-cni"]
+    assert "rm -f /host/etc/cni/net.d/00-multus.conf" in multus["lifecycle"]["preStop"]["exec"]["command"][-1]
+    upgrades = [block for block in others.split("```sh\n")[1:] if block.startswith("helm upgrade")]
+    removed = [block.partition("```")[0].count("multusCNI.uninstall") for block in upgrades]
+    assert removed == [0, 2], "Multus is taken away by two upgrades"
 
 
 def test_the_guide_goes_from_helm_to_the_ping() -> None:
