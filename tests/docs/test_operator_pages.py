@@ -99,6 +99,11 @@ def test_troubleshooting_lists_every_error_code_and_no_other() -> None:
     assert {int(code) for cell in cells[2:] for code in cell.split(",")} == codes
 
 
+def test_the_contents_of_troubleshooting_list_what_a_reader_sees() -> None:
+    headings = re.findall(r"^### (.+)$", FENCE.sub("", TROUBLESHOOTING.read_text()), re.MULTILINE)
+    assert re.findall(r"^  - \[(.+?)\]", TROUBLESHOOTING.read_text(), re.MULTILINE) == headings
+
+
 def symptoms() -> set[str]:
     """Return what the events of pods have, by the table of troubleshooting.md."""
     cells = section(TROUBLESHOOTING, "A pod stays in ContainerCreating").split("\n| ")[2:]
