@@ -15,6 +15,12 @@ PAGES = sorted(
     for pattern in ("README*.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md", "cni/**/*.md", "spec/**/*.md")
     for path in ROOT.glob(pattern)
 )
+# English that is written by hand. In Chinese, a line break would be shown as a blank, so a paragraph is one line.
+WRITTEN = [
+    page
+    for page in PAGES
+    if not re.search("spec/|zh", str(page.relative_to(ROOT))) and "\n<!-- GENERATED" not in page.read_text()[:200]
+]
 FENCE = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
@@ -65,6 +71,19 @@ def first_cells(page: Path, heading: str) -> list[str]:
 
 def test_the_readme_is_short_enough_to_be_read() -> None:
     assert len(README.read_text().split()) <= 600
+
+
+def test_the_map_of_the_code_names_every_module() -> None:
+    tables = {"cni/cli", "cni/doctor/checks", "cni/doctor/chinese", "cni/doctor/collect"}  # one module for each row
+    paths = [path for path in (ROOT / "cni").rglob("*.py") if str(path.parent.relative_to(ROOT)) not in tables]
+    words = set(re.findall(r"\w+", (ROOT / "cni/README.md").read_text()))
+    assert {path.stem for path in paths} - words - {"__init__", "__main__"} == set()
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_prose_is_as_wide_as_the_code(page: Path) -> None:
+    lines = FENCE.sub("", page.read_text()).splitlines()
+    assert [line for line in lines if len(line) > 120 and not line.lstrip().startswith(("|", "!", "<!--"))] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
