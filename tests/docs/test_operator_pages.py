@@ -104,6 +104,12 @@ def test_the_contents_of_troubleshooting_list_what_a_reader_sees() -> None:
     assert re.findall(r"^  - \[(.+?)\]", TROUBLESHOOTING.read_text(), re.MULTILINE) == headings
 
 
+def test_a_page_whose_commands_need_the_sources_says_where_these_are() -> None:
+    pages = [page for page in DOCS.glob("*.md") if re.search(r"^[^`]* build/\w", page.read_text(), re.MULTILINE)]
+    assert {page.stem for page in pages} >= {"chart", "install", "operate"}
+    assert [page for page in pages if "this project's sources" not in " ".join(page.read_text().split())] == []
+
+
 def symptoms() -> set[str]:
     """Return what the events of pods have, by the table of troubleshooting.md."""
     cells = section(TROUBLESHOOTING, "A pod stays in ContainerCreating").split("\n| ")[2:]
