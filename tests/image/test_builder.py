@@ -86,21 +86,22 @@ def test_the_surroundings_of_the_build_do_not_show(tmp_path: Path, before: list[
 
 
 @pytest.mark.slow
-def test_another_user_builds_the_same(tmp_path: Path) -> None:
+def test_another_user_builds_the_same() -> None:
     """Without rights, in a user namespace."""
     requirements.need_root()
     requirements.need_package("elftools")
     setpriv = requirements.need_program("setpriv")
     before = [setpriv, f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--bounding-set=-all"]
-    for folder in [tmp_path, *tmp_path.parents[:-2]]:
-        if not folder.stat().st_mode & 1:
-            folder.chmod(0o711)  # pytest's own, of this run
-    tree = builds.own_copy(tmp_path / "bundle", NOBODY)
     if subprocess.run([*before, "test", "-r", builds.MAKE]).returncode:
         requirements.missing("the sources cannot be read by other users")
-    done = builds.attempt(tree, *before)
-    if done.returncode == 2:
-        requirements.missing(f"no user namespace: {done.stderr.strip()}")
-    assert (done.returncode, done.stderr) == (0, "")
-    builds.describe(tree)
-    assert_same(tree / "_internal" / IMAGE)
+    with tempfile.TemporaryDirectory(
+        dir="/tmp"
+    ) as folder:  # pytest closes its own to other users at each of its starts
+        Path(folder).chmod(0o711)
+        tree = builds.own_copy(Path(folder, "bundle"), NOBODY)
+        done = builds.attempt(tree, *before)
+        if done.returncode == 2:
+            requirements.missing(f"no user namespace: {done.stderr.strip()}")
+        assert (done.returncode, done.stderr) == (0, "")
+        builds.describe(tree)
+        assert_same(tree / "_internal" / IMAGE)
