@@ -146,8 +146,13 @@ check_files() {
         fail 'sha256sum is missing, so the files cannot be checked: install coreutils or busybox'
     [ -f "$here/SHA256SUMS" ] || fail "$here/SHA256SUMS is missing: unpack the tarball again"
     if [ "$key" ]; then check_signature; fi
+    # Of what sha256sum says, tell the first line with FAILED, or if a damaged list has none, the last that is not OK.
     report=$(cd "$here" && sha256sum -c SHA256SUMS 2>&1) ||
-        fail "$here: $(printf '%s\n' "$report" | sed -n '/FAILED/{p;q;}'): unpack the tarball again"
+        fail "$here: $(printf '%s\n' "$report" | sed -n '/FAILED/{p;q;};/: OK$/!h;${x;p;}'): unpack the tarball again"
+    # What is behind a link in the place of a folder would be left out of the count, and make room for other files.
+    find "$here" -type l | while IFS= read -r link; do
+        [ ! -d "$link" ] || fail "$link is a link in the place of a folder: unpack the tarball into an empty folder"
+    done
     # Files that an older release left in the folder would be installed as well.
     [ "$(cd "$here" && find . ! -type d | wc -l)" -eq "$(($(wc -l <"$here/SHA256SUMS") + 1))" ] ||
         fail "$here holds files that are not of this release: unpack the tarball into an empty folder"

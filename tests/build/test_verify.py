@@ -163,6 +163,18 @@ def test_only_the_name_of_a_release_counts_in_a_list(prefix: str, folder: Path, 
     assert_refused(folder, node, "is not of the release whose list is")
 
 
+def test_a_link_in_the_place_of_a_folder_makes_no_room_for_other_files(folder: Path, node: Node) -> None:
+    """There are as many files as the list has lines, each of the list is found, and the loader would find another."""
+    tree = folder / TREE
+    (tree / "share").rename(folder / "share")
+    (tree / "share").symlink_to("../share")
+    (tree / "_internal/glibc-hwcaps").mkdir()
+    (tree / "_internal/glibc-hwcaps/libdl.so.2").touch()
+    files = [path for path in tree.rglob("*") if path.is_symlink() or not path.is_dir()]
+    assert len(files) == len((tree / "SHA256SUMS").read_text().splitlines()) + 1
+    assert_refused(folder, node, "share is a link in the place of a folder", "unpack the tarball into an empty folder")
+
+
 @pytest.mark.parametrize("name", ["share/links.sh", "share/unit.sh", "spiderpool-ipam"])
 def test_nothing_of_the_release_runs_before_it_is_verified(name: str, folder: Path, node: Node) -> None:
     (folder / TREE / name).write_text(f"#!/bin/sh\ntouch '{folder}/calls'\n")
