@@ -5,6 +5,7 @@ Most of these releases are small: the script is the real one, and the program wr
 
 import platform
 import random
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -108,11 +109,25 @@ def test_one_byte_changed_in_the_tarball_is_refused_before_it_is_unpacked_and_af
     change_one_byte(folder / TREE / "_internal/data")
     pack(folder)
     shutil.rmtree(folder / TREE)
-    command = f"grep 'linux-{ARCH}.tar.gz$' SHA256SUMS | sha256sum -c"  # as the documents say
-    done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, f"{NAME}-linux-{ARCH}.tar.gz: FAILED" in done.stdout) == (1, True)
+    done = verify_by_hand(folder)
+    assert (done.returncode, done.stdout) == (1, f"Verified OK\n{NAME}-linux-{ARCH}.tar.gz: FAILED\n")
     unpack(folder)
     assert_refused(folder, node, "_internal/data: FAILED: unpack the tarball again")
+
+
+def verify_by_hand(folder: Path) -> Done:
+    """Do what the page says, in a shell that goes on when a command fails."""
+    (commands,) = re.findall(r"^openssl dgst .*?(?=^```$)", (ROOT / "docs/install.md").read_text(), re.M | re.S)
+    commands = commands.replace("spiderpool-ipam.pub", "key.pub").replace("linux-amd64", f"linux-{ARCH}")
+    return subprocess.run(["sh", "-c", commands], cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_by_hand_nothing_is_called_right_that_another_key_has_signed(folder: Path) -> None:
+    done = verify_by_hand(folder)
+    assert (done.returncode, done.stdout) == (0, f"Verified OK\n{NAME}-linux-{ARCH}.tar.gz: OK\n")
+    sign(folder, "other.pem")
+    done = verify_by_hand(folder)
+    assert (done.returncode, "OK" in done.stdout) == (1, False)
 
 
 def test_another_key_is_refused(folder: Path, node: Node) -> None:
