@@ -43,7 +43,7 @@ clean_up() {
         done
         kill -KILL -- "-$builds" || true # the first process of a namespace may ignore other signals
     fi 2>/dev/null
-    rm -rf "$work"
+    rm -rf "$work" dist/.partial
 }
 
 # Copy a file to dist/, where it gets its name once it is whole.
@@ -53,7 +53,8 @@ put() { # FILE
 }
 
 main() {
-    [ -z "$(git status --porcelain)" ] || fail "there are changes that are not committed, and it is made of a commit"
+    changes=$(git status --porcelain) || fail "it is made of a commit, and git does not tell of one here, as is said above"
+    [ -z "$changes" ] || fail "there are changes that are not committed, and it is made of a commit"
     [ "$(git rev-parse --is-shallow-repository)" = false ] ||
         fail "this clone is shallow, so git does not know of which date the sources are: git fetch --unshallow"
     [ -z "$key" ] || python3 build/sign.py "$key" || fail "the key cannot sign it"
@@ -75,7 +76,7 @@ main() {
         fail "two builds have different bytes:"$'\n'"$differences"
 
     mkdir -p dist
-    rm -f dist/SHA256SUMS* dist/*.intoto.jsonl
+    rm -f dist/SHA256SUMS* dist/spiderpool-ipam-* # of another release
     while read -r _ name; do put "$made/$name"; done <"$made/SHA256SUMS"
     for file in "$made"/*.sha256 "$made/SHA256SUMS"; do put "$file"; done
     if [ "$key" ]; then

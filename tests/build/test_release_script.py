@@ -94,8 +94,12 @@ def test_what_was_made_the_same_twice_is_signed_and_left_to_be_published(project
     """Whatever lay in dist/ before, and whatever happens to the checkout meanwhile."""
     key, first = make_key(tmp_path), git(project, "rev-parse", "HEAD")
     (project / "dist").mkdir()
-    for stale in ("-linux-amd64.packages", "-linux-amd64.tar.gz", ".provenance.json"):
-        (project / f"dist/{NAME}{stale}").write_text("stale")
+    for stale in (
+        f"{NAME}-linux-amd64.packages",
+        f"{NAME}.provenance.json",
+        "spiderpool-ipam-0.0.1-linux-amd64.tar.gz",
+    ):
+        (project / "dist" / stale).write_text("stale")
     done = release(project, f"KEY={key}", "SOURCE_DATE_EPOCH=1")
     assert (done.returncode, done.stderr) == (0, "")
     names = {line.split("  ")[1] for line in (project / "dist/SHA256SUMS").read_text().splitlines()}
@@ -156,7 +160,25 @@ def test_it_is_made_of_a_commit_with_its_history(project: Path, tmp_path: Path) 
     assert "no release: this clone is shallow" in release(shallow).stderr
     (project / "pyproject.toml").write_text("")
     assert "no release: there are changes that are not committed" in release(project).stderr
+    (project / ".git").rename(tmp_path / "elsewhere")
+    said = release(project).stderr
+    assert "fatal: not a git repository" in said
+    assert "no release: it is made of a commit, and git does not tell of one here" in said
     assert not built(project)
+
+
+def test_on_a_full_disk_nothing_is_left_that_passes_for_a_release(project: Path) -> None:
+    requirements.need_root()
+    (project / "dist").mkdir()
+    command, environ = command_of(project)
+    script = (
+        f"mount -t tmpfs -o size=16k tmpfs {project}/dist; touch {project}/dist/SHA256SUMS; $0 $@; ls -A {project}/dist"
+    )
+    full = [requirements.need_program("unshare"), "--mount", "sh", "-c", script, *command]
+    done = subprocess.run(full, env=environ, capture_output=True, text=True, timeout=120)
+    assert "No space left on device" in done.stderr
+    assert f"{NAME}-linux-amd64.SHA256SUMS\n" in done.stdout
+    assert not {"SHA256SUMS", ".partial"} & {*done.stdout.splitlines()}
 
 
 def test_one_tarball_is_not_signed_and_that_is_said(project: Path) -> None:
