@@ -181,6 +181,19 @@ def test_on_a_full_disk_nothing_is_left_that_passes_for_a_release(project: Path)
     assert not {"SHA256SUMS", ".partial"} & {*done.stdout.splitlines()}
 
 
+def test_the_date_is_a_number_where_git_shows_signatures(project: Path) -> None:
+    """As it does for those who sign their commits, if git is told so."""
+    signature = "gpgsig -----BEGIN SSH SIGNATURE-----\n U1NIU0lH\n -----END SSH SIGNATURE-----"
+    headers, _, subject = git(project, "cat-file", "commit", "HEAD").partition("\n\n")
+    (project.parent / "commit").write_text(f"{headers}\n{signature}\n\n{subject}\n")
+    git(project, "reset", "--hard", git(project, "hash-object", "-w", "-t", "commit", str(project.parent / "commit")))
+    git(project, "config", "log.showSignature", "true")
+    assert git(project, "log", "-1", "--format=%ct").startswith("No signature")
+    shutil.copy(ROOT / "build/source_date.sh", project / "build")
+    done = subprocess.run(["bash", project / "build/source_date.sh"], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip().isdecimal()
+
+
 def test_one_tarball_is_not_signed_and_that_is_said(project: Path) -> None:
     done = release(project, "ARCH=amd64", "KEY=x")
     assert done.returncode == 2
