@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+LINE = re.compile(r"([0-9a-f]{64})  (spiderpool-ipam-[\w.+-]+)\n")  # as in SHA256SUMS
 ENCRYPTED = re.compile(rb"BEGIN ENCRYPTED PRIVATE KEY|Proc-Type: 4,ENCRYPTED")
 
 
@@ -91,12 +92,15 @@ def read_release(dist: Path) -> tuple[bytes, Path]:
     if not (dist / "SHA256SUMS").is_file():
         sys.exit(f"{dist} has no SHA256SUMS, so there is nothing to sign: `make release` makes all of it")
     sums = (dist / "SHA256SUMS").read_bytes()
-    digests = {name: digest for digest, name in (line.split("  ") for line in sums.decode().splitlines())}
+    text = sums.decode(errors="replace")
+    digests = {name: digest for digest, name in LINE.findall(text)}
+    provenances = [name for name in digests if name.endswith(".provenance.json")]
+    if LINE.sub("", text) or len(provenances) != 1:
+        sys.exit(f"nothing is signed, because {dist}/SHA256SUMS is not as `make release` has written it: get it again")
     wrong = [name for name, digest in digests.items() if digest_of(dist / name) != digest]
     if wrong:
         sys.exit(f"nothing is signed, because SHA256SUMS does not tell of these files in {dist}: {', '.join(wrong)}")
-    (provenance,) = (name for name in digests if name.endswith(".provenance.json"))
-    return sums, dist / provenance
+    return sums, dist / provenances[0]
 
 
 def main(path: Path, dist: Path | None) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,25 @@ def test_what_the_list_does_not_tell_of_is_not_signed(name: str, dist: Path, tmp
     assert done.returncode == 1
     assert done.stderr == f"nothing is signed, because SHA256SUMS does not tell of these files in {dist}: {name}\n"
     assert not signatures(dist)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.removesuffix("\n"),
+        lambda text: f"{text}a line that is none\n",
+        lambda text: f"{text}{'0' * 64}  ../elsewhere\n",
+        lambda text: "".join(line for line in text.splitlines(keepends=True) if "provenance" not in line),
+        lambda text: "",
+    ],
+    ids=["CRLF", "cut off", "no checksum", "elsewhere", "no provenance", "empty"],
+)
+def test_a_list_that_no_release_has_is_not_signed(change: Callable[[str], str], dist: Path, tmp_path: Path) -> None:
+    """Nobody could verify a release with it, even if it were signed."""
+    (dist / "SHA256SUMS").write_text(change((dist / "SHA256SUMS").read_text()), newline="")
+    said = refused(make_key(tmp_path), dist)
+    assert said.startswith(f"nothing is signed, because {dist}/SHA256SUMS is not as `make release` has written it")
 
 
 # It stands for an openssl that fails to make the second signature.
