@@ -53,10 +53,11 @@ put() { # FILE
 }
 
 main() {
-    changes=$(git status --porcelain) || fail "it is made of a commit, and git does not tell of one here, as is said above"
+    changes=$(git status --porcelain) || fail "it is made of a commit, and git tells of none here (see above)"
     [ -z "$changes" ] || fail "there are changes that are not committed, and it is made of a commit"
     [ "$(git rev-parse --is-shallow-repository)" = false ] ||
         fail "this clone is shallow, so git does not know of which date the sources are: git fetch --unshallow"
+    python3 -c 'import tomllib' 2>/dev/null || fail "it needs python3 3.11 or later in PATH"
     [ -z "$key" ] || python3 build/sign.py "$key" || fail "the key cannot sign it"
     commit=$(git rev-parse HEAD)
     work=$(mktemp -d)

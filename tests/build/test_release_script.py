@@ -154,6 +154,17 @@ def test_a_key_that_no_longer_signs_leaves_all_but_the_signatures_and_tells_how_
     assert not list((project / "dist").glob("*.sig"))
 
 
+def test_an_old_python_is_named_before_anything_is_built(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/python3").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "old/python3").chmod(0o755)
+    command, environ = command_of(project)
+    environ["PATH"] = f"{tmp_path}/old:{environ['PATH']}"
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+    assert "no release: it needs python3 3.11 or later" in done.stderr
+    assert not built(project)
+
+
 def test_it_is_made_of_a_commit_with_its_history(project: Path, tmp_path: Path) -> None:
     shallow = tmp_path / "shallow"
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{project}", str(shallow))
@@ -163,7 +174,7 @@ def test_it_is_made_of_a_commit_with_its_history(project: Path, tmp_path: Path) 
     (project / ".git").rename(tmp_path / "elsewhere")
     said = release(project).stderr
     assert "fatal: not a git repository" in said
-    assert "no release: it is made of a commit, and git does not tell of one here" in said
+    assert "no release: it is made of a commit, and git tells of none here" in said
     assert not built(project)
 
 
