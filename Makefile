@@ -52,9 +52,10 @@ release: ## Make a release of the last commit twice, and compare; KEY= signs it.
 	@build/release.sh "$(KEY)"
 else
 # In a Debian 12 of its own, which is emulated for another architecture. A file gets its name once it is whole.
+# It is always built, because the date in it is the last commit's, and a commit changes no file.
 release:
 	$(if $(KEY),$(error KEY= signs a whole release, and ARCH= makes one tarball of it: give only one of them))
-	@rm -f dist/spiderpool-ipam-*-linux-$(ARCH).*
+	@rm -f dist/spiderpool-ipam-*-linux-$(ARCH).* "dist/$(ARCH)/$(BUILT)"
 	@python3 build/debian_root.py "$(ARCH)" "dist/$(ARCH)" env REQUIRE_IMAGE=1 make build
 	@cd dist/$(ARCH)/dist && for tarball in spiderpool-ipam-*-linux-$(ARCH).tar.gz; do \
 	    cp ../packages "../../$${tarball%.tar.gz}.packages"; \

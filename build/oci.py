@@ -16,7 +16,7 @@ import json
 import sys
 import tarfile
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -77,17 +77,17 @@ def check(tarball: Path, arch: str) -> None:
         sys.exit(f"{tarball} is damaged, or {sums.name} is of another one: {remedy} anew")
 
 
-def date_of(tarballs: Iterable[Path]) -> int:
+def date_of(tarballs: Mapping[str, Path]) -> int:
     """Return the date that all files of all tarballs have, or end if they differ."""
-    dates = {}
-    for tarball in tarballs:
+    found = set()
+    for tarball in tarballs.values():
         with tarfile.open(tarball) as archive:
-            dates[tarball.name] = {int(member.mtime) for member in archive}
-    found = set().union(*dates.values())
+            found |= {int(member.mtime) for member in archive}
     if len(found) != 1:
+        remedies = " and ".join(f"`make release ARCH={arch}`" for arch in tarballs)
         sys.exit(
-            "the tarballs were made of different sources, because their files have different dates"
-            f" ({', '.join(dates)}): make them anew, of the same commit"
+            "the tarballs were made of different sources, because their files have different dates: make all of them"
+            f" anew, of one commit, by {remedies}"
         )
     return found.pop()
 
@@ -139,7 +139,7 @@ def main(dist: Path, commit: str, arches: list[str]) -> None:
     tarballs = {arch: dist / f"{NAME}-{version}-linux-{arch}.tar.gz" for arch in sorted(arches)}
     for arch, tarball in tarballs.items():
         check(tarball, arch)
-    date = date_of(tarballs.values())
+    date = date_of(tarballs)
     layout, about = Layout(), labels(version, date, commit)
     images = [add_image(layout, tarball, arch, about) for arch, tarball in tarballs.items()]
     index = layout.add("index.v1+json", encode(index_of(images, about)))

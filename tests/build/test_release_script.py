@@ -212,6 +212,14 @@ def test_one_tarball_is_not_signed_and_that_is_said(project: Path) -> None:
     assert not built(project)
 
 
+def test_one_tarball_is_built_anew_even_if_no_file_has_changed(project: Path) -> None:
+    """A commit changes the date in it, and make goes by the dates of files."""
+    write_build(project, extra="assert not (folder / 'dist/.built').exists()")
+    (project / "dist/amd64/dist").mkdir(parents=True)
+    (project / "dist/amd64/dist/.built").touch()
+    assert release(project, "ARCH=amd64").returncode == 0
+
+
 def test_if_one_tarball_cannot_be_made_an_older_one_does_not_stay(project: Path) -> None:
     assert release(project, "ARCH=arm64").returncode == 0
     assert left(project / "dist") == [
