@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from cni.doctor.facts import unknown
 from tests.doctor.documents import CLUSTER, changed, guide, made, node_pod, workload
 
 SOCKET = "/var/run/spidernet/spiderpool.sock"
+OF_ANOTHER = "/var/run/another.sock"
 
 
 def found(facts: Any, check_id: str) -> list[Any]:
@@ -23,26 +25,33 @@ def test_an_agent_that_does_not_tell_what_a_pod_holds_is_told_of(coordinator: in
     assert ("It is of 0.5.1 or before" in report["findings"][0]["seen"]) is is_very_old
 
 
-def pending(agent: str, oldest: float) -> Any:
-    facts = changed(guide(), "node.pending", [{"socket": SOCKET, "agent": agent, "releases": 2, "oldest": oldest}])
+def pending(agent: str, oldest: float, socket: str = SOCKET) -> Any:
+    facts = changed(guide(), "node.pending", [{"socket": socket, "agent": agent, "releases": 2, "oldest": oldest}])
     facts["collected_at"] = 1000.0
     return facts
 
 
 @pytest.mark.parametrize(
-    ("agent", "mend", "cause"),
+    ("agent", "socket", "mend", "cause"),
     [
-        ("absent", f"spiderpool-ipam pending --drop {SOCKET}", None),
-        ("silent", None, "node-agent"),
-        ("embedded", None, None),
-        ("real", None, None),
+        ("absent", OF_ANOTHER, f"spiderpool-ipam pending --drop {OF_ANOTHER}", None),
+        ("absent", SOCKET, None, "node-agent"),
+        ("absent", SOCKET.removeprefix("/var"), None, "node-agent"),
+        ("silent", SOCKET, None, "node-agent"),
+        ("embedded", SOCKET, None, None),
+        ("real", SOCKET, None, None),
     ],
 )
-def test_releases_that_wait_for_long_are_found(agent: str, mend: str | None, cause: str | None) -> None:
-    (finding,) = found(pending(agent, 100.0), "node-pending")
+def test_releases_that_wait_for_long_are_found(agent: str, socket: str, mend: str | None, cause: str | None) -> None:
+    (finding,) = found(pending(agent, 100.0, socket), "node-pending")
     assert finding["seen"].startswith("2 releases wait, the oldest for 15 minutes: ")
     assert (finding.get("mend", {}).get("text"), finding.get("cause")) == (mend, cause)
     assert found(pending(agent, 500.0), "node-pending") == []
+
+
+def test_none_is_dropped_where_it_is_not_known_whose_they_are() -> None:
+    unread = changed(pending("absent", 100.0, OF_ANOTHER), "node.agent", unknown("not mounted"))
+    assert "mend" not in found(unread, "node-pending")[0]
 
 
 MONTH = 30 * 86400.0

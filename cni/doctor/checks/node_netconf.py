@@ -21,7 +21,7 @@ def _find(facts: FactReader) -> Iterator[Finding]:
     for one in own:
         yield from _wrong(one, target)
         yield from _unwise(one, target)
-        if agents and _resolved(one["socket"]) != _resolved(agents):
+        if agents and resolved(one["socket"]) != resolved(agents):
             seen = f"ipam_unix_socket_path is {one['socket']}, and SpiderPool's agents listen on {agents}"
             yield Finding(one["file"], seen, _mend(one, target, "ipam_unix_socket_path", agents))
 
@@ -31,7 +31,8 @@ def _agents_socket(facts: FactReader) -> str:
     return str(settings(facts).get("ipamUnixSocketPath", ""))
 
 
-def _resolved(path: str) -> str:
+def resolved(path: str) -> str:
+    """Return the one name of a socket that has two."""
     return path.removeprefix("/var") if path.startswith("/var/run/") else path  # a link on each distribution
 
 

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Iterator
 
-from cni.contracts.facts import AgentOperations, Installation, PendingReleases
+from cni.contracts.facts import Agent, AgentOperations, Installation, PendingReleases
 from cni.doctor.check import Check, Finding, Mend, command
+from cni.doctor.checks.node_netconf import resolved
 from cni.doctor.facts import FactReader, NotKnown
 
 _NOT_IMPLEMENTED, _NOT_FOUND = 501, 404
@@ -31,16 +32,20 @@ def _find_generation(facts: FactReader) -> Iterator[Finding]:
 
 def _find_pending(facts: FactReader) -> Iterator[Finding]:
     pending: list[PendingReleases] = facts.value("node.pending")
+    agent: Agent | None = facts.value_or("node.agent", None)
     for one in pending:
         age = facts.collected_at - one["oldest"]
         if age > _LONG_PENDING:
             number = "1 release waits" if one["releases"] == 1 else f"{one['releases']} releases wait"
             seen = f"{number}, the oldest for {age / 60:.0f} minutes: {_HOLDS[one['agent']]}"
-            yield Finding(one["socket"], seen, _drop(one), cause="node-agent" if one["agent"] == "silent" else "")
+            is_own = agent is not None and resolved(agent["socket"]) == resolved(one["socket"])
+            is_dead = one["agent"] == "silent" or (one["agent"] == "absent" and is_own)
+            yield Finding(one["socket"], seen, _drop(one, agent), cause="node-agent" if is_dead else "")
 
 
-def _drop(one: PendingReleases) -> Mend | None:
-    if one["agent"] != "absent":
+def _drop(one: PendingReleases, agent: Agent | None) -> Mend | None:
+    """Return the command that drops releases for nobody. This node's agent takes them when it is back."""
+    if one["agent"] != "absent" or agent is None or resolved(agent["socket"]) == resolved(one["socket"]):
         return None
     return command("spiderpool-ipam pending --drop {}", one["socket"])
 
@@ -89,6 +94,7 @@ CHECKS = (
             " will never come back, drop them with `spiderpool-ipam pending --drop`."
         ),
         needs=("node.pending",),
+        uses=("node.agent",),
         find=_find_pending,
         waits=True,
     ),
