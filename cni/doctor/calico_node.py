@@ -16,6 +16,7 @@ from cni.doctor.facts import FactReader
 from cni.doctor.ranges import network
 
 NAME = "calico-node"
+PODS = command("kubectl get pods -A -o wide -l k8s-app=calico-node")  # the operator has them in another namespace
 _MANIFEST = """\
 apiVersion: projectcalico.org/v3
 kind: KIND
@@ -53,8 +54,13 @@ def variable(facts: FactReader, name: str) -> str | None:
     return None
 
 
-def set_variable(facts: FactReader, *assignments: str) -> Mend:
-    """Return the command that sets variables of calico-node, and so starts it anew on each node. NotKnown."""
+def set_variable(facts: FactReader, *assignments: str) -> Mend | None:
+    """Return the command that sets variables of calico-node, and so starts it anew on each node. NotKnown.
+
+    None where there is an operator, which would take them away again.
+    """
+    if installation(facts):
+        return None
     found = daemon_set(facts)
     namespace = found["metadata"].get("namespace", "kube-system") if found else "kube-system"
     return command("kubectl -n {} set env daemonset/{} {}", namespace, NAME, [*assignments])
@@ -64,6 +70,13 @@ def installation(facts: FactReader) -> Installation | None:
     """Return what Tigera's operator has been told; None where there is no operator, or where that is not known."""
     found: list[Installation] = facts.value_or("cluster.installations", [])
     return found[0] if found else None
+
+
+def detect_addresses(found: Installation, family: int) -> Mend:
+    """Return the command that has the operator tell calico-node to take the nodes' addresses from Kubernetes."""
+    method = {"firstFound": None, "kubernetes": "NodeInternalIP"}
+    spec = {"calicoNetwork": {f"nodeAddressAutodetectionV{family}": method}}
+    return suggest.operators_patch(found["metadata"]["name"], spec)
 
 
 def felix_settings(facts: FactReader) -> Iterator[tuple[str, Mapping[str, Any]]]:

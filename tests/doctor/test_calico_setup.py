@@ -81,6 +81,20 @@ def test_bgp_that_the_operator_has_turned_off_is_found() -> None:
     assert found(cluster(installations=installation(calicoNetwork=None)), "calico-backend") == []
 
 
+def test_of_a_calico_node_of_the_operators_no_variable_is_set() -> None:
+    by_operator: dict[str, Any] = {"installations": installation(calicoNetwork={"bgp": "Enabled"})}
+    backend = cluster(**by_operator, daemon_sets=calico_node(CALICO_NETWORKING_BACKEND="none"))
+    source = calico_node(FELIX_ROUTESOURCE="CalicoIPAM", FELIX_BPFENABLED="true")
+    for facts, check_id in (
+        (backend, "calico-backend"),
+        (cluster(**by_operator, daemon_sets=source), "felix-route-source"),
+    ):
+        assert "mend" not in only(facts, check_id)
+    without = cluster(**by_operator, daemon_sets=calico_node(FELIX_IPV6SUPPORT="false"))
+    method = {"firstFound": None, "kubernetes": "NodeInternalIP"}
+    assert patched(only(without, "felix-ipv6")) == {"spec": {"calicoNetwork": {"nodeAddressAutodetectionV6": method}}}
+
+
 def test_without_calico_node_its_backend_is_not_known() -> None:
     assert made(cluster(daemon_sets=[]), "calico-backend")["result"] == "not-checked"
 

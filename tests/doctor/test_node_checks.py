@@ -95,6 +95,8 @@ def test_the_default_route_that_is_missing_leads_to_a_router_of_the_nodes_networ
 
 def test_calicos_plugin_may_be_told_the_nodes_name_by_its_configuration() -> None:
     facts = changed(guide(), "node.calico_nodename", None)
+    command = made(facts, "node-calico-nodename")["findings"][0]["mend"]["text"]
+    assert command == "kubectl get pods -A -o wide -l k8s-app=calico-node"  # in whichever namespace that is
     assert made(changed(facts, "node.conflist.nodename_is_optional", True), "node-calico-nodename")["result"] == "ok"
 
 

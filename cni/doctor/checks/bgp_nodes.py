@@ -97,7 +97,7 @@ def _logs(pods: Mapping[str, NodePod], nodes: Sequence[str]) -> Mend:
     if pod := pods.get(nodes[0]):
         namespace, name = pod["metadata"].get("namespace", ""), pod["metadata"]["name"]
         return command("kubectl -n {} logs {} -c calico-node", namespace, name)
-    return command("kubectl get pods -A -o wide -l k8s-app=calico-node")
+    return calico_node.PODS
 
 
 def _far(calico: Calico, family: int) -> Iterator[Finding]:
@@ -121,9 +121,7 @@ def _autodetect(facts: FactReader, family: int) -> Mend | None:
     if told[0] not in (None, "autodetect", "none") or told[1] not in (None, "first-found"):
         return None
     if installation := calico_node.installation(facts):
-        method = {"firstFound": None, "kubernetes": "NodeInternalIP"}
-        spec = {"calicoNetwork": {f"nodeAddressAutodetectionV{family}": method}}
-        return suggest.operators_patch(installation["metadata"]["name"], spec)
+        return calico_node.detect_addresses(installation, family)
     return calico_node.set_variable(facts, f"{name}=autodetect", f"{name}_AUTODETECTION_METHOD=kubernetes-internal-ip")
 
 

@@ -44,8 +44,8 @@ def _find_backend(facts: FactReader) -> Iterator[Finding]:
     elif backend == "":
         yield from _by_config(facts)
     elif backend not in (None, _BIRD):
-        mend = calico_node.set_variable(facts, f"{name}={_BIRD}")
-        yield Finding(f"DaemonSet/{calico_node.NAME}", f"its {name} is {backend}", mend)
+        bird = calico_node.set_variable(facts, f"{name}={_BIRD}")
+        yield Finding(f"DaemonSet/{calico_node.NAME}", f"its {name} is {backend}", bird)
 
 
 def _by_config(facts: FactReader) -> Iterator[Finding]:

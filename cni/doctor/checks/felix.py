@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cni.doctor import calico_addresses, calico_node, suggest
-from cni.doctor.check import Check, Finding
+from cni.doctor.check import Check, Finding, Mend
 from cni.doctor.checks.calico_pool_settings import encapsulation, overlapping
 from cni.doctor.facts import FactReader
 
@@ -68,7 +68,7 @@ def _find_ipv6(facts: FactReader) -> Iterator[Finding]:
     if said := calico_node.variable(facts, name):
         if not calico_node.is_true(said):
             seen = f"its {name} is {said}, and there are IPv6 pools"
-            yield Finding(f"DaemonSet/{calico_node.NAME}", seen, calico_node.set_variable(facts, f"{name}=true"))
+            yield Finding(f"DaemonSet/{calico_node.NAME}", seen, _support_ipv6(facts, name))
         return
     for configuration, settings in calico_node.felix_settings(facts):
         if settings.get("ipv6Support") is False:
@@ -77,6 +77,13 @@ def _find_ipv6(facts: FactReader) -> Iterator[Finding]:
                 f"FelixConfiguration/{configuration}", "its ipv6Support is false, and there are IPv6 pools", mend
             )
             return
+
+
+def _support_ipv6(facts: FactReader, name: str) -> Mend | None:
+    """Return how the variable becomes true: the operator makes it so where it has IPv6 addresses looked for."""
+    if installation := calico_node.installation(facts):
+        return calico_node.detect_addresses(installation, 6)
+    return calico_node.set_variable(facts, f"{name}=true")
 
 
 CHECKS = (
@@ -95,7 +102,7 @@ CHECKS = (
             " memory in large ones; so do it only where it is needed."
         ),
         needs=("cluster.spider_ip_pools", "cluster.ip_pools", "cluster.felix_configurations", "cluster.daemon_sets"),
-        uses=(*calico_addresses.USES, "cluster.api", "cluster.bgp_configurations"),
+        uses=(*calico_addresses.USES, "cluster.api", "cluster.bgp_configurations", "cluster.installations"),
         find=_find_route_source,
         before_install=True,
     ),
@@ -107,10 +114,10 @@ CHECKS = (
         why="Without it, Felix does not program IPv6 for pods. Calico's own manifest turns it off.",
         to_do=(
             "Set FELIX_IPV6SUPPORT of calico-node to true. Where the operator made calico-node, it sets the variable by"
-            " itself once the Installation has an IPv6 pool."
+            " itself once the Installation has nodeAddressAutodetectionV6, or an IPv6 pool."
         ),
         needs=("cluster.spider_ip_pools", "cluster.felix_configurations", "cluster.daemon_sets"),
-        uses=(*calico_addresses.USES, "cluster.api"),
+        uses=(*calico_addresses.USES, "cluster.api", "cluster.installations"),
         find=_find_ipv6,
         before_install=True,
     ),

@@ -6,7 +6,7 @@ from cni.contracts.calico_objects import BGPPeer
 from cni.contracts.facts import LocalAddress
 from cni.contracts.route_facts import Bird, BirdProtocol, Router
 from cni.contracts.spiderpool_objects import SpiderEndpoint
-from cni.doctor import calico_addresses, sessions, suggest
+from cni.doctor import calico_addresses, calico_node, sessions, suggest
 from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader, NotKnown
 from cni.doctor.ranges import network
@@ -41,7 +41,7 @@ def _find_sessions(facts: FactReader) -> Iterator[Finding]:
     for family in _families(facts):
         bird: Bird = facts.value(_BIRDS[family])
         if bird["fault"]:
-            yield Finding(bird["socket"], bird["fault"], command("kubectl get pods -A -o wide -l k8s-app=calico-node"))
+            yield Finding(bird["socket"], bird["fault"], calico_node.PODS)
         elif not bird["protocols"]:
             yield Finding(bird["socket"], f"BIRD has no BGP session for IPv{family}", cause="bgp-peer-per-node")
         for protocol in sessions_of(bird):

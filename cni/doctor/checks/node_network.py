@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from cni.contracts.api_objects import Node
 from cni.contracts.facts import Conflist, Families
 from cni.contracts.route_facts import Bird, KernelRoute
-from cni.doctor import calico_addresses, sessions
+from cni.doctor import calico_addresses, calico_node, sessions
 from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import address_of, network
 
 _GATEWAY = "169.254.1.1"
 _NODENAME = "/var/lib/calico/nodename"
-_HAS_CALICO = command("kubectl -n kube-system get pods -o wide -l k8s-app=calico-node")
 
 
 def _find_nodename(facts: FactReader) -> Iterator[Finding]:
@@ -21,9 +20,9 @@ def _find_nodename(facts: FactReader) -> Iterator[Finding]:
     nodes: list[Node] | None = facts.value_or("cluster.nodes", None)
     if not name:
         if not (conflist and conflist["nodename_is_optional"]):
-            yield Finding(_NODENAME, "it is missing" if name is None else "it is empty", _HAS_CALICO)
+            yield Finding(_NODENAME, "it is missing" if name is None else "it is empty", calico_node.PODS)
     elif nodes is not None and name not in {node["metadata"]["name"] for node in nodes}:
-        yield Finding(_NODENAME, f"it says {name}, and the cluster has no node of that name", _HAS_CALICO)
+        yield Finding(_NODENAME, f"it says {name}, and the cluster has no node of that name", calico_node.PODS)
 
 
 def _find_default_route(facts: FactReader) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from cni.contracts.calico_objects import BGPConfiguration, BGPPeer, BlockAffinit
 from cni.contracts.facts import CalicoToken
 from cni.contracts.route_facts import KernelRoute, PodInterface
 from cni.contracts.workload_objects import NodePod
-from cni.doctor import calico_addresses, node_pods, sessions, suggest
+from cni.doctor import calico_addresses, calico_node, node_pods, sessions, suggest
 from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import Network, Range, network, ranges_of
@@ -122,7 +122,7 @@ def _find_token(facts: FactReader) -> Iterator[Finding]:
 
 def _restart(pod: NodePod | None) -> Mend:
     if pod is None:
-        return command("kubectl get pods -A -o wide -l k8s-app=calico-node")
+        return calico_node.PODS
     return command("kubectl -n {} delete pod {}", pod["metadata"].get("namespace", ""), pod["metadata"]["name"])
 
 

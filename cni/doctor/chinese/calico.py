@@ -96,7 +96,7 @@ TEXTS = {
         "没有启用它，Felix 就不为 Pod 配置 IPv6。Calico 自己的清单默认把它关闭。",
         (
             "把 calico-node 的 FELIX_IPV6SUPPORT 设为 true。如果 calico-node 由 operator 创建，只要 Installation 中"
-            "有 IPv6 池，它就会自动设置这个变量。"
+            "有 nodeAddressAutodetectionV6 或 IPv6 池，它就会自动设置这个变量。"
         ),
     ),
     "bgp-refused": Texts(
