@@ -122,11 +122,10 @@ def has_session(calico: Calico, name: str, family: int) -> bool:
 def _told(calico: Calico, name: str, family: int) -> Iterator[Session]:
     """Yield the sessions that the objects give to a node."""
     node = calico.by_name.get(name)
-    if node is None or not address(node, family):
+    if node is None or not (own := address(node, family)):
         return
     globals_first = sorted(calico.peers, key=lambda peer: bool(_own_nodes_are_selected(peer)))
     told = (_mesh(calico, node, family), _peers(calico, node, family, globals_first), _reverse(calico, node, family))
-    own = address(node, family)
     yield from (session for session in chain.from_iterable(told) if session.address != own)
 
 
@@ -140,7 +139,7 @@ def _peers(calico: Calico, node: Node, family: int, peers: Sequence[BGPPeer]) ->
             others = (one for one in calico.nodes if _matches(selector, one) and address(one, family))
             yield from (_to(calico, peer, node, one, family) for one in others)
         elif (host := host_of(spec.get("peerIP", ""))) and _family(host) == family:
-            is_internal = number(spec.get("asNumber"), 0) == _as_number(calico, node)
+            is_internal = number(spec.get("asNumber"), 0) == as_number(calico, node)
             other = _node_at(calico, peer)
             port = port_of(spec["peerIP"]) or (_listens(calico, other) if other else PORT)
             yield Session(_name(peer), host, is_internal, tuple(spec.get("filters") or ()), port)
@@ -173,7 +172,7 @@ def _node_at(calico: Calico, peer: BGPPeer) -> Node | None:
     """Return the node whose address and AS number a peer has."""
     spec = peer.get("spec", {})
     node = calico.by_address.get(host_of(spec.get("peerIP", "")))
-    return node if node and number(spec.get("asNumber"), 0) == _as_number(calico, node) else None
+    return node if node and number(spec.get("asNumber"), 0) == as_number(calico, node) else None
 
 
 def _ports(calico: Calico, node: Node) -> list[int]:
@@ -187,7 +186,7 @@ def _listens(calico: Calico, node: Node) -> int:
 
 
 def _to(calico: Calico, peer: BGPPeer, node: Node, other: Node, family: int) -> Session:
-    is_internal = _as_number(calico, node) == _as_number(calico, other)
+    is_internal = as_number(calico, node) == as_number(calico, other)
     filters = tuple(peer.get("spec", {}).get("filters") or ())
     return Session(_name(peer), address(other, family), is_internal, filters, _listens(calico, other))
 
@@ -211,7 +210,8 @@ def _matches(selector: str, node: Node) -> bool:
         return False
 
 
-def _as_number(calico: Calico, node: Node) -> int:
+def as_number(calico: Calico, node: Node) -> int:
+    """Return the AS number of a node: its own, or that of all nodes."""
     own = node["metadata"].get("annotations", {}).get("projectcalico.org/ASNumber")
     return number(own, number(calico.settings.get("default", {}).get("asNumber"), AS_NUMBER))
 

@@ -208,6 +208,11 @@ ELSEWHERE = [{"prefix": "0.0.0.0/0", "type": "unicast", "gateways": ["172.16.13.
 ONLY_V4 = {"spider_ip_pools": CLUSTER["spider_ip_pools"][:1]}
 
 
+def with_as(number: str, node: Any) -> Any:
+    annotations = {**node["metadata"]["annotations"], "projectcalico.org/ASNumber": number}
+    return {"metadata": {**node["metadata"], "annotations": annotations}}
+
+
 def test_a_default_route_that_leads_past_the_router_is_found() -> None:
     finding = only(node(ONLY_V4, routes=ELSEWHERE), "node-way-to-others")
     assert finding["seen"] == (
@@ -232,6 +237,7 @@ def test_without_a_default_route_it_is_a_symptom_until_the_gateway_has_a_route_o
         {"bgp_peers": [bgp_peer("reflector", PEER, asNumber=64512)]},
         {"bgp_peers": []},
         {"nodes": CLUSTER["nodes"][:1]},
+        {"nodes": [with_as("65001", CLUSTER["nodes"][0]), with_as("65002", CLUSTER["nodes"][1])]},  # an AS for each
     ],
 )
 def test_with_another_way_or_no_others_nothing_is_wrong(cluster: Any) -> None:

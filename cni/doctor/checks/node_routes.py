@@ -10,6 +10,7 @@ from cni.doctor import calico_addresses, calico_node, node_pods, sessions, sugge
 from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import Network, Range, network, ranges_of
+from cni.doctor.sessions import Calico
 
 _HOUR = 3600.0
 _SERVICES = ("serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs")
@@ -68,9 +69,11 @@ def _find_way(facts: FactReader) -> Iterator[Finding]:
     routes: list[KernelRoute] = facts.value("node.routes")
     pools = calico_addresses.pools(facts)
     calico, name = sessions.calico(facts), facts.value("node.name")
-    if calico.has_mesh or len(calico.nodes) < 2:
+    if calico.has_mesh:
         return
     for family in calico_addresses.families(pools):
+        if not _shares_as(calico, name, family):
+            continue
         peers = sessions.sessions(calico, name, family)
         if not peers or any(peer.is_internal or _takes_own_as(calico.peers, peer.object) for peer in peers):
             continue
@@ -90,6 +93,13 @@ def _find_way(facts: FactReader) -> Iterator[Finding]:
             is_dead = family == 4 and facts.value_or("node.route_to_gateway", True) is False
             cause = "node-default-route" if is_dead else ""
             yield Finding(f"Node/{name}", seen, _accepting(facts, peers[0].object), cause=cause)
+
+
+def _shares_as(calico: Calico, name: str, family: int) -> bool:
+    """Tell whether another node has this node's AS number: of others, it takes the routes from the router."""
+    others = [one for one in calico.nodes if one["metadata"]["name"] != name and sessions.address(one, family)]
+    own = calico.by_name.get(name)
+    return own is not None and any(sessions.as_number(calico, one) == sessions.as_number(calico, own) for one in others)
 
 
 def _takes_own_as(peers: Sequence[BGPPeer], name: str) -> bool:
