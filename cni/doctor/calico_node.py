@@ -25,6 +25,8 @@ metadata:
 spec:
   KEY: {value}
 """
+ROUTE_SOURCE = "FELIX_ROUTESOURCE"  # a variable
+WORKLOAD_IPS = "WorkloadIPs"
 _TRUE = ("1", "t", "true", "y", "yes")
 
 
@@ -87,6 +89,16 @@ def felix_settings(facts: FactReader) -> Iterator[tuple[str, Mapping[str, Any]]]
     yield "default", dict(default)
     for name, spec in by_name.items():
         yield name, {**default, **spec}
+
+
+def route_source(facts: FactReader, settings: Mapping[str, Any]) -> str:
+    """Return where Felix with these settings learns the way to other nodes' pods. NotKnown."""
+    return variable(facts, ROUTE_SOURCE) or settings.get("routeSource") or "CalicoIPAM"
+
+
+def knows_pods(source: str) -> bool:
+    """Tell whether Felix with this routeSource knows the way to pods that are in no block of calico-ipam's."""
+    return source.lower() == WORKLOAD_IPS.lower()
 
 
 def set_default(facts: FactReader, kind: str, key: str, value: Any) -> Mend:

@@ -65,10 +65,10 @@ metadata:
     projectcalico.org/IPv4Address: 172.16.13.{number}1/24
     projectcalico.org/IPv6Address: fd00:16::{number}1/64
 """
-# In this order: the mend of the tunnel is also that of a symptom of it.
+# In this order: where Felix' routeSource is mended, a tunnel is no fault any more.
 MENDED = [
-    "calico-version", "calico-pool-disabled", "calico-nat", "bgp-mesh-and-router", "felix-route-source", "felix-ipv6",
-    "calico-pool-encap",
+    "calico-version", "calico-pool-disabled", "calico-nat", "bgp-mesh-and-router", "calico-pool-encap",
+    "felix-route-source", "felix-ipv6",
 ]  # fmt: skip
 
 

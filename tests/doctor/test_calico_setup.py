@@ -201,6 +201,15 @@ def test_a_tunnel_is_worse_with_the_mesh_where_felix_makes_its_routes(spec: Any,
     assert only(facts, "calico-pool-encap")["severity"] == with_mesh
 
 
+def test_a_tunnel_is_a_way_where_felix_knows_all_pods() -> None:
+    facts = {"ip_pools": pool(vxlanMode="Always"), "bgp_configurations": []}
+    assert found(cluster(**facts, felix_configurations=felix(routeSource="WorkloadIPs")), "calico-pool-encap") == []
+    assert found(cluster(**facts, daemon_sets=calico_node(FELIX_ROUTESOURCE="WorkloadIPs")), "calico-pool-encap") == []
+    own = {"metadata": {"name": "node.node1"}, "spec": {"routeSource": "CalicoIPAM"}}
+    one_does_not = cluster(**facts, felix_configurations=[*felix(routeSource="WorkloadIPs"), own])
+    assert only(one_does_not, "calico-pool-encap")["severity"] == "failure"
+
+
 def test_other_pools_may_have_tunnels_and_nat() -> None:
     pools = [*pool(), ip_pool("other", "172.25.0.0/16", vxlanMode="Always", natOutgoing=True)]
     for check_id in ("calico-pool-disabled", "calico-pool-encap", "calico-nat"):

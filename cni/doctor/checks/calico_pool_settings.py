@@ -10,7 +10,7 @@ from cni.doctor.calico_addresses import CalicoPool
 from cni.doctor.calico_node import change_pool
 from cni.doctor.check import Check, Finding
 from cni.doctor.checks.calico_pools import NEEDS, USES
-from cni.doctor.facts import FactReader
+from cni.doctor.facts import FactReader, NotKnown
 from cni.doctor.ranges import network
 from cni.doctor.selector import SelectorError, matches
 
@@ -68,6 +68,8 @@ def _gives_addresses(pool: IPPool, nodes: list[Node] | None) -> bool:
 
 
 def _find_encapsulation(facts: FactReader) -> Iterator[Finding]:
+    if _felix_knows_pods(facts):
+        return
     configurations = facts.value_or("cluster.bgp_configurations", None)
     has_mesh = configurations is not None and sessions.Calico([], configurations=configurations).has_mesh
     version = calico_node.version(facts)
@@ -82,6 +84,15 @@ def _find_encapsulation(facts: FactReader) -> Iterator[Finding]:
             yield Finding(f"IPPool/{pool['metadata']['name']}", seen, mend, severity="failure")
         else:
             yield Finding(f"IPPool/{pool['metadata']['name']}", seen, mend)
+
+
+def _felix_knows_pods(facts: FactReader) -> bool:
+    """Tell whether Felix is known to make the routes of tunnels on all nodes, for pods that are in no block, too."""
+    try:
+        settings = calico_node.felix_settings(facts)
+        return all(calico_node.knows_pods(calico_node.route_source(facts, one)) for _, one in settings)
+    except NotKnown:
+        return False
 
 
 def _find_nat(facts: FactReader) -> Iterator[Finding]:
@@ -123,9 +134,12 @@ CHECKS = (
             " no way to each other's pods but by the router; with the mesh on, the router may send a packet to a node"
             " that sends it back."
         ),
-        to_do="Set both to Never (`encapsulation: None` where the operator holds the pool): BGP needs no tunnel.",
+        to_do=(
+            "Set both to Never (`encapsulation: None` where the operator holds the pool): BGP needs no tunnel. If you"
+            " need one, set Felix' routeSource to WorkloadIPs on all nodes: then Felix knows every pod."
+        ),
         needs=NEEDS,
-        uses=(*USES, "cluster.bgp_configurations", "cluster.cluster_informations"),
+        uses=(*USES, "cluster.bgp_configurations", "cluster.cluster_informations", "cluster.felix_configurations"),
         find=_find_encapsulation,
         before_install=True,
     ),

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cni.doctor import calico_addresses, calico_node, suggest
+from cni.doctor.calico_node import ROUTE_SOURCE, WORKLOAD_IPS
 from cni.doctor.check import Check, Finding, Mend
 from cni.doctor.checks.calico_pool_settings import encapsulation, overlapping
 from cni.doctor.facts import FactReader
 
-_WANTED = "WorkloadIPs"
 # A switch of FelixConfiguration, and the variable that is stronger.
 _SWITCHES = {
     "bpfEnabled": "FELIX_BPFENABLED",
@@ -25,20 +25,20 @@ def _find_route_source(facts: FactReader) -> Iterator[Finding]:
         return
     tunnels = [f"IPPool/{pool['metadata']['name']}: {seen}" for pool, _ in pools if (seen := encapsulation(pool))]
     by_bird = _bird_leaves_it(facts)
-    said = calico_node.variable(facts, "FELIX_ROUTESOURCE")
+    said = calico_node.variable(facts, ROUTE_SOURCE)
     for name, settings in calico_node.felix_settings(facts):
-        source = said or settings.get("routeSource") or "CalicoIPAM"
+        source = calico_node.route_source(facts, settings)
         reasons = [*_felix_reasons(facts, settings), *by_bird, *tunnels]
-        if source.lower() == _WANTED.lower() or not reasons or (name != "default" and said):
+        if calico_node.knows_pods(source) or not reasons or (name != "default" and said):
             continue
         if said:
-            mend = calico_node.set_variable(facts, f"FELIX_ROUTESOURCE={_WANTED}")
+            mend = calico_node.set_variable(facts, f"{ROUTE_SOURCE}={WORKLOAD_IPS}")
         elif name == "default":
-            mend = calico_node.set_default(facts, "FelixConfiguration", "routeSource", _WANTED)
+            mend = calico_node.set_default(facts, "FelixConfiguration", "routeSource", WORKLOAD_IPS)
         else:
-            mend = suggest.patch(facts, "felixconfiguration", name, {"routeSource": _WANTED})
+            mend = suggest.patch(facts, "felixconfiguration", name, {"routeSource": WORKLOAD_IPS})
         cause = "calico-pool-encap" if reasons == tunnels else ""
-        seen = f"its routeSource is {source}, and it needs {_WANTED}: {'; '.join(reasons)}"
+        seen = f"its routeSource is {source}, and it needs {WORKLOAD_IPS}: {'; '.join(reasons)}"
         yield Finding(f"FelixConfiguration/{name}", seen, mend, cause=cause)
         if name == "default":
             return

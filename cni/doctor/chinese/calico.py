@@ -73,7 +73,10 @@ TEXTS = {
             "从地址块得知路由，SpiderPool 的地址却不属于任何块。于是节点之间只能经由路由器到达对方的 Pod；开启全互"
             "联时，路由器还可能把报文发给一个又把它发回来的节点。"
         ),
-        "把两者都设为 Never（由 operator 管理该池时为 `encapsulation: None`）：BGP 不需要隧道。",
+        (
+            "把两者都设为 Never（由 operator 管理该池时为 `encapsulation: None`）：BGP 不需要隧道。如果确实需要隧道，请"
+            "在所有节点上把 Felix 的 routeSource 设为 WorkloadIPs：这样 Felix 就知道每个 Pod 的位置。"
+        ),
     ),
     "calico-nat": Texts(
         "覆盖 SpiderPool 地址段的 IPPool 的 natOutgoing",
