@@ -191,6 +191,12 @@ def test_sessions_that_calico_node_tells_of_are_looked_at() -> None:
     )  # fmt: skip
 
 
+def test_of_two_sessions_with_one_node_one_is_enough() -> None:
+    peers = [{"peerIP": "172.16.13.11", "state": "Established"}, {"peerIP": "172.16.13.11", "state": "Idle"}]
+    status = {"metadata": {"name": "x"}, "spec": {"node": "node2"}, "status": {"bgp": {"peersV4": peers}}}
+    assert found(cluster(calico_node_statuses=[status]), "bgp-sessions") == []
+
+
 def test_without_such_objects_it_is_not_checked_and_says_how_to_make_them() -> None:
     report = made(cluster(calico_node_statuses=[]), "bgp-sessions")
     assert report["result"] == "not-checked"

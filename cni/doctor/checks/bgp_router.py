@@ -33,8 +33,11 @@ def _find_sessions(facts: FactReader) -> Iterator[Finding]:
         raise NotKnown(f"calico-node was not asked to tell of them. To ask it: {_asking(facts)}")
     for one in statuses:
         bgp = one.get("status", {}).get("bgp", {})
-        for peer in (*bgp.get("peersV4", []), *bgp.get("peersV6", [])):
-            if peer.get("state", ESTABLISHED) != ESTABLISHED:
+        peers = [*bgp.get("peersV4", []), *bgp.get("peersV6", [])]
+        # Of a session of the mesh and one of a BGPPeer with the same node, BIRD brings up one.
+        up = {peer.get("peerIP") for peer in peers if peer.get("state", ESTABLISHED) == ESTABLISHED}
+        for peer in peers:
+            if peer.get("state", ESTABLISHED) != ESTABLISHED and peer.get("peerIP") not in up:
                 seen = f"its session with {peer.get('peerIP', '')} is {peer['state']} since {peer.get('since', '')}"
                 yield Finding(f"Node/{one['spec']['node']}", seen)
 
