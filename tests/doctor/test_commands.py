@@ -90,6 +90,7 @@ OF_OURS = {
     "kubectl -n kube-system patch configmap calico-config --type=merge -p {}",
     "kubectl -n kube-system rollout restart daemonset/{}",
     "sed -E {}",
+    "spiderpool-ipam install --as {}",
 }
 PROGRAMS = re.compile(r"\b(calicoctl|chmod|helm|kubectl|vtysh) [+a-z-]+ ")
 # Each program that a command runs is taken for done, and `evil` is told, and an option of that name.

@@ -52,6 +52,15 @@ def test_it_finds_what_is_wrong(check_id: str, name: str, value: Any, result: st
     assert seen in found["findings"][0]["seen"]
 
 
+@pytest.mark.parametrize(
+    ("first", "name"),
+    [("10-other.conf", "05-spiderpool-calico.conflist"), ("05-a.conf", "00-spiderpool-calico.conflist"), ("00-a", "")],
+)
+def test_a_copy_sorts_before_the_file_that_runtimes_load(first: str, name: str) -> None:
+    finding = only(changed(guide(), "node.conflist.loaded_before", f"/etc/cni/net.d/{first}"), "node-conflist")
+    assert finding.get("mend", {}).get("text") == (f"spiderpool-ipam install --as {name}" if name else None)
+
+
 @pytest.mark.parametrize("drift", ["overwritten", "removed", "replaced"])
 def test_another_program_in_the_plugins_place_is_a_failure_unless_watch_repairs_it(drift: str) -> None:
     facts = changed(guide(), "node.plugin.drift", drift)

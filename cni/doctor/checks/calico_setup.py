@@ -11,10 +11,12 @@ from cni.contracts.doctor import Severity
 from cni.defaults import IPAM_TYPE
 from cni.doctor import calico_node, suggest
 from cni.doctor.check import Check, Finding, Mend, command, in_turn
+from cni.doctor.checks.node_install import copy_before
 from cni.doctor.facts import FactReader, NotKnown
 
 _BIRD = "bird"
 _CONFIG = "ConfigMap/calico-config"
+_CONFLIST = "10-calico.conflist"  # the operator's name for it
 # The quotes have backslashes before them where kubectl prints the conflist as one line.
 _REPLACE = r's/(\\?"type\\?": *\\?"){ipam}\b/\1{ours}/'
 _PLUGIN = re.compile(r"[a-zA-Z0-9._-]+")  # sed would obey a slash, and more
@@ -68,7 +70,7 @@ def _find_reverts(facts: FactReader) -> Iterator[Finding]:
     if installation:
         ipam = ((installation.get("spec", {}).get("cni") or {}).get("ipam") or {}).get("type") or "Calico"
         seen = f"the operator writes the IPAM {ipam} into each conflist, and can be told no other than its own"
-        mend = command("spiderpool-ipam install --as 00-spiderpool-calico.conflist")
+        mend = copy_before(_CONFLIST)
         yield Finding(f"Installation/{installation['metadata']['name']}", seen, mend, severity=severity)
         return
     for config in _configs(facts):

@@ -3,14 +3,21 @@
 from collections.abc import Iterator
 
 from cni.contracts.facts import ChainPlugin, Conflist, Installation, Plugin
-from cni.doctor.check import Check, Finding, command
+from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader
 
 _INSTALL = command("spiderpool-ipam install")
+_COPIES = ("05-spiderpool-calico.conflist", "00-spiderpool-calico.conflist")  # the first as in the documentation
 _STATES = {
     "restored": "uninstall has restored the conflist; the plugin stays for pods that use it",
     "unfinished": "the first installation did not finish",
 }
+
+
+def copy_before(path: str) -> Mend | None:
+    """Return the command that puts a copy beside a file, which runtimes load before it; None where it sorts first."""
+    name = next((one for one in _COPIES if one < path.rpartition("/")[2]), None)
+    return command("spiderpool-ipam install --as {}", name) if name else None
 
 
 def _find_installed(facts: FactReader) -> Iterator[Finding]:
@@ -63,8 +70,8 @@ def _find_conflist(facts: FactReader) -> Iterator[Finding]:
     elif conflist["drift"]:
         yield Finding(conflist["target"], conflist["drift"], _INSTALL)
     if conflist["loaded_before"]:
-        mend = command("spiderpool-ipam install --as 05-spiderpool-calico.conflist")
-        yield Finding(conflist["target"], f"runtimes load another file: {conflist['loaded_before']}", mend)
+        first = conflist["loaded_before"]
+        yield Finding(conflist["target"], f"runtimes load another file: {first}", copy_before(first))
     for file in conflist["files"]:
         if file["fault"] and not conflist["fault"]:
             yield Finding(f"{conflist['folder']}/{file['name']}", file["fault"], severity="warning")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from cni.contracts.facts import Agent, AgentOperations, Installation, PendingReleases
 from cni.doctor.check import Check, Finding, Mend, command
+from cni.doctor.checks.node_install import copy_before
 from cni.doctor.checks.node_netconf import resolved
 from cni.doctor.facts import FactReader, NotKnown
 
@@ -66,7 +67,7 @@ def _find_fighting(facts: FactReader) -> Iterator[Finding]:
         f" {when}, when {installation['left']}; each time it was swapped again"
     )
     # A copy is the mend. Who writes to the copy itself has to be found by people.
-    mend = None if installation["as_name"] else command("spiderpool-ipam install --as 05-spiderpool-calico.conflist")
+    mend = None if installation["as_name"] else copy_before(installation["conflist"])
     yield Finding(installation["conflist"], seen, mend)
 
 
