@@ -131,6 +131,17 @@ def test_an_annotated_pod_with_another_address_is_found() -> None:
     assert found("sp-wrong-address", pods=[pod("a", ADDRESS, **ANNOTATED), pod("b", **ANNOTATED)]) == []
 
 
+def test_while_the_conflist_is_undone_a_pod_of_this_node_is_not_made_anew() -> None:
+    document = guide(
+        {**CLUSTER, "pods": [pod("a", "172.25.0.9", **ANNOTATED), pod("b", "172.25.0.9", node="node2", **ANNOTATED)]}
+    )
+    here, there = made(changed(document, "node.conflist.drift", "ipam.type is calico-ipam"), "sp-wrong-address")[
+        "findings"
+    ]
+    assert ("mend" in here, here.get("cause")) == (False, "node-conflist")
+    assert ("mend" in there, there.get("cause")) == (True, None)
+
+
 def test_an_address_that_was_given_before_the_pool_was_made_smaller_is_right() -> None:
     pools = [pool(("10.244.200.1", "default/a", "uid-a"))]
     assert found("sp-wrong-address", pods=[pod("a", "10.244.200.1", **ANNOTATED)], spider_ip_pools=pools) == []

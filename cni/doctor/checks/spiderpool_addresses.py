@@ -5,7 +5,7 @@ from datetime import datetime
 
 from cni.contracts.api_objects import Node, Pod
 from cni.contracts.calico_objects import IPAMBlock
-from cni.contracts.facts import Installation
+from cni.contracts.facts import Conflist, Installation
 from cni.contracts.pool_annotations import IPPOOL, IPPOOLS, SUBNET, SUBNETS
 from cni.contracts.spiderpool_objects import SpiderEndpoint, SpiderIPPool
 from cni.contracts.workload_objects import NodePod
@@ -13,11 +13,11 @@ from cni.doctor import node_pods, spiderpool_release, subjects
 from cni.doctor.allocations import Allocation, allocations
 from cni.doctor.check import Check, Finding, Mend, command
 from cni.doctor.facts import FactReader
+from cni.doctor.pool_filters import DEFAULT_NETWORK
 from cni.doctor.ranges import Address, address_of, network, pool_ranges
 
 _TWO_ROUNDS = 2 * 600.0  # seconds: within one round, the controller collects what is there
 _KEEP_THEIRS = ("StatefulSet", "VirtualMachineInstance", "VirtualMachine")  # their pods come back for their addresses
-_ANY_NETWORK = "v1.multus-cni.io/default-network"
 
 
 def seconds(timestamp: str) -> float:
@@ -140,10 +140,10 @@ def _find_wrong(facts: FactReader) -> Iterator[Finding]:
     pools: list[SpiderIPPool] = facts.value("cluster.spider_ip_pools")
     ranges = [one for pool in pools for one in pool_ranges(pool)]
     given = {(one.address, one.pod) for one in allocations(pools)}
-    swapped = _swapped_since(facts)
+    swapped, undone = _swapped_since(facts), _undone(facts)
     for pod in pods:
         annotations = pod["metadata"].get("annotations", {}).keys()
-        because = _why_ours(pod, annotations, swapped) if _ANY_NETWORK not in annotations else ""
+        because = _why_ours(pod, annotations, swapped) if DEFAULT_NETWORK not in annotations else ""
         if not because:
             continue
         outside = [
@@ -153,7 +153,16 @@ def _find_wrong(facts: FactReader) -> Iterator[Finding]:
         ]
         if outside:
             seen = f"{because}, and its {' and '.join(sorted(outside))} is in no SpiderIPPool"
-            yield Finding(f"Pod/{_name(pod)}", seen, _delete(pod))
+            is_undone = bool(undone) and pod.get("spec", {}).get("nodeName", "") == undone
+            mend, cause = (None, "node-conflist") if is_undone else (_delete(pod), "")
+            yield Finding(f"Pod/{_name(pod)}", seen, mend, cause=cause)
+
+
+def _undone(facts: FactReader) -> str:
+    """Return the name of this node, if its conflist is not ours: a new pod would get such an address again."""
+    conflist: Conflist | None = facts.value_or("node.conflist", None)
+    is_wrong = conflist is not None and bool(conflist["fault"] or conflist["drift"] or conflist["loaded_before"])
+    return str(facts.value_or("node.name", "")) if is_wrong else ""
 
 
 def _why_ours(pod: Pod, annotations: Iterable[str], swapped: Mapping[str, float]) -> str:
@@ -217,7 +226,7 @@ CHECKS = (
         why="Another IPAM served these pods while the conflist was not ours: that is not what was asked for.",
         to_do="Delete these pods, once `node-conflist` is well: they are made anew, with addresses of SpiderPool's.",
         needs=("cluster.spider_ip_pools", "cluster.pods"),
-        uses=node_pods.USES,
+        uses=(*node_pods.USES, "node.conflist"),
         find=_find_wrong,
         waits=True,
     ),
