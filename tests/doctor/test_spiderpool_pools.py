@@ -177,6 +177,13 @@ def test_a_pool_without_ips_has_no_address_and_which_are_free_is_not_known() -> 
     assert found("sp-pool-full", spider_ip_pools=[of_application]) == []
 
 
+@pytest.mark.parametrize(("taken", "severities"), [(10, []), (11, ["warning"])])
+def test_a_pool_that_is_as_large_as_its_application_fails_nothing(taken: int, severities: list[str]) -> None:
+    pool = full("10.244.0.10-10.244.0.20", status={"allocatedIPCount": taken})
+    pool["metadata"]["labels"] = {"ipam.spidernet.io/owner-application-name": "web"}
+    assert [one["severity"] for one in found("sp-pool-full", spider_ip_pools=[pool])] == severities
+
+
 def test_a_full_pool_of_another_network_is_not_given_addresses_of_others() -> None:
     pool = full("10.244.0.10", status={"allocatedIPCount": 1}, multusName=["kube-system/macvlan"])
     assert "mend" not in found("sp-pool-full", spider_ip_pools=[pool])[0]

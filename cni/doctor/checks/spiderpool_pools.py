@@ -115,8 +115,8 @@ def _find_full(facts: FactReader) -> Iterator[Finding]:
         mend = None if is_limited else _more(pool, pools, reserved)
         if taken >= most:
             seen = f"all of its {most} addresses are taken{limit}" if most else "it has no address to give"
-            yield Finding(name, seen, mend)
-        elif taken >= most * _NEARLY:
+            yield Finding(name, seen, mend, severity="warning" if _is_of_application(pool) else None)
+        elif taken >= most * _NEARLY and not _is_of_application(pool):
             yield Finding(name, f"{taken} of its {most} addresses are taken{limit}", mend, severity="warning")
 
 
@@ -124,7 +124,12 @@ def _is_to_give(pool: SpiderIPPool) -> bool:
     """Tell whether a pool is there to give addresses. SpiderPool itself has some of an application without any."""
     if pool["spec"].get("disable") or pool["metadata"].get("deletionTimestamp"):
         return False
-    return bool(pool["spec"].get("ips")) or OF_APPLICATION not in pool["metadata"].get("labels", {})
+    return bool(pool["spec"].get("ips")) or not _is_of_application(pool)
+
+
+def _is_of_application(pool: SpiderIPPool) -> bool:
+    """Tell whether SpiderPool has made a pool, with about as many addresses as an application has pods."""
+    return OF_APPLICATION in pool["metadata"].get("labels", {})
 
 
 def _taken(pool: SpiderIPPool, usable: Sequence[Range]) -> int:
@@ -181,7 +186,11 @@ CHECKS = (
         part="spiderpool",
         severity="failure",
         looks_at="how many addresses of each pool are taken, without excludeIPs and SpiderReservedIPs",
-        why="A pool that has no address left gives none: new pods do not start. From nine of ten on it is a warning.",
+        why=(
+            "A pool that has no address left gives none: new pods do not start. From nine of ten on it is a warning. A"
+            " pool that SpiderPool makes for an application has as many as its pods need: if it is full, that is a"
+            " warning."
+        ),
         to_do=(
             "First see `sp-leaked`: addresses of pods that are gone may be among them. Then add ranges to the pool's"
             " `ips`, inside its subnet, of its SpiderSubnet if it has one, and of Calico's IPPool that covers it. A"

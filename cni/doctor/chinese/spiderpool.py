@@ -63,7 +63,10 @@ TEXTS = {
     ),
     "sp-pool-full": Texts(
         "每个池已占用多少地址，excludeIPs 和 SpiderReservedIP 不计在内",
-        "池中没有剩余地址时，新的 Pod 无法启动。占用达到九成即为警告。",
+        (
+            "池中没有剩余地址时，新的 Pod 无法启动。占用达到九成即为警告。SpiderPool 为某个应用创建的池，地址数与该应"
+            "用的 Pod 所需的数量相当：这样的池用满时为警告。"
+        ),
         (
             "先看 `sp-leaked`：其中可能有已消失的 Pod 的地址。然后在池的 `ips` 中添加地址段；它们必须在池的 subnet "
             "之内，如果池属于某个 SpiderSubnet，也必须在其中，并且必须在覆盖该池的 Calico IPPool 之内。如果池"
