@@ -74,6 +74,13 @@ def test_a_bird_that_says_nothing_is_found_if_its_family_is_in_use() -> None:
     assert only(without_cluster(node(bird6=down)), "node-bird")["object"] == "Global_fd00_16__1"
 
 
+def test_a_bird_that_calico_node_is_told_not_to_run_is_a_symptom_of_that() -> None:
+    silent = {**bird(PEER), "fault": "there is no bird.ctl", "protocols": []}
+    by_operator = {"metadata": {"name": "default"}, "spec": {"calicoNetwork": {"bgp": "Disabled"}}}
+    assert only(node({"installations": [by_operator]}, bird=silent), "node-bird")["cause"] == "calico-backend"
+    assert "cause" not in only(node(bird=silent), "node-bird")
+
+
 def test_a_bgppeer_beside_the_mesh_to_the_same_node_has_no_session_of_its_own() -> None:
     both = bird(PEER)
     mesh = {**both["protocols"][0], "name": "Mesh_172_16_13_12", "neighbor": "172.16.13.12"}

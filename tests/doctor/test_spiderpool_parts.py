@@ -87,6 +87,12 @@ def test_an_agent_that_is_not_ready_is_told_with_its_last_words() -> None:
     )
 
 
+def test_an_agent_that_does_not_answer_on_this_node_is_the_cause() -> None:
+    facts = changed(cluster(agent_pods=[]), "node.agent.fault", "Connection refused")
+    assert [one.get("cause") for one in found(facts, "sp-agents")] == ["node-agent", None]
+    assert "cause" not in found(cluster(agent_pods=[]), "sp-agents")[0]
+
+
 def test_only_nodes_with_our_plugin_need_an_agent() -> None:
     facts = {"agent_pods": CLUSTER["agent_pods"][:1], "own_pods": [node_pod("a", "node1")]}
     assert found(cluster(**facts), "sp-agents") == []

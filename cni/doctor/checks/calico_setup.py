@@ -33,7 +33,8 @@ def _find_version(facts: FactReader) -> Iterator[Finding]:
             yield Finding(name, "its datastoreReady is false", mend, why=why, severity="failure")
 
 
-def _find_backend(facts: FactReader) -> Iterator[Finding]:
+def find_backend(facts: FactReader) -> Iterator[Finding]:
+    """Find what has calico-node run no BIRD. NotKnown."""
     if calico_node.daemon_set(facts) is None:
         raise NotKnown(f"there is no DaemonSet {calico_node.NAME}")
     installation = calico_node.installation(facts)
@@ -127,7 +128,7 @@ CHECKS = (
         to_do="Set the backend to bird, or `bgp` of the Installation to Enabled, and have calico-node start anew.",
         needs=("cluster.daemon_sets",),
         uses=("cluster.calico_configs", "cluster.installations"),
-        find=_find_backend,
+        find=find_backend,
         before_install=True,
         waits=True,
     ),

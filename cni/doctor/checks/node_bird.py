@@ -8,6 +8,7 @@ from cni.contracts.route_facts import Bird, BirdProtocol, Router
 from cni.contracts.spiderpool_objects import SpiderEndpoint
 from cni.doctor import calico_addresses, calico_node, sessions, suggest
 from cni.doctor.check import Check, Finding, Mend, command
+from cni.doctor.checks.calico_setup import find_backend
 from cni.doctor.facts import FactReader, NotKnown
 from cni.doctor.ranges import network
 from cni.doctor.sessions import Session
@@ -41,12 +42,20 @@ def _find_sessions(facts: FactReader) -> Iterator[Finding]:
     for family in _families(facts):
         bird: Bird = facts.value(_BIRDS[family])
         if bird["fault"]:
-            yield Finding(bird["socket"], bird["fault"], calico_node.PODS)
+            yield Finding(bird["socket"], bird["fault"], calico_node.PODS, cause=_why_silent(facts))
         elif not bird["protocols"]:
             yield Finding(bird["socket"], f"BIRD has no BGP session for IPv{family}", cause="bgp-peer-per-node")
         for protocol in sessions_of(bird):
             if protocol["state"] != ESTABLISHED:
                 yield Finding(protocol["name"], _seen(protocol), _mend(facts, protocol))
+
+
+def _why_silent(facts: FactReader) -> str:
+    """Return the check that names why there is no BIRD: calico-node is told to run none; "" where that is not known."""
+    try:
+        return "calico-backend" if any(find_backend(facts)) else ""
+    except NotKnown:
+        return ""
 
 
 def sessions_of(bird: Bird) -> list[BirdProtocol]:
@@ -180,6 +189,8 @@ CHECKS = (
             "cluster.bgp_peers",
             "cluster.api",
             "cluster.router",
+            "cluster.calico_configs",
+            "cluster.installations",
         ),
         find=_find_sessions,
         waits=True,

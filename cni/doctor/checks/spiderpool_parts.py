@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from cni.contracts.api_objects import Node
-from cni.contracts.facts import Api
+from cni.contracts.facts import Agent, Api
 from cni.contracts.workload_objects import EndpointSlice, NodePod, Workload
 from cni.doctor import node_pods, spiderpool_release
 from cni.doctor.check import Check, Finding, Mend, command
@@ -31,14 +31,18 @@ def _find_agents(facts: FactReader) -> Iterator[Finding]:
     names = {node["metadata"]["name"] for node in nodes}
     ours = node_pods.our_nodes(facts)
     found = node_pods.by_node(pods)
+    agent: Agent | None = facts.value_or("node.agent", None)
+    dead = facts.value_or("node.name", "") if agent and agent["fault"] else ""
     for name in sorted(ours & names or names):
-        pod = found.get(name)
+        pod, cause = found.get(name), "node-agent" if name == dead else ""
         if pod is None:
-            yield Finding(f"Node/{name}", "there is no pod of spiderpool-agent on it", _look(facts, name))
+            seen = "there is no pod of spiderpool-agent on it"
+            yield Finding(f"Node/{name}", seen, _look(facts, name), cause=cause)
         elif state := node_pods.state(pod):
             metadata = pod["metadata"]
             said = command("kubectl -n {} describe pod {}", metadata.get("namespace", ""), metadata["name"])
-            yield Finding(f"Node/{name}", f"its spiderpool-agent, {metadata['name']}, is not Ready: {state}", said)
+            seen = f"its spiderpool-agent, {metadata['name']}, is not Ready: {state}"
+            yield Finding(f"Node/{name}", seen, said, cause=cause)
 
 
 def _look(facts: FactReader, node: str) -> Mend:
@@ -98,7 +102,7 @@ CHECKS = (
             " nodeSelector, an image that cannot be pulled, or what the agent said when it ended."
         ),
         needs=("cluster.agent_pods", "cluster.nodes"),
-        uses=(*node_pods.USES, "cluster.daemon_sets"),
+        uses=(*node_pods.USES, "node.agent", "cluster.daemon_sets"),
         find=_find_agents,
         before_install=True,
         waits=True,
