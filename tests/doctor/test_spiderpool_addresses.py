@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cni.doctor.checks.spiderpool_addresses import seconds
-from tests.doctor.documents import CLUSTER, changed, guide, made, node_pod, spider_pool
+from tests.doctor.documents import CLUSTER, changed, guide, made, node_pod, spider_pool, workload
 
 ADDRESS = "10.244.100.1"
 EARLY, LATE = "1970-01-01T00:00:10Z", "1970-01-01T01:00:00Z"  # 10 s and 3600 s of Unix time
@@ -61,6 +61,16 @@ def test_an_address_of_a_pod_that_is_gone_is_leaked() -> None:
 def test_two_rounds_of_collection_are_waited_for() -> None:
     assert found("sp-leaked", spider_endpoints=[endpoint(deletionTimestamp=LATE)]) == []
     assert found("sp-leaked", pods=[pod(uid="new", creationTimestamp=LATE)]) == []
+
+
+def test_rounds_are_as_far_apart_as_the_controller_is_told() -> None:
+    controller = workload("spiderpool-controller")
+    variable = {"name": "SPIDERPOOL_GC_DEFAULT_INTERVAL_DURATION", "value": "600"}
+    controller["spec"]["template"]["spec"]["containers"][0]["env"] = [variable]
+    facts = {"spider_endpoints": [endpoint()], "deployments": [controller]}
+    assert len(found("sp-leaked", **facts)) == 1
+    variable["value"] = "3600"
+    assert found("sp-leaked", **facts) == []
 
 
 def test_that_nobody_knows_since_when_is_no_warning() -> None:

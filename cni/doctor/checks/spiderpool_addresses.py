@@ -12,11 +12,11 @@ from cni.contracts.workload_objects import NodePod
 from cni.doctor import node_pods, spiderpool_release, subjects
 from cni.doctor.allocations import Allocation, allocations
 from cni.doctor.check import Check, Finding, Mend, command
+from cni.doctor.checks.spiderpool_settings import seconds_between_rounds
 from cni.doctor.facts import FactReader
 from cni.doctor.pool_filters import DEFAULT_NETWORK
 from cni.doctor.ranges import Address, address_of, network, pool_ranges
 
-_TWO_ROUNDS = 2 * 600.0  # seconds: within one round, the controller collects what is there
 _KEEP_THEIRS = ("StatefulSet", "VirtualMachineInstance", "VirtualMachine")  # their pods come back for their addresses
 
 
@@ -41,6 +41,7 @@ def _find_leaked(facts: FactReader) -> Iterator[Finding]:
     endpoints: list[SpiderEndpoint] = facts.value("cluster.spider_endpoints")
     by_name = {f"{one['metadata'].get('namespace', '')}/{one['metadata']['name']}": one for one in endpoints}
     not_ready = _not_ready(facts.value_or("cluster.nodes", []))
+    two_rounds = 2 * seconds_between_rounds(facts)  # within one, the controller collects what is there
     release = spiderpool_release.helm(facts)
     controller = spiderpool_release.CONTROLLER
     restart = command("kubectl -n {} rollout restart deployment {}", release.namespace, controller)
@@ -50,7 +51,7 @@ def _find_leaked(facts: FactReader) -> Iterator[Finding]:
         name = f"SpiderIPPool/{one.pool} {one.address}"
         if reason and since == 0:
             yield Finding(name, f"{reason}; since when is not known", restart, severity="information")
-        elif reason and facts.collected_at - since > _TWO_ROUNDS:
+        elif reason and facts.collected_at - since > two_rounds:
             yield Finding(name, reason, restart)
 
 
@@ -202,7 +203,7 @@ CHECKS = (
             " Its log tells why it leaves others."
         ),
         needs=("cluster.spider_ip_pools", "cluster.spider_endpoints", "cluster.pods"),
-        uses=("cluster.nodes", "cluster.daemon_sets"),
+        uses=("cluster.nodes", "cluster.daemon_sets", "cluster.deployments"),
         find=_find_leaked,
         waits=True,
     ),

@@ -20,7 +20,8 @@ _GC_OF_ZOMBIES = {
     "SPIDERPOOL_GC_STATELESS_TERMINATING_POD_ON_READY_NODE_ENABLED": "zombieOnReadyNode",
     "SPIDERPOOL_GC_STATELESS_TERMINATING_POD_ON_NOT_READY_NODE_ENABLED": "zombieOnNotReadyNode",
 }
-_LONGEST_GC = 3600  # seconds between two rounds
+_DEFAULT_GC, _LONGEST_GC = 600, 3600  # seconds between two rounds
+_DIGITS = 10
 _NAME = re.compile("[a-z0-9.-]+")  # of an object; helm would take what is after a comma for another setting
 _NETWORK = """\
 apiVersion: k8s.cni.cncf.io/v1
@@ -106,14 +107,24 @@ def _find_gc(facts: FactReader) -> Iterator[Finding]:
     if enabled == "false":
         yield Finding(name, "it collects no garbage: ipam.gc.enabled is false", release.upgrade("ipam.gc.enabled=true"))
         return
-    seconds = environment.get(_GC_SECONDS) or ""
-    if seconds.isdecimal() and int(seconds) > _LONGEST_GC:
+    if (seconds := _seconds(environment)) > _LONGEST_GC:
         mend = release.upgrade("ipam.gc.gcAll.intervalInSecond=600")
         yield Finding(name, f"it collects garbage every {seconds} s only", mend)
     for variable, key in _GC_OF_ZOMBIES.items():
         if environment.get(variable) == "false":
             seen = f"it keeps the addresses of pods that do not end: ipam.gc.statelessPod.{key} is false"
             yield Finding(name, seen, release.upgrade(f"ipam.gc.statelessPod.{key}=true"))
+
+
+def seconds_between_rounds(facts: FactReader) -> int:
+    """Return how often the controller collects what is not needed any more; its default where that is not known."""
+    controller = spiderpool_release.component(facts.value_or("cluster.deployments", []), CONTROLLER)
+    return _seconds(_environment(controller, CONTROLLER)) if controller else _DEFAULT_GC
+
+
+def _seconds(environment: Mapping[str, str | None]) -> int:
+    seconds = environment.get(_GC_SECONDS) or ""
+    return int(seconds) if seconds.isdecimal() and len(seconds) < _DIGITS else _DEFAULT_GC
 
 
 CHECKS = (
