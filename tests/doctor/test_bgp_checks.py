@@ -61,6 +61,7 @@ def test_a_router_of_the_nodes_own_as_is_to_be_a_reflector() -> None:
     peers = [another | {"metadata": {"name": "er"}}, bgp_peer("router", "172.16.13.1", asNumber=64512)]
     finding = only(cluster(bgp_peers=peers), "bgp-as")
     assert finding["object"] == "BGPPeer/router"
+    assert finding["seen"].endswith("no node is a route reflector: the router has to be one")
     assert finding["mend"]["text"] == (
         "vtysh -c 'configure terminal' -c 'router bgp 64512' -c 'address-family ipv4 unicast'"
         " -c 'neighbor 172.16.13.11 route-reflector-client' -c 'neighbor 172.16.13.21 route-reflector-client'"

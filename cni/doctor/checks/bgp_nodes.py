@@ -46,6 +46,7 @@ def _find_as(facts: FactReader) -> Iterator[Finding]:
             internal.setdefault((session.object, family), []).append(sessions.address(node, family))
     for (peer, family), addresses in internal.items():
         seen = f"it has the AS number of {len(addresses)} nodes, the mesh is off, and no node is a route reflector"
+        seen += ": the router has to be one"
         yield Finding(peer, seen, _reflect(calico, peer, family, addresses))
 
 
