@@ -166,6 +166,11 @@ def test_another_network_in_multus_own_file_is_found(told: str, number: int) -> 
     assert [one["mend"]["text"] for one in findings] == [HELM + f"multus.multusCNI.defaultCniCRName={told}"] * number
 
 
+@pytest.mark.parametrize("told", ["/etc/cni/net.d/10-calico.conflist", "/etc/cni/net.d/own"])
+def test_a_multus_that_is_told_a_file_looks_no_network_up(told: str) -> None:
+    assert found(changed(cluster(networks=[]), "node.multus_network", told), "sp-multus-changed") == []
+
+
 def test_detection_that_is_on_is_found() -> None:
     config = {"metadata": {"name": "spiderpool-conf"}, "data": {"conf.yml": "enableGatewayDetection: true\nx: {}\n"}}
     (finding,) = found(cluster(spider_configs=[config]), "sp-detection")

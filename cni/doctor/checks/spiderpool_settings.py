@@ -59,7 +59,8 @@ def _find_multus_changed(facts: FactReader) -> Iterator[Finding]:
     agent = spiderpool_release.agent(facts)
     on_node: str | None = facts.value_or("node.multus_network", None)
     told = _environment(agent, AGENT).get(_MULTUS) if agent else None
-    if not told or on_node == "":  # without Multus on the node, nobody looks the network up
+    # Nobody looks the network up without Multus on the node, or where it is told a file or a folder.
+    if not told or (on_node is not None and on_node[:1] in ("", "/")):
         return
     release = spiderpool_release.release(agent)
     wanted = _full_name(told, release.namespace)
