@@ -22,7 +22,7 @@ DEFAULT_NETWORK = "v1.multus-cni.io/default-network"
 # The facts that `surroundings` reads where they are known, beside the pools.
 USES = ("cluster.nodes", "cluster.namespaces", "cluster.spider_configs", "cluster.daemon_sets", "node.conflist")
 DISABLED = "it is disabled"
-_NETWORK = "MULTUS_CLUSTER_NETWORK"
+CLUSTER_NETWORK = "MULTUS_CLUSTER_NETWORK"
 OF_APPLICATION = "ipam.spidernet.io/owner-application-name"
 _NOWHERE = "any node of the cluster"
 
@@ -89,7 +89,9 @@ def cluster_network(facts: FactReader) -> str:
     """Return the network that Multus gives to pods that name none, by the agent; "" where that is not known."""
     agent = spiderpool_release.component(facts.value_or("cluster.daemon_sets", []), spiderpool_release.AGENT)
     own = spiderpool_release.container(agent, spiderpool_release.AGENT) if agent else None
-    return next((one.get("value", "") for one in own.get("env", []) if one["name"] == _NETWORK), "") if own else ""
+    return (
+        next((one.get("value", "") for one in own.get("env", []) if one["name"] == CLUSTER_NETWORK), "") if own else ""
+    )
 
 
 def family_of(pool: SpiderIPPool) -> int:
@@ -143,17 +145,18 @@ def _by_network(pool: SpiderIPPool, subject: Subject, around: Surroundings) -> s
     if not _first_network(own) or is_for_network(pool, own, around.agent_namespace):
         return ""
     return (
-        f"its multusName does not have {_full_name(_first_network(own), around.agent_namespace)}, the network of {ETH0}"
+        f"its multusName does not have {full_name(_first_network(own), around.agent_namespace)}, the network of {ETH0}"
     )
 
 
 def is_for_network(pool: SpiderIPPool, own: str, agent_namespace: str) -> bool:
     """Tell whether a pool is for a network of Multus: it names it, or none at all."""
-    names = [_full_name(name, agent_namespace) for name in pool["spec"].get("multusName", [])]
-    return not names or _full_name(_first_network(own), agent_namespace) in names
+    names = [full_name(name, agent_namespace) for name in pool["spec"].get("multusName", [])]
+    return not names or full_name(_first_network(own), agent_namespace) in names
 
 
-def _full_name(name: str, agent_namespace: str) -> str:
+def full_name(name: str, agent_namespace: str) -> str:
+    """Return NAMESPACE/NAME of a network of Multus'."""
     return name if "/" in name else f"{agent_namespace}/{name}"
 
 

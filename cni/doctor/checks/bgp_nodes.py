@@ -15,7 +15,7 @@ from cni.doctor.ranges import network
 from cni.doctor.sessions import Calico, Session
 
 _SHOWN = 3  # names of nodes in one finding
-_SERVICES = ("serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs")
+SERVICES = ("serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs")
 _DOCKER = ipaddress.ip_network("172.17.0.0/16")  # docker0, which first-found may take for the node's own network
 _KINDS = {4: "IPv4Address", 6: "IPv6Address"}
 
@@ -131,7 +131,7 @@ def _find_advertised(facts: FactReader) -> Iterator[Finding]:
     pools = calico_addresses.pools(facts)
     for configuration in configurations:
         spec: Mapping[str, Any] = configuration.get("spec", {})
-        for key in _SERVICES:
+        for key in SERVICES:
             for one in spec.get(key) or []:
                 cidr = network(one["cidr"])
                 if inside := calico_addresses.overlapping(pools, cidr):

@@ -12,11 +12,12 @@ from cni.contracts.api_objects import Node
 from cni.contracts.calico_objects import BGPConfiguration, BGPFilter, BGPFilterRule, BGPPeer
 from cni.doctor import sessions, suggest
 from cni.doctor.check import Check, Finding, Mend, command
+from cni.doctor.checks.bgp_nodes import SERVICES
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import network
 
 _LISTS = {"exportV4": 4, "importV4": 4, "exportV6": 6, "importV6": 6}
-_RANGES = ("serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs", "prefixAdvertisements")
+_RANGES = (*SERVICES, "prefixAdvertisements")
 _OPERATORS = ("In", "NotIn", "Equal", "NotEqual")
 _ACTIONS = ("Accept", "Reject")
 _REFLECTOR = "projectcalico.org/RouteReflectorClusterID"

@@ -8,12 +8,12 @@ from cni.contracts.route_facts import KernelRoute, PodInterface
 from cni.contracts.workload_objects import NodePod
 from cni.doctor import calico_addresses, calico_node, node_pods, sessions, suggest
 from cni.doctor.check import Check, Finding, Mend, command
+from cni.doctor.checks.bgp_nodes import SERVICES
 from cni.doctor.facts import FactReader
 from cni.doctor.ranges import Network, Range, network, ranges_of
 from cni.doctor.sessions import Calico
 
 _HOUR = 3600.0
-_SERVICES = ("serviceClusterIPs", "serviceExternalIPs", "serviceLoadBalancerIPs")
 
 
 def _find_blackhole(facts: FactReader) -> Iterator[Finding]:
@@ -39,7 +39,7 @@ def _cause(facts: FactReader, cidr: Network) -> str:
         return "calico-blocks"
     configurations: list[BGPConfiguration] = facts.value_or("cluster.bgp_configurations", [])
     specs = [dict(one.get("spec", {})) for one in configurations]
-    services = [one for spec in specs for key in _SERVICES for one in spec.get(key) or []]  # type: ignore[attr-defined]
+    services = [one for spec in specs for key in SERVICES for one in spec.get(key) or []]  # type: ignore[attr-defined]
     return "bgp-advertises" if any(network(one["cidr"]) == cidr for one in services) else ""
 
 

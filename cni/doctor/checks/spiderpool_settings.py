@@ -8,10 +8,9 @@ from cni.contracts.workload_objects import Workload
 from cni.doctor import spiderpool_release
 from cni.doctor.check import Check, Finding, Mend, manifest
 from cni.doctor.facts import FactReader, NotKnown
-from cni.doctor.pool_filters import settings
+from cni.doctor.pool_filters import CLUSTER_NETWORK, full_name, settings
 from cni.doctor.spiderpool_release import AGENT, CONTROLLER, Release
 
-_MULTUS = "MULTUS_CLUSTER_NETWORK"
 _NEEDS_MULTUS = (1, 1, 0)  # the first release that asks for it: pkg/ipam/allocate.go
 _DETECTIONS = ("enableIPConflictDetection", "enableGatewayDetection")
 _GC_ENABLED = "SPIDERPOOL_GC_IP_ENABLED"
@@ -40,14 +39,14 @@ def _environment(workload: Workload, name: str) -> Mapping[str, str | None]:
 
 def _find_multus_network(facts: FactReader) -> Iterator[Finding]:
     agent = spiderpool_release.agent(facts)
-    if agent is None or _environment(agent, AGENT).get(_MULTUS, "") != "":
+    if agent is None or _environment(agent, AGENT).get(CLUSTER_NETWORK, "") != "":
         return
     version = spiderpool_release.version(agent, AGENT)
     if version and version < _NEEDS_MULTUS:
         return
     release = spiderpool_release.release(agent)
     name = f"DaemonSet/{release.namespace}/{agent['metadata']['name']}"
-    seen = f"its agent has no {_MULTUS} in its environment"
+    seen = f"its agent has no {CLUSTER_NETWORK} in its environment"
     mend = release.upgrade("multus.multusCNI.defaultCniCRName=k8s-pod-network")
     if version:
         yield Finding(name, f"{seen}, and is release {'.'.join(map(str, version))}", mend)
@@ -58,29 +57,27 @@ def _find_multus_network(facts: FactReader) -> Iterator[Finding]:
 def _find_multus_changed(facts: FactReader) -> Iterator[Finding]:
     agent = spiderpool_release.agent(facts)
     on_node: str | None = facts.value_or("node.multus_network", None)
-    told = _environment(agent, AGENT).get(_MULTUS) if agent else None
+    told = _environment(agent, AGENT).get(CLUSTER_NETWORK) if agent else None
     # Nobody looks the network up without Multus on the node, or where it is told a file or a folder.
     if not told or (on_node is not None and on_node[:1] in ("", "/")):
         return
     release = spiderpool_release.release(agent)
-    wanted = _full_name(told, release.namespace)
+    wanted = full_name(told, release.namespace)
     networks: list[Named] = facts.value("cluster.networks")
     if wanted not in (f"{one['metadata'].get('namespace')}/{one['metadata']['name']}" for one in networks):
         namespace, _, name = wanted.partition("/")
         mend = manifest(_NETWORK, name=name, namespace=namespace)
-        yield Finding(f"NetworkAttachmentDefinition/{wanted}", f"the agent's {_MULTUS} names it; there is none", mend)
-    if on_node and _full_name(on_node, release.namespace) != wanted:
-        seen = f"its clusterNetwork is {on_node}, and the agent's {_MULTUS} is {told}"
+        yield Finding(
+            f"NetworkAttachmentDefinition/{wanted}", f"the agent's {CLUSTER_NETWORK} names it; there is none", mend
+        )
+    if on_node and full_name(on_node, release.namespace) != wanted:
+        seen = f"its clusterNetwork is {on_node}, and the agent's {CLUSTER_NETWORK} is {told}"
         yield Finding("Multus on this node", seen, _renamed(release, on_node))
-
-
-def _full_name(name: str, namespace: str) -> str:
-    return name if "/" in name else f"{namespace}/{name}"
 
 
 def _renamed(release: Release, on_node: str) -> Mend | None:
     """Return how the agent is told of Multus' network: the chart takes it to be in its own namespace."""
-    namespace, _, name = _full_name(on_node, release.namespace).partition("/")
+    namespace, _, name = full_name(on_node, release.namespace).partition("/")
     if namespace != release.namespace or not _NAME.fullmatch(name):
         return None
     return release.upgrade(f"multus.multusCNI.defaultCniCRName={name}")
