@@ -191,6 +191,15 @@ def test_a_rule_that_takes_none_is_not_found(rule: Any) -> None:
     assert found(filtered(rule), "bgp-filter") == []
 
 
+def test_a_filter_is_looked_at_for_the_peers_that_it_has() -> None:
+    facts = filtered({**REJECT, "peerType": "iBGP"})
+    assert found(facts, "bgp-filter") == []
+    internal = changed(facts, "cluster.bgp_peers.0.spec.asNumber", 64512)
+    assert found(internal, "bgp-filter")[0]["seen"].endswith("for BGPPeer/my-global-peer")
+    only_v6 = [CLUSTER["bgp_peers"][0], bgp_peer("v6", "fd00:16::1", filters=["f"])]
+    assert found(changed(filtered(REJECT), "cluster.bgp_peers", only_v6), "bgp-filter") == []
+
+
 def test_a_filter_that_no_peer_names_is_not_found_nor_needed() -> None:
     facts = cluster(bgp_filters=[{"metadata": {"name": "f"}, "spec": {"exportV4": [REJECT]}}])
     assert found(facts, "bgp-filter") == []

@@ -1,6 +1,7 @@
 """Checks of Calico's BGP: whether each node has a session, and what the peers' filters take away. Pure."""
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any, Literal
 
 from cni.contracts.api_objects import Node
@@ -26,20 +27,32 @@ def _find_filter(facts: FactReader) -> Iterator[Finding]:
     filters: list[BGPFilter] = facts.value("cluster.bgp_filters") if named else []
     for one in filters:
         name = one["metadata"]["name"]
-        by = [_name(peer) for peer in peers if name in (peer.get("spec", {}).get("filters") or [])]
-        for pool in spider_pools if by else []:
-            for wanted in pool.usable:
-                yield from _rejected(facts, one, pool, wanted, ", ".join(by))
+        by = [peer for peer in peers if name in (peer.get("spec", {}).get("filters") or [])]
+        for family, is_internal in product(_KEYS, (False, True)):
+            names = [_name(peer) for peer in _of_family(by, family) if _is_internal(facts, peer) is is_internal]
+            session = Session(", ".join(names), "", is_internal)
+            ranges = [(pool, part) for pool in spider_pools for part in pool.usable if part.first.version == family]
+            for pool, wanted in ranges if names else []:
+                yield from _rejected(facts, one, pool, wanted, session)
 
 
-def _rejected(facts: FactReader, one: BGPFilter, pool: CalicoPool, wanted: Range, by: str) -> Iterator[Finding]:
+def _is_internal(facts: FactReader, peer: BGPPeer) -> bool:
+    """Tell whether a peer is of the nodes' AS, as far as no node has another: a rule may be for such peers only."""
+    spec, configurations = peer.get("spec", {}), facts.value_or("cluster.bgp_configurations", [])
+    calico = sessions.Calico([], configurations=configurations)
+    own = sessions.number(calico.settings.get("default", {}).get("asNumber"), sessions.AS_NUMBER)
+    return bool(spec.get("peerSelector")) or sessions.number(spec.get("asNumber"), 0) == own
+
+
+def _rejected(
+    facts: FactReader, one: BGPFilter, pool: CalicoPool, wanted: Range, session: Session
+) -> Iterator[Finding]:
     key = _KEYS[wanted.first.version]
     rules = one.get("spec", {}).get(key) or []
-    session = Session(by, "", is_internal=False)
     for address in _samples(wanted, rules):
         found = first_match(rules, session, Route(network(str(address))))
         if found and found[1]["action"] != "Accept":
-            seen = f"rule {found[0] + 1} of its {key} rejects {address} of {pool.name}, for {by}"
+            seen = f"rule {found[0] + 1} of its {key} rejects {address} of {pool.name}, for {session.object}"
             mend = _accepting(facts, one, key, rules, str(pool.subnet))
             yield Finding(f"BGPFilter/{one['metadata']['name']}", seen, mend)
             return
@@ -142,7 +155,7 @@ CHECKS = (
         why="What a peer's filter rejects is not exported to it, whatever the IPPools say.",
         to_do="Have the filter accept the subnet before the rule that rejects it, or take the filter from the peer.",
         needs=(*calico_addresses.NEEDS, "cluster.bgp_peers"),
-        uses=(*calico_addresses.USES, "cluster.bgp_filters", "cluster.api"),
+        uses=(*calico_addresses.USES, "cluster.bgp_filters", "cluster.bgp_configurations", "cluster.api"),
         find=_find_filter,
         before_install=True,
         waits=True,
