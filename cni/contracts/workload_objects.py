@@ -68,6 +68,7 @@ class TemplateSpec(TypedDict, total=False):
     """Of a template."""
 
     hostNetwork: bool
+    nodeSelector: Labels
     containers: List[Container]
 
 

@@ -30,7 +30,7 @@ _ENGLISH = Words(
         "spiderpool": "What doctor checks of SpiderPool",
         "calico": "What doctor checks of Calico",
     },
-    looks_at="**Looks at** {looks_at}. What it finds is a **{severity}**, if it does not say otherwise.",
+    looks_at="**Looks at** {looks_at}. Severity of what it finds: **{severity}**, unless a finding says otherwise.",
     before_install=" It has to hold before `install`, too (`--pre`).",
     to_do="**What to do:** ",
     reference="""# Checks

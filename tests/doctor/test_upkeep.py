@@ -130,6 +130,25 @@ def test_a_node_with_calico_and_without_our_pod_is_found() -> None:
     assert found(guide({**CLUSTER, "pods": [calico_pod("node3")], "daemon_sets": []}), "ipam-daemonset") == []
 
 
+def test_nodes_that_the_daemon_set_is_not_meant_for_are_told_once_and_are_no_failure() -> None:
+    nodes = [
+        {"metadata": {"name": f"node{number}", "labels": {"canary": "yes"} if number < 3 else {}}}
+        for number in range(9)
+    ]
+    canary = workload("spiderpool-ipam")
+    canary["spec"] = {"template": {"spec": {"nodeSelector": {"canary": "yes"}}}}
+    pods = [node_pod("a", "node0"), node_pod("b", "node1")]
+    facts = {"pods": [calico_pod(f"node{number}") for number in range(9)], "own_pods": pods}
+    report = guide({**CLUSTER, **facts, "nodes": nodes, "daemon_sets": [canary]})
+    missing, left_out = sorted(found(report, "ipam-daemonset"), key=lambda finding: finding["object"], reverse=True)
+    assert missing["object"] == "Node/node2"
+    assert left_out["seen"] == "its nodeSelector leaves out nodes with calico-node: node3, node4, node5 and 3 more"
+    ready = guide(
+        {**CLUSTER, **facts, "own_pods": [*pods, node_pod("c", "node2")], "nodes": nodes, "daemon_sets": [canary]}
+    )
+    assert made(ready, "ipam-daemonset")["result"] == "ok"
+
+
 def test_a_pod_of_ours_that_is_not_ready_tells_why() -> None:
     ended = {"reason": "Error", "exitCode": 1, "message": "no healthy spiderpool-agent"}
     status = {"name": "install", "state": {"terminated": ended}}

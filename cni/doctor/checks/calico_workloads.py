@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cni.contracts.api_objects import Pod
+from cni.contracts.api_objects import Node, Pod
 from cni.contracts.workload_objects import NodePod, Workload
 from cni.doctor import node_pods, subjects
 from cni.doctor.check import Check, Finding, command
@@ -14,6 +14,7 @@ _IGNORED = (f"{_PREFIX}ipv4pools", f"{_PREFIX}ipv6pools")
 _CONTROLLERS = "calico-kube-controllers"
 _OURS = "spiderpool-ipam"
 _LONGEST = 100  # characters of an annotation in a finding
+_SHOWN = 3  # names of nodes in one finding
 _TOLERATE_ALL = '{"spec":{"template":{"spec":{"tolerations":[{"operator":"Exists"}]}}}}'
 
 
@@ -53,7 +54,12 @@ def _find_daemon_set(facts: FactReader) -> Iterator[Finding]:
     pods: list[Pod] = facts.value("cluster.pods")
     namespace = ours[0]["metadata"].get("namespace", "")
     found = node_pods.by_node(own_pods)
-    for node in sorted(node_pods.calico_nodes(pods) - found.keys()):
+    without = node_pods.calico_nodes(pods) - found.keys()
+    if left_out := sorted(without & _left_out(facts, ours[0])):
+        more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
+        seen = f"its nodeSelector leaves out nodes with calico-node: {', '.join(left_out[:_SHOWN])}{more}"
+        yield Finding(f"DaemonSet/{namespace}/{_OURS}", seen, severity="information")
+    for node in sorted(without - set(left_out)):
         tolerate = command("kubectl -n {} patch daemonset {} --type=merge -p {}", namespace, _OURS, _TOLERATE_ALL)
         yield Finding(f"Node/{node}", f"calico-node runs on it, and no pod of DaemonSet/{_OURS}", tolerate)
     for node, pod in sorted(found.items()):
@@ -61,6 +67,14 @@ def _find_daemon_set(facts: FactReader) -> Iterator[Finding]:
             name = pod["metadata"]["name"]
             mend = command("kubectl -n {} logs {} --all-containers", namespace, name)
             yield Finding(f"Node/{node}", f"{name} is not Ready: {state}", mend)
+
+
+def _left_out(facts: FactReader, daemon_set: Workload) -> set[str]:
+    """Return the nodes that a DaemonSet does not select, such as those that are not in its canary."""
+    selector = daemon_set.get("spec", {}).get("template", {}).get("spec", {}).get("nodeSelector", {})
+    nodes: list[Node] = facts.value_or("cluster.nodes", [])
+    labels = {node["metadata"]["name"]: node["metadata"].get("labels", {}) for node in nodes}
+    return {name for name, own in labels.items() if not selector.items() <= own.items()}
 
 
 CHECKS = (
@@ -96,8 +110,12 @@ CHECKS = (
         severity="failure",
         looks_at="a Ready pod of our DaemonSet on every node that has calico-node, if the DaemonSet is there",
         why="On a node without it, nobody installs the plugin, or keeps it and the conflist as they were installed.",
-        to_do="Give the DaemonSet the tolerations that calico-node has, and see what its pods say.",
+        to_do=(
+            "Give the DaemonSet the tolerations that calico-node has, and see what its pods say. If its nodeSelector"
+            " leaves nodes out, as in a canary, widen it when these nodes are to have the plugin too."
+        ),
         needs=("cluster.daemon_sets", "cluster.own_pods", "cluster.pods"),
+        uses=("cluster.nodes",),
         find=_find_daemon_set,
         waits=True,
     ),

@@ -190,6 +190,9 @@ TEXTS = {
     "ipam-daemonset": Texts(
         "存在本项目的 DaemonSet 时，每个有 calico-node 的节点上是否都有它的一个 Ready 的 Pod",
         "没有它的节点上，既没有程序安装插件，也没有程序使插件和 conflist 保持安装后的状态。",
-        "为该 DaemonSet 设置与 calico-node 相同的容忍度，并查看其 Pod 的输出。",
+        (
+            "为该 DaemonSet 设置与 calico-node 相同的容忍度，并查看其 Pod 的输出。如果它的 nodeSelector 没有选中某些"
+            "节点（例如先在部分节点上安装），请在这些节点也需要该插件时放宽 nodeSelector。"
+        ),
     ),
 }
