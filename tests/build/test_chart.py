@@ -17,6 +17,7 @@ from cni.installer import discovery
 from tests import requirements
 from tests.build import chart, manifests, monitoring, recipes
 from tests.build.chart import EVERYTHING, VALUES, VARIANTS, Object, of_kind
+from tests.doctor import test_scale
 from tests.requirements import ROOT
 
 LOG = PurePosixPath("/var/log/spidernet")
@@ -214,6 +215,15 @@ def test_the_pod_of_helm_test_is_doctors_and_not_taken_for_one_of_the_daemonset(
     account = of_kind(documents, "ServiceAccount", pod["spec"]["serviceAccountName"])["metadata"]
     assert of_kind(documents, "ClusterRoleBinding", account["name"])["subjects"][0]["name"] == account["name"]
     manifests.require_arguments(pod["spec"])
+
+
+def test_the_pod_of_helm_test_may_take_what_doctor_takes_of_a_large_cluster() -> None:
+    """A container of the DaemonSet looks at its node alone. With its limit, this one would be killed without a word."""
+    (container,) = of_kind(chart.render({}), "Pod", "spiderpool-ipam-doctor")["spec"]["containers"]
+    assert container["resources"] == VALUES["doctor"]["resources"]
+    limit = re.fullmatch(r"(\d+)Gi", container["resources"]["limits"]["memory"])
+    assert limit
+    assert int(limit[1]) * 1024 > 2 * test_scale.MEGABYTES
 
 
 def test_the_links_of_the_alerts_lead_to_where_the_pages_are_published(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def objects_of(values: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, .
 
 FREE = {("nodeSelector",), ("metrics", "serviceMonitor", "labels"), ("metrics", "alerts", "labels")}
 FREE |= {("metrics", "dashboard", "labels"), ("resources", "requests"), ("resources", "limits")}
+FREE |= {("doctor", "resources", "requests"), ("doctor", "resources", "limits")}
 
 
 @pytest.mark.parametrize("path", [one for one in objects_of(VALUES) if one not in FREE], ids=".".join)
@@ -93,7 +94,8 @@ def test_values_that_are_unusual_are_taken(values: Object) -> None:
 
 def test_the_schema_has_every_value_and_no_other() -> None:
     def names(schema: Object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-        for name, inside in schema.get("properties", {}).items():
+        _, _, definition = schema.get("$ref", "").rpartition("/")
+        for name, inside in chart.SCHEMA["definitions"].get(definition, schema).get("properties", {}).items():
             yield (*path, name)
             yield from names(inside, (*path, name))
 
@@ -111,8 +113,9 @@ def test_the_schema_has_every_value_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", ["nodeSelector", "tolerations", "resources"])
 def test_what_is_optional_may_be_left_out_with_null(name: str) -> None:
-    pod = chart.of_kind(chart.render({name: None}), "Pod", "spiderpool-ipam-doctor")["spec"]
-    for spec in (chart.pod_spec({name: None}), pod):
+    values = {name: None, "doctor": {name: None} if name == "resources" else {}}
+    pod = chart.of_kind(chart.render(values), "Pod", "spiderpool-ipam-doctor")["spec"]
+    for spec in (chart.pod_spec(values), pod):
         assert all(name not in place for place in [spec, *manifests.containers(spec)])
 
 
