@@ -14,7 +14,7 @@ from cni import defaults, syntax
 from cni.installer.call_counts import CallCounts
 from cni.installer.followed_log import FollowedLog
 from cni.installer.log_line import WARN
-from cni.installer.node.folders import Folders
+from cni.installer.node.folders import Folders, is_removed
 from cni.installer.node.os_errors import one_line
 from cni.installer.reconciler import Reconciler
 
@@ -27,7 +27,7 @@ REASONS = {
     "off": "`log_level` is above `error`, or `log_file_path` is /dev/null: nothing is logged",
     "partial": "`log_level` is `warn` or `error`: calls that succeeded are not logged, and so not counted",
     "elsewhere": "`log_file_path` is in a folder that is not mounted below `--host-root`, or is relative",
-    "not_mounted": "/var/log/spidernet is not mounted below `--host-root`",
+    "not_mounted": "/var/log/spidernet is not mounted below `--host-root`, or was made anew since: start `watch` again",
     "refused": "the plugin does not write to it: it is a symbolic link, executable, or does not begin with `{`",
     "missing": "there is no such file: the first call makes it",
     "unreadable": "it cannot be read, or is no file; the log of `watch` says why",
@@ -118,6 +118,8 @@ def _is_led_by_others(folder: Path, target: Path) -> bool:
 
 def _is_mounted(folders: Folders, folder: Path) -> bool:
     """Tell whether a folder is the node's own: the parents of what is mounted in a container are the container's."""
+    if is_removed(folder):
+        return False
     if not folders.root.is_partial:
         return True
     own = folders.root.path.stat().st_dev

@@ -10,6 +10,7 @@ file systems keep whole seconds, so that a second write in the same second looks
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from watchfiles._rust_notify import RustNotify
@@ -20,6 +21,7 @@ from cni.installer.conflist import record as records
 from cni.installer.conflist.folder import SUFFIXES, loadable
 from cni.installer.errors import InstallerError
 from cni.installer.log_line import WARN
+from cni.installer.node.folders import is_removed
 from cni.installer.reconciler import Reconciler, UninstalledError
 
 TICK = 0.5  # seconds between two looks at the clock
@@ -55,13 +57,24 @@ class Watch:
             for changed in self._looks(stop):
                 if changed or not self._reconciler.next_check.left():
                     self._reconciler.check()
-                    if self._is_restarted and self._reconciler.is_read_only:
-                        fault = self._reconciler.state.fault
-                        raise InstallerError(f"watch ends, to be started anew by its unit: {fault}")
+                    self._require_view()
                 self._reconciler.count_astray()
                 tick()
         except UninstalledError:
             self._log("the installation was removed, so watch ends")
+
+    def _require_view(self) -> None:
+        """Raise InstallerError where a new process would see, or could write to, what this one does not."""
+        reconciler, folders = self._reconciler, self._reconciler.folders
+        if self._is_restarted and reconciler.is_read_only:
+            raise InstallerError(f"watch ends, to be started anew by its unit: {reconciler.state.fault}")
+        if not (reconciler.state.fault or reconciler.agent_fault):
+            return
+        with suppress(OSError):  # a link cannot be read: the next check tells that
+            needed = (folders.bin, folders.conf, folders.state, reconciler.agent_socket.parent)
+            if gone := [folders.name_of(folder) for folder in needed if is_removed(folder)]:
+                names = " and ".join(gone)
+                raise InstallerError(f"watch ends, to be started anew: it sees what was {names}, and was removed")
 
     def _looks(self, stop: threading.Event) -> Iterator[bool]:
         """Yield at each tick whether a check is due; arm anew when a folder has become another."""

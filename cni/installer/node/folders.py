@@ -39,6 +39,15 @@ def resolve_folders(root: HostRoot, bin_name: str, conf_name: str) -> Folders:
     return Folders(root, bin_name, conf_name, *paths)
 
 
+def is_removed(path: Path) -> bool:
+    """Tell whether a folder, or the one that it would be in, was removed, and is still seen because it is mounted.
+
+    A container sees the folder that was there when it started, and not another one that has got its name. OSError.
+    """
+    there = next(one for one in (path, *path.parents) if one.exists())
+    return there.stat().st_nlink == 0
+
+
 def printable(name: str | Path) -> str:
     """Return a name with the bytes that are not UTF-8 escaped."""
     return str(name).encode(errors="surrogateescape").decode(errors="backslashreplace")
