@@ -55,6 +55,19 @@ class NodePath(click.ParamType[str]):
         return [CompletionItem(incomplete, type="file")]
 
 
+class FileToMake(click.Path):
+    """A path that ends in the name of a file, which need not be there."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if not Path(value).name:  # also "": a variable was empty
+            self.fail(f"{str(value)!r} is no file's name", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def takes_folders(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that name the node's folders; it gets a function that finds them."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from cni.cli.node_options import takes_folders
+from cni.cli.node_options import FileToMake, takes_folders
 from cni.cli.table import counted, literal, print_rows
 from cni.installer import readiness
 
@@ -22,7 +22,7 @@ _WATCH = {True: "runs", False: "does not run", None: "unknown: the state folder 
 @takes_folders
 @click.option(
     "--readiness-file",
-    type=click.Path(path_type=Path),
+    type=FileToMake(),
     help="Only tell, by the exit status, whether watch keeps its readiness file up to date: for an exec probe.",
 )
 @click.option(

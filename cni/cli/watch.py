@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from cni.cli.node_options import failing_in_one_line, takes_folders
+from cni.cli.node_options import FileToMake, failing_in_one_line, takes_folders
 from cni.installer import readiness
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _is_host(text: str) -> bool:
 @takes_folders
 @click.option(
     "--readiness-file",
-    type=click.Path(path_type=Path),
+    type=FileToMake(),
     help="A file that is there as long as plugin and conflist are as `install` set them up; else FILE.fault says why.",
 )
 @click.option("--metrics-addr", type=HostPort(), metavar="HOST:PORT", help="Serve metrics there, in Prometheus' form.")

@@ -99,6 +99,15 @@ def test_nor_does_any_other(one: tuple[str, str], value: str) -> None:
     require_no_traceback(*one, value)
 
 
+@pytest.mark.parametrize("command", ["watch", "status"])
+@pytest.mark.parametrize("value", ["", ".", "/"])
+def test_a_readiness_file_without_a_name_is_wrong_usage(folder: Path, command: str, value: str) -> None:
+    """A folder would be touched in its place. Something that is made in it keeps it fresh: a probe would succeed."""
+    (folder / "fresh").touch()
+    done = CliRunner().invoke(spiderpool_ipam, [command, *ON_NODE, f"--readiness-file={value}"])
+    assert (done.exit_code, "Invalid value for '--readiness-file'" in done.stderr) == (2, True)
+
+
 def test_every_command_that_ends_by_itself_is_tried() -> None:
     assert {name for name, _ in OPTIONS} - BESIDE.keys() == {"watch"}
 
