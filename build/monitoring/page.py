@@ -70,7 +70,8 @@ with the names of the nodes as `instance`.
 
 Some of what is wrong is not alerted:
 
-- **A node that never had a target,** because no pod of the DaemonSet was ever made for it.
+- **A node that never had a target,** because no pod of the DaemonSet was ever made for it, or because Prometheus
+  [discovers 1,000 nodes only](../chart.md#metrics-alerts-dashboard).
 - **A node whose target has gone for more than a day,** because its label was taken off, for example. Prometheus cannot
   tell such a node from one that was removed on purpose. Of the latter, the alert ends at once if kube-state-metrics is
   scraped and says that the node has gone. In both cases, `doctor` names each node that lacks a pod of the DaemonSet
