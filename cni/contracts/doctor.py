@@ -72,6 +72,15 @@ class NodeFinding(TypedDict):
 
 
 @with_config(_CLOSED)
+class NotMadeOnNodes(TypedDict):
+    """Checks that could not be made on some nodes, for the same reason."""
+
+    checks: Annotated[list[str], Field(description="Their ids.")]
+    because: str
+    nodes: list[str]
+
+
+@with_config(_CLOSED)
 class SilentNodes(TypedDict):
     """Nodes without a report."""
 
@@ -86,6 +95,7 @@ class NodesReport(TypedDict):
     answered: Annotated[list[str], Field(description="The nodes that have told.")]
     silent: list[SilentNodes]
     findings: list[NodeFinding]
+    not_made: list[NotMadeOnNodes]
 
 
 @with_config(_CLOSED)

@@ -1,8 +1,8 @@
-"""Groups what doctor finds on the nodes: equal findings once, with the nodes that have them. Pure."""
+"""Groups what doctor finds on the nodes: what is equal once, with the nodes that have it. Pure."""
 
 from collections.abc import Iterable
 
-from cni.contracts.doctor import FindingReport, NodeFinding
+from cni.contracts.doctor import FindingReport, NodeFinding, NotMadeOnNodes
 
 
 def grouped(found: Iterable[tuple[str, str, FindingReport]]) -> list[NodeFinding]:
@@ -11,4 +11,16 @@ def grouped(found: Iterable[tuple[str, str, FindingReport]]) -> list[NodeFinding
     for node, check, finding in found:
         group = groups.setdefault(f"{check} {finding}", {"check": check, "finding": finding, "nodes": []})
         group["nodes"].append(node)
+    return list(groups.values())
+
+
+def not_made(found: Iterable[tuple[str, str, str]]) -> list[NotMadeOnNodes]:
+    """Return the checks that were not made, each of which comes with its node and why: equal checks and nodes once."""
+    nodes: dict[tuple[str, str], list[str]] = {}
+    for node, check, because in found:
+        nodes.setdefault((because, check), []).append(node)
+    groups: dict[tuple[str, tuple[str, ...]], NotMadeOnNodes] = {}
+    for (because, check), names in nodes.items():
+        new: NotMadeOnNodes = {"checks": [], "because": because, "nodes": names}
+        groups.setdefault((because, tuple(names)), new)["checks"].append(check)
     return list(groups.values())

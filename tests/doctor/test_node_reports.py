@@ -65,6 +65,26 @@ def test_equal_findings_are_told_once_with_their_nodes(api: ApiServer, kubeconfi
     assert [(nodes, "metrics.report.enabled" in because) for because, nodes in silent.items()] == [(["old"], True)]
 
 
+def test_what_could_not_be_checked_on_nodes_is_told_with_them(api: ApiServer, kubeconfig: Path) -> None:
+    def answer(*names: str, because: str) -> Answer:
+        checks = [{**check(), "id": name, "result": "not-checked", "because": because} for name in names]
+        return 200, {}, {"made_at": 1.0, "report": {"version": "1.0.0", "summary": {}, "checks": [check(), *checks]}}
+
+    api.serve(PODS, *(pod(f"node{number}", "--report") for number in range(4)))
+    api.say(path_of("node0"), answer("node-bird", "node-bird-exports", because="no socket"))
+    api.say(path_of("node1"), answer("node-bird", "node-bird-exports", because="no socket"))
+    api.say(path_of("node2"), answer("node-bird", because="172.16.13.2 does not answer"))
+    api.say(path_of("node3"), answer("node-bird", because="172.16.13.3 does not answer"))
+    only = ("--cluster-only", "--nodes", "--only=bgp-router-view", f"--kubeconfig={kubeconfig}")
+    shown = doctor(*only, "--no-pods").stdout
+    assert "nodes (4 have told)" in shown
+    assert "not checked  node-bird, node-bird-exports: on node0, node1: no socket\n" in shown
+    assert "not checked  node-bird: on node2, node3: (address) does not answer\n" in shown
+    as_json = json.loads(doctor(*only, "--json").stdout)
+    jsonschema_rs.validator_for(SCHEMA).validate(as_json)
+    assert [one["nodes"] for one in as_json["nodes"]["not_made"]] == [["node0", "node1"], ["node2"], ["node3"]]
+
+
 def test_nodes_that_are_gone_are_told_in_one_line(api: ApiServer, kubeconfig: Path) -> None:
     api.serve(PODS, *(pod(f"node{number}", "--report") for number in range(4)))
     for number in range(4):

@@ -83,6 +83,7 @@ def grouped(answers: Mapping[str, NodeReport | str]) -> NodesReport:
         "answered": list(told),
         "silent": [{"because": because, "nodes": nodes} for because, nodes in silent.items()],
         "findings": node_findings.grouped(_findings(told)),
+        "not_made": node_findings.not_made(_not_made(told)),
     }
 
 
@@ -92,4 +93,13 @@ def _findings(told: Mapping[str, NodeReport]) -> Iterable[tuple[str, str, Findin
         for node, answer in told.items()
         for check in answer["report"]["checks"]
         for finding in check["findings"]
+    )
+
+
+def _not_made(told: Mapping[str, NodeReport]) -> Iterable[tuple[str, str, str]]:
+    return (
+        (node, check["id"], check.get("because", ""))
+        for node, answer in told.items()
+        for check in answer["report"]["checks"]
+        if check["result"] == "not-checked"
     )
