@@ -31,7 +31,7 @@ CURRENT = "current"
 FOREIGN = "foreign"
 PLUGIN = launchers.PLUGIN
 _LINK = f"{HOME}/{CURRENT}/{PLUGIN}"
-_COLD_START = 30.0  # seconds for the first run of a bundle that was just copied, from a slow disk
+_COLD_START = 30.0  # seconds for a run of a bundle that is not in force yet, from a slow disk
 _START = 5.0  # seconds for a run of one that is in use
 _NOT_OURS = "is missing or another program: run install, then keep watch running"
 _AGAIN = "install the release again, from its tarball, unpacked into an empty folder, or from its image"
@@ -71,9 +71,10 @@ def install(tree: Path, bin_folder: Path, version: str, *, image: bool = True) -
     trees.open_to_all(home)
     trees.install_tree(tree, home / name)
     require_whole(home / name)
+    # Before the plugin has to answer: where its image does not work, it may without.
+    trial.settle(home / name, wanted=image, is_in_force=_name_in_force(bin_folder) == name)
     if answer := ask(home / name / PLUGIN, _COLD_START, never):
         raise BundleError(f"{home / name} does not answer VERSION on this node, nothing was switched: {answer}")
-    trial.settle(home / name, wanted=image, is_in_force=_name_in_force(bin_folder) == name)
     before = _name_in_force(bin_folder) or name
     was_ours = _is_ours(bin_folder)
     flipped = links.flip(home / CURRENT, name)

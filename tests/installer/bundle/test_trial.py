@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cni.installer.bundle import trial
+from cni.installer.bundle import plugin_links, trial
 from tests import requirements
 from tests.build.test_rights import NEEDED
 from tests.image.bundles import copy_to, how_it_starts
+from tests.installer.sample_node import PLUGIN, make_tree, write_sums
 from tests.own_state import can_have_own_state, with_own_state
 from tests.waiting import wait_for
 
@@ -96,6 +97,21 @@ def test_an_image_that_does_not_work_here_is_set_aside_with_the_reason(tmp_path:
     why = trial.choose(bundle, wanted=True)
     assert f"an ADD from it {words}, and one without it exits with 0 ({{}})" in why
     assert trial.is_set_aside(bundle) == why
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_release_whose_image_does_not_even_answer_version_here_is_installed_without_it(
+    tmp_path: Path, wanted: bool
+) -> None:
+    fails_from_it = '\n[ -e "$(dirname "$(readlink -f "$0")").no-image" ] || exit 1\n'
+    tree = make_tree(tmp_path / "release", "a", PLUGIN.replace("\n", fails_from_it, 1))
+    (tree / trial.IMAGE).touch()
+    write_sums(tree)
+    (tmp_path / "bin").mkdir()
+    installed = plugin_links.install(tree, tmp_path / "bin", "1.0.0", image=wanted)
+    assert plugin_links.fault(tmp_path / "bin") == ""
+    why = trial.is_set_aside(tmp_path / "bin/.spiderpool" / installed.name)
+    assert why.startswith("on this node, an ADD from it exits with 1 (no output)" if wanted else trial.ASKED_FOR)
 
 
 def test_a_bundle_without_an_image_is_not_tried(tmp_path: Path) -> None:
