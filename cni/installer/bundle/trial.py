@@ -35,7 +35,7 @@ _FOLDER = ".trial-"
 _LARGE = 1 << 20  # bytes of configuration: more than the memory that the image has left over
 _UNKNOWN = "unknown: the plugin does not say"
 _ANSWER_SECONDS = 5.0  # for the launcher to say how it starts
-_SECONDS = 12.0  # for one ADD, from a slow disk; watch may make four, and its unit has WatchdogSec=60
+_SECONDS = 10.0  # for one ADD, from a slow disk; watch may make five, and its unit has WatchdogSec=60
 _ADDRESS = {
     "address": "192.0.2.10/24", "gateway": "192.0.2.1", "nic": "lo", "version": 4, "vlan": 0, "ipPool": "trial",
     "enableGatewayDetection": False, "cleanGateway": False, "mtu": 0,
@@ -124,18 +124,17 @@ def fault(bundle: Path) -> str:
 def _difference(folder: Path, plain: Path, imaged: Path) -> str:
     """Return in what an ADD from the image differs from one without; "" for nothing.
 
-    Only two that differ twice count, because the node may be busy, or its disk slow. Where the one without the image
-    fails, the second ones are made without probing: that takes a right which, say, a container may not have.
+    Only two that differ twice count, because the node may be busy, or its disk slow. Where an ADD with probing fails
+    without the image, no other is made with it: that takes a right which, say, a container may not have.
     """
-    probes = True
+    probes = _run(plain, folder, probes=True).status in (0, None)
     for _ in range(2):
         without, with_image = (_run(plugin, folder, probes=probes) for plugin in (plain, imaged))
-        if without.status == 0 and with_image == without:
+        if without.status != 0:
+            return "" if with_image.status == 0 else f"{UNTRIED}on this node, an ADD without it {_described(without)}"
+        if with_image == without:
             return ""
-        probes = without.status in (0, None)
-    if without.status == 0:
-        return f"on this node, an ADD from it {_described(with_image)}, and one without it {_described(without)}"
-    return "" if with_image.status == 0 else f"{UNTRIED}on this node, an ADD without it {_described(without)}"
+    return f"on this node, an ADD from it {_described(with_image)}, and one without it {_described(without)}"
 
 
 def _described(ended: Ended) -> str:

@@ -132,10 +132,11 @@ def test_an_add_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.Mon
     [
         (":", "[ $number -gt 1 ] || exit 1"),
         (":", "[ $number -gt 1 ] || exec sleep 60"),
-        ("[ $number -gt 2 ] || exit 1", ":"),
+        ("[ $number -gt 3 ] || exit 1", ":"),
+        ("[ $number -lt 3 ] || [ $number -gt 4 ] || exit 1", "[ $number -gt 1 ] || exit 1"),
         (":", "exit 1"),
     ],
-    ids=["fails without it", "does not end without it", "fails from it", "fails without it, always"],
+    ids=["fails without it", "does not end without it", "fails from it", "fails from it, and cannot probe", "always"],
 )
 def test_what_goes_wrong_once_or_only_without_the_image_does_not_cost_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imaged: str, plain: str
