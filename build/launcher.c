@@ -55,6 +55,7 @@ static void find_self(const char *path)
     if (call(__NR_chdir, (long)(*self ? self : "."), 0, 0, 0) || call(__NR_getcwd, (long)folder, PATH_MAX, 0, 0) <= 0)
         fail(path);
     call(__NR_fchdir, here, 0, 0, 0);
+    call(__NR_close, here, 0, 0, 0); /* the image's process is this one, and keeps what is open */
     copy(copy(copy(self, folder), "/"), target);
 }
 

@@ -10,8 +10,10 @@ import pytest
 
 from tests import requirements
 from tests.e2e.test_signals import wait_until_it_handles_signals
-from tests.image.bundles import FROM_IMAGE, IMAGE, Bundles, how_it_starts
+from tests.image import launchers
+from tests.image.bundles import FROM_IMAGE, IMAGE, PROGRAM, Bundles, copy_to, how_it_starts
 from tests.image.calls import Calls, calls_in
+from tests.image.test_process import descriptors, waiting
 from tests.portability.place import Place, opened
 from tests.portability.places import NOBODY
 
@@ -72,6 +74,15 @@ def test_a_root_that_holds_the_bundle_alone(bundles: Bundles, steps: list[str], 
             answers.append(_answer_in(place))
     assert answers[0] == answers[1]
     assert answers[0][0] == 0
+
+
+def test_without_proc_it_has_open_what_it_has_open_with_it(calls: Calls) -> None:
+    """The launcher opens something to find its folder then, and no exec closes that."""
+    bundle = copy_to(calls.folder / "bundle", PROGRAM)
+    program = launchers.link(bundle, *launchers.FIXED, "-Wl,-Ttext-segment=0x10000000")
+    before = mounting("mount -t tmpfs tmpfs /proc")
+    with waiting(calls, program) as one, waiting(calls, program, *before) as other:
+        assert descriptors(one) == descriptors(other)
 
 
 def _answer_in(place: Place) -> tuple[int, bytes, bytes, list[object]]:

@@ -32,10 +32,10 @@ def words() -> tuple[int, ...]:
 
 
 @contextmanager
-def waiting(calls: Calls, program: Path) -> Iterator[int]:
-    """Run a call that waits for its configuration; yield its number."""
+def waiting(calls: Calls, program: Path, *before: str) -> Iterator[int]:
+    """Run a call that waits for its configuration, by the command line `before`; yield its number."""
     reader, writer = os.pipe()
-    with calls.start(program, stdin=reader) as process:
+    with calls.start(program, *before, stdin=reader) as process:
         os.close(reader)
         try:
             wait_until_it_handles_signals(process.pid)
