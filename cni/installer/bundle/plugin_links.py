@@ -71,21 +71,20 @@ def install(tree: Path, bin_folder: Path, version: str, *, image: bool = True) -
     trees.open_to_all(home)
     trees.install_tree(tree, home / name)
     require_whole(home / name)
-    # Before the plugin has to answer: where its image does not work, it may without.
-    trial.settle(home / name, wanted=image, is_in_force=_name_in_force(bin_folder) == name)
-    if answer := ask(home / name / PLUGIN, _COLD_START, never):
+    before = _name_in_force(bin_folder)
+    trial.settle(home / name, wanted=image, is_in_force=before == name)  # before it has to answer: see there
+    if answer := ask(home / name / PLUGIN, _START if before == name else _COLD_START, never):
         raise BundleError(f"{home / name} does not answer VERSION on this node, nothing was switched: {answer}")
-    before = _name_in_force(bin_folder) or name
     was_ours = _is_ours(bin_folder)
     flipped = links.flip(home / CURRENT, name)
     kept_foreign = _take_name(bin_folder)
     if flaw := answers(bin_folder):
-        links.flip(home / CURRENT, before)
+        links.flip(home / CURRENT, before or name)
         if kept_foreign:
             _give_back(bin_folder)
         raise BundleError(f"{bin_folder / PLUGIN} {flaw}")
     if flipped:  # otherwise the version before this one is still the one to go back to
-        trees.remove_folders(home, {name, before})
+        trees.remove_folders(home, {name, before or name})
     return Installed(name, flipped or not was_ours, kept_foreign)
 
 

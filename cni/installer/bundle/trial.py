@@ -24,6 +24,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from cni.installer.bundle.self_test import ask
+from cni.installer.bundle.sums import never
 from cni.installer.node import atomic_file
 from cni.installer.node.os_errors import one_line
 
@@ -34,7 +36,7 @@ UNTRIED = "it could not be tried: "  # so the next install tries it
 _FOLDER = ".trial-"
 _LARGE = 1 << 20  # bytes of configuration: more than the memory that the image has left over
 _UNKNOWN = "unknown: the plugin does not say"
-_ANSWER_SECONDS = 5.0  # for the launcher to say how it starts
+_ANSWER_SECONDS = 5.0  # for the launcher to say how it starts, and for the plugin in force to answer VERSION
 _SECONDS = 10.0  # for one ADD, from a slow disk; watch may make five, and its unit has WatchdogSec=60
 _ADDRESS = {
     "address": "192.0.2.10/24", "gateway": "192.0.2.1", "nic": "lo", "version": 4, "vlan": 0, "ipPool": "trial",
@@ -59,12 +61,15 @@ class Ended(NamedTuple):
 
 
 def settle(bundle: Path, *, wanted: bool, is_in_force: bool) -> None:
-    """Settle how a bundle starts. One that is in force is not tried again, because it is in use. OSError."""
+    """Settle how a bundle starts, so that it answers where only its image does not work on this node. OSError.
+
+    One that is in force and answers is not tried again, because it is in use.
+    """
     for left in bundle.parent.glob(f"{_FOLDER}*"):
         shutil.rmtree(left, ignore_errors=True)
     why = is_set_aside(bundle)
     is_settled = why != ASKED_FOR and not why.startswith(UNTRIED) if wanted else why == ASKED_FOR
-    if not (is_in_force and is_settled):
+    if not (is_in_force and is_settled) or ask(bundle / PLUGIN, _ANSWER_SECONDS, never):
         choose(bundle, wanted=wanted)
 
 

@@ -99,19 +99,38 @@ def test_an_image_that_does_not_work_here_is_set_aside_with_the_reason(tmp_path:
     assert trial.is_set_aside(bundle) == why
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_a_release_whose_image_does_not_even_answer_version_here_is_installed_without_it(
-    tmp_path: Path, wanted: bool
-) -> None:
-    fails_from_it = '\n[ -e "$(dirname "$(readlink -f "$0")").no-image" ] || exit 1\n'
-    tree = make_tree(tmp_path / "release", "a", PLUGIN.replace("\n", fails_from_it, 1))
+def release(folder: Path) -> Path:
+    """Make a release whose plugin does not even answer VERSION from its image, once there is a file `broken`."""
+    fails = f'\n[ -e "$(dirname "$(readlink -f "$0")").no-image" ] || [ ! -e {folder}/broken ] || exit 1\n'
+    tree = make_tree(folder / "release", "a", PLUGIN.replace("\n", fails, 1))
     (tree / trial.IMAGE).touch()
     write_sums(tree)
-    (tmp_path / "bin").mkdir()
-    installed = plugin_links.install(tree, tmp_path / "bin", "1.0.0", image=wanted)
-    assert plugin_links.fault(tmp_path / "bin") == ""
-    why = trial.is_set_aside(tmp_path / "bin/.spiderpool" / installed.name)
+    (folder / "bin").mkdir()
+    return tree
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_release_whose_image_does_not_answer_version_here_is_installed_without_it(
+    tmp_path: Path, wanted: bool
+) -> None:
+    tree, bin_folder = release(tmp_path), tmp_path / "bin"
+    (tmp_path / "broken").touch()
+    installed = plugin_links.install(tree, bin_folder, "1.0.0", image=wanted)
+    assert plugin_links.fault(bin_folder) == ""
+    why = trial.is_set_aside(bin_folder / ".spiderpool" / installed.name)
     assert why.startswith("on this node, an ADD from it exits with 1 (no output)" if wanted else trial.ASKED_FOR)
+
+
+def test_an_image_that_has_ceased_to_work_is_set_aside_by_the_next_installation_which_watch_makes(
+    tmp_path: Path,
+) -> None:
+    tree, bin_folder = release(tmp_path), tmp_path / "bin"
+    bundle = bin_folder / ".spiderpool" / plugin_links.install(tree, bin_folder, "1.0.0").name
+    assert trial.is_set_aside(bundle) == ""
+    (tmp_path / "broken").touch()
+    plugin_links.reconcile(bin_folder, tree, "1.0.0")
+    assert plugin_links.fault(bin_folder) == ""
+    assert trial.is_set_aside(bundle).startswith("on this node, an ADD from it exits with 1 (no output)")
 
 
 def test_a_bundle_without_an_image_is_not_tried(tmp_path: Path) -> None:
