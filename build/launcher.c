@@ -12,6 +12,8 @@
 static const char dropped[] = "LD_\0GLIBC_TUNABLES=\0GCONV_PATH=\0LOCPATH=\0LANG=\0LANGUAGE=\0LC_\0OPENSSL_\0"
                               "PYINSTALLER_\0_PYI_\0";
 
+static const char broken[] = "broken bundle, install it again\n";
+
 static buffer self, folder, target, library_path, loader, program, archive, message;
 
 #if defined(__x86_64__)
@@ -20,9 +22,9 @@ __asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp
 __asm__(".globl _start\n_start: mov x29, #0\n mov x0, sp\n bl start\n");
 #endif
 
-static void fail(const char *what)
+static void fail(const char *what, const char *advice)
 {
-    char *end = copy(copy(copy(message, "spiderpool: cannot run "), what), ": broken bundle, install it again\n");
+    char *end = copy(copy(copy(copy(message, "spiderpool: cannot run "), what), ": "), advice);
     call(__NR_write, 2, (long)message, end - message, 0);
     call(__NR_exit_group, 127, 0, 0, 0);
 }
@@ -53,7 +55,7 @@ static void find_self(const char *path)
     copy(target, base_name(self)), *base_name(self) = 0;
     long here = call(__NR_openat, AT_FDCWD, (long)".", O_PATH | O_CLOEXEC, 0);
     if (call(__NR_chdir, (long)(*self ? self : "."), 0, 0, 0) || call(__NR_getcwd, (long)folder, PATH_MAX, 0, 0) <= 0)
-        fail(path);
+        fail(path, broken);
     call(__NR_fchdir, here, 0, 0, 0);
     call(__NR_close, here, 0, 0, 0); /* the image's process is this one, and keeps what is open */
     copy(copy(copy(self, folder), "/"), target);
@@ -153,7 +155,7 @@ __attribute__((used)) static void start(long *stack)
     copy(copy(library_path, folder), "_internal");
     for (char *c = library_path; *c; c++) /* the loader splits at ':' and ';', and expands '$' */
         if (*c == ':' || *c == ';' || *c == '$')
-            fail("in a folder with ':', ';' or '$' in its name");
+            fail("in a folder with ':', ';' or '$' in its name", "install it elsewhere\n");
     copy(copy(loader, library_path), "/" LOADER);
     fill_streams(loader);
     if (is_equal(base_name(self), "spiderpool"))
@@ -173,5 +175,5 @@ __attribute__((used)) static void start(long *stack)
     for (long i = 1; i <= argc; i++)
         arguments[4 + i] = argv[i];
     call(__NR_execve, (long)loader, (long)arguments, (long)environment, 0);
-    fail(loader);
+    fail(loader, broken);
 }
