@@ -7,7 +7,6 @@
 #include "tracer.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MOST 256

@@ -4,12 +4,11 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 
-static FILE *open_proc(const char *name)
+FILE *open_proc(const char *name)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/%s", child, name);

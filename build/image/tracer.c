@@ -15,8 +15,6 @@
 #define _GNU_SOURCE
 #include "tracer.h"
 
-#include <dirent.h>
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -27,7 +25,6 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -119,8 +116,7 @@ static void run(const char *root, char **arguments)
     _exit(3);
 }
 
-/* Have the child make a system call, at the place where it is. */
-static long call(long number, long a, long b, long c, long d, long e)
+long call(long number, long a, long b, long c, long d, long e)
 {
     struct user_regs_struct before = registers(), now = before;
     unsigned char instruction[2], syscall_instruction[] = {0x0f, 0x05};
@@ -135,64 +131,6 @@ static long call(long number, long a, long b, long c, long d, long e)
     write_memory(before.rip, instruction, sizeof instruction);
     set_registers(&before);
     return now.rax;
-}
-
-/* Give the child a stack of our own making: at a place where no kernel puts anything, with nothing in it that this
- * machine or the builder has given it. The kernel's own stack is removed. */
-static void replace_stack(char **environment, char **arguments)
-{
-    struct user_regs_struct at_start = registers();
-    if (call(SYS_mmap, STACK_BASE, STACK_SIZE, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1) != (long)STACK_BASE)
-        refuse("there is no room for the stack");
-
-    static char image[65536];
-    unsigned long top = STACK_BASE + STACK_SIZE, base = top - sizeof image;
-    size_t end = sizeof image - 16;
-    unsigned long strings[64], argc = 0, envc = 0, words[192], n = 0;
-    strings[0] = 0;
-#define PUT(data, size) (end -= (size), memcpy(image + end, data, size), base + end)
-    for (; arguments[argc]; argc++)
-        strings[argc] = PUT(arguments[argc], strlen(arguments[argc]) + 1);
-    for (; environment + envc < arguments; envc++)
-        strings[argc + envc] = PUT(environment[envc], strlen(environment[envc]) + 1);
-    unsigned long platform = PUT("x86_64", 7), name = strings[0];
-    end &= ~15UL;
-    unsigned long random = PUT(RANDOM_BYTES, 16);
-    words[n++] = argc;
-    for (unsigned long i = 0; i < argc; i++)
-        words[n++] = strings[i];
-    words[n++] = 0;
-    for (unsigned long i = 0; i < envc; i++)
-        words[n++] = strings[argc + i];
-    words[n++] = 0;
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/auxv", child);
-    FILE *file = fopen(path, "r");
-    Elf64_auxv_t entry;
-    while (file && fread(&entry, sizeof entry, 1, file) == 1)
-        switch (entry.a_type) { /* what is not named here is left out: the vDSO above all, which no image can have */
-        case AT_PHDR: case AT_PHENT: case AT_PHNUM: case AT_BASE: case AT_ENTRY: case AT_FLAGS: case AT_PAGESZ:
-        case AT_CLKTCK:
-            words[n++] = entry.a_type, words[n++] = entry.a_un.a_val;
-        }
-    if (!file)
-        refuse("%s: %s", path, strerror(errno));
-    fclose(file);
-    const unsigned long fixed[][2] = {{AT_UID, 0}, {AT_EUID, 0}, {AT_GID, 0}, {AT_EGID, 0}, {AT_SECURE, 0},
-                                      {AT_HWCAP, BASELINE_EDX}, {AT_HWCAP2, 0}, {AT_RANDOM, random},
-                                      {AT_PLATFORM, platform}, {AT_EXECFN, name}, {AT_NULL, 0}};
-    memcpy(words + n, fixed, sizeof fixed), n += sizeof fixed / sizeof *words;
-    end = (end - n * sizeof *words) & ~15UL;
-    memcpy(image + end, words, n * sizeof *words);
-    write_memory(base, image, sizeof image);
-
-    struct user_regs_struct now = at_start;
-    now.rsp = base + end;
-    set_registers(&now);
-    struct mapping stack = find_mapping(at_start.rsp);
-    if (!stack.end || call(SYS_munmap, stack.start, stack.end - stack.start, 0, 0, 0))
-        refuse("the kernel's stack cannot be removed");
 }
 
 /* Go on until the next stop; return the signal, with 0x80 where it is a system call. */

@@ -1,7 +1,7 @@
 /* What the parts of the tracer share. The program that is traced is `child`; it is stopped whenever these run. */
 #include <signal.h>
 #include <stdbool.h>
-#include <stddef.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/types.h>
 #include <sys/user.h>
@@ -33,6 +33,10 @@ void read_memory(unsigned long address, void *to, size_t size);
 void write_memory(unsigned long address, const void *from, size_t size);
 struct user_regs_struct registers(void);
 void set_registers(const struct user_regs_struct *to);
+long call(long number, long a, long b, long c, long d, long e); /* has the child make a system call where it is */
+
+/* stack.c */
+void replace_stack(char **environment, char **arguments); /* each ends where the next begins; the last, with 0 */
 
 /* calls.c: answers the system calls that tell something of this machine, and refuses what is not known. */
 bool answer_call(void); /* true at the one at which the image is made */
@@ -46,6 +50,7 @@ bool answer_cpuid(void);
 bool answer_rdtsc(void);
 
 /* state.c: what the kernel knows of the program. */
+FILE *open_proc(const char *name); /* of its folder in /proc */
 struct mapping find_mapping(unsigned long address);
 void each_mapping(void (*look)(const struct mapping *));
 void require_alone(void);
