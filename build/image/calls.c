@@ -90,7 +90,7 @@ static long instead_of(const struct user_regs_struct *now)
     case SYS_readlink: case SYS_readlinkat: case SYS_getcwd: case SYS_getdents64: case SYS_fcntl: case SYS_ioctl:
     case SYS_stat: case SYS_lstat: case SYS_fstat: case SYS_newfstatat:
     case SYS_exit: case SYS_exit_group: /* it ends before it was ready, which is told with its status */
-    case SYS_rt_sigaction: case SYS_rt_sigprocmask: case SYS_sigaltstack: case SYS_futex: case SYS_dup:
+    case SYS_rt_sigaction: case SYS_rt_sigprocmask: case SYS_futex: case SYS_dup:
         return NONE;
     }
     refuse("the program makes system call %lld, of which the tracer knows nothing", (long long)now->orig_rax);

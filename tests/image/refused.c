@@ -69,6 +69,8 @@ int main(int count, char **arguments)
         signal(SIGHUP, SIG_IGN);
     if (IS("a signal that is not ignored"))
         signal(SIGPIPE, SIG_DFL);
+    if (IS("a stack for signals"))
+        sigaltstack(&(stack_t){.ss_sp = malloc(SIGSTKSZ), .ss_size = SIGSTKSZ}, 0);
     if (IS("shared memory"))
         mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (IS("executable and writable memory"))

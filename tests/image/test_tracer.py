@@ -23,6 +23,7 @@ STATES = {
     "another handler": "other handlers than CPython's",
     "another ignored signal": "other ignored signals than CPython's",
     "a signal that is not ignored": "other ignored signals than CPython's",
+    "a stack for signals": "system call 131",
     "shared memory": "shared memory",
     "executable and writable memory": "writable and executable",
     "socket": "system call 41",
