@@ -112,7 +112,8 @@ def serving(certificates: Certificates | None) -> Iterator[ApiServer]:
             certificate: Any = (context and connection.getpeercert()) or {}
             names = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
             query = {key: values[0] for key, values in parse_qs(url.query).items()}
-            one = Seen(url.path, query, dict(self.headers.items()), "".join(names))
+            told = {name: ", ".join(self.headers.get_all(name, [])) for name in self.headers}
+            one = Seen(url.path, query, told, "".join(names))
             api.seen.append(one)
             api.writing = self.wfile
             selectors = [f"?{key}={value}" for key, value in query.items() if key.endswith("Selector")]

@@ -152,6 +152,7 @@ def test_data_in_the_kubeconfig_wins_over_files(tmp_path: Path, served: ApiServe
         ({"client-certificate": "missing"}, "No such file"),
         ({"client-key-data": "%"}, "not PEM in base64"),
         ({"auth-provider": {"name": "gcp"}}, "auth-provider"),
+        ({"as-groups": ["system:masters"]}, "without `as`"),
     ],
 )
 def test_a_user_that_cannot_be_used_is_told(
@@ -184,6 +185,20 @@ def test_a_token_file_is_read_anew_for_each_request(
 def test_name_and_password_are_sent(tmp_path: Path, served: ApiServer, certificates: Certificates) -> None:
     ask(write(tmp_path / "k", config(served, certificates, {"username": "jane", "password": "x"})))
     assert served.seen[0].headers["Authorization"] == "Basic " + base64.b64encode(b"jane:x").decode()
+
+
+def test_who_asks_as_somebody_else_does_so_here_too(
+    tmp_path: Path, served: ApiServer, certificates: Certificates
+) -> None:
+    user = {"as": "jane", "as-uid": "7", "as-groups": ["ops", "dev"], "as-user-extra": {"example.org/a": ["x"]}}
+    ask(write(tmp_path / "k", config(served, certificates, {"token": "t", **user})))
+    sent = {name: value for name, value in served.seen[0].headers.items() if name.startswith("Impersonate-")}
+    assert sent == {
+        "Impersonate-User": "jane", "Impersonate-Uid": "7", "Impersonate-Group": "ops, dev",
+        "Impersonate-Extra-example.org%2Fa": "x",
+    }  # fmt: skip
+    ask(write(tmp_path / "k", config(served, certificates, {"as": "", "as-groups": None})))
+    assert not [name for name in served.seen[1].headers if name.startswith("Impersonate-")]
 
 
 def test_the_proxy_is_used(tmp_path: Path, served: ApiServer, certificates: Certificates) -> None:

@@ -5,7 +5,7 @@ Everything waits for one deadline at most, also an answer that comes byte by byt
 
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -165,12 +165,13 @@ class Kube:
                 self._is_dead = text
             raise KubeError(text) from None
 
-    def _headers(self, said: ExecStatus | None) -> dict[str, str]:
+    def _headers(self, said: ExecStatus | None) -> Sequence[tuple[str, str]]:
         token = self._token(said)
         self._shown.add(token)
         if not (token.isascii() and token.isprintable()):
             raise KubeError("the token has characters that no request can have")
-        return {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+        authorization = [("Authorization", f"Bearer {token}")] if token else []
+        return [("Accept", "application/json"), *authorization, *self._access.impersonation]
 
     def _token(self, said: ExecStatus | None) -> str:
         if said:

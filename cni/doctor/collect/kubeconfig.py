@@ -7,10 +7,11 @@ first to name a cluster, a user, a context or the current context wins.
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from cni import input_file
 from cni.contracts.kubeconfig import KUBECONFIG, Cluster, Exec, Kubeconfig, User
@@ -40,6 +41,7 @@ class Access:
     token_file: Path | None = None  # read for each request, because it is renewed
     username: str = ""
     password: str = ""
+    impersonation: tuple[tuple[str, str], ...] = ()  # headers that name the user who is asked for in place of the own
     exec: Exec | None = None
     folder: Path = Path()  # from where exec's relative command is looked for
     cluster: Mapping[str, Any] | None = None  # what exec is told of the cluster
@@ -155,9 +157,22 @@ def _with_user(access: Access, user: User, folder: Path) -> Access:
         token_file=folder / file if file else None,
         username=user.get("username", ""),
         password=user.get("password", ""),
+        impersonation=tuple(_impersonation(user)),
         exec=user.get("exec"),
         folder=folder,
     )
+
+
+def _impersonation(user: User) -> Iterator[tuple[str, str]]:
+    """Yield the headers that say as whom the user asks: kubernetes.io, "User impersonation". AccessError."""
+    found = [("Impersonate-Uid", uid)] if (uid := user.get("as-uid")) else []
+    found += [("Impersonate-Group", group) for group in user.get("as-groups") or []]
+    for key, values in (user.get("as-user-extra") or {}).items():
+        found += [(f"Impersonate-Extra-{quote(key, safe='')}", value) for value in values]
+    if name := user.get("as"):
+        yield from (("Impersonate-User", name), *found)
+    elif found:
+        raise AccessError("the kubeconfig's user has as-uid, as-groups or as-user-extra without `as`")
 
 
 def _pem(data: str | None, file: str | None, folder: Path) -> str:
