@@ -101,8 +101,8 @@ def stopped_at_its_start(folder: Path) -> "subprocess.Popen[bytes]":
     for number in range(300):
         process = start("ADD", folder)
         time.sleep(number % 30 / 10000)  # machines differ in when that is
-        process.send_signal(signal.SIGSTOP)
         pid = process.pid
+        os.kill(pid, signal.SIGSTOP)  # unlike send_signal, which would take one that has ended out of /proc
         wait_for(lambda pid=pid: state_of(pid) in "TZ", "the process to stop")  # type: ignore[misc]
         blocked, caught = signals_in(pid, "SigBlk"), signals_in(pid, "SigCgt")
         if {signal.SIGTERM, signal.SIGINT} <= blocked and signal.SIGTERM not in caught:
