@@ -8,7 +8,7 @@ import pytest
 
 from tests import requirements
 from tests.installer.sample_node import Node
-from tests.installer.watch_process import ROOT, watching
+from tests.installer.watch_process import ROOT
 from tests.waiting import wait_for
 
 MOUNTED = ("opt/cni/bin", "etc/cni", "var/lib/spiderpool-ipam", "var/run/spidernet")
@@ -32,16 +32,18 @@ class Container:
 def test_watch_ends_to_be_started_with_the_folder_that_is_there_now(node: Node, folder: str) -> None:
     node.install()
     container, ready = Container(node, *MOUNTED), node.root / "ready"
-    options = ("--readiness-file", str(ready))
-    with watching(container.seen, *options, under=container.under, stderr=subprocess.PIPE) as process:
-        assert process.stderr
-        wait_for(ready.exists, "watch to be ready")
-        shutil.rmtree(node.root / folder)
-        for made in (node.root / folder, node.conf):
-            made.mkdir(parents=True, exist_ok=True)
-        node.write()  # the file event makes a check due
-        wait_for(lambda: process.poll() is not None, "watch to end")
-        said = process.stderr.read().decode()
+    command = [*container.under, *container.seen.command("watch", "--readiness-file", str(ready))]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        try:
+            wait_for(ready.exists, "watch to be ready")
+            shutil.rmtree(node.root / folder)
+            for made in (node.root / folder, node.conf):
+                made.mkdir(parents=True, exist_ok=True)
+            node.write()  # the file event makes a check due
+            wait_for(lambda: process.poll() is not None, "watch to end")
+        finally:
+            process.kill()
+        said = process.communicate(timeout=10)[1].decode()
     assert process.returncode == 1
     assert f"to be started anew: it sees what was /{folder}" in said
 
