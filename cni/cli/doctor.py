@@ -143,7 +143,7 @@ def _nodes(given: Options) -> "NodesReport":
     try:
         return node_reports.collect(given.kubeconfig, given.context, render.progress)
     except InstallerError as error:  # what else was found is to be told
-        return {"answered": [], "silent": [{"because": str(error), "nodes": []}], "findings": [], "not_made": []}
+        return {"answered": [], "silent": [{"because": str(error), "nodes": []}], "findings": [], "not_checked": []}
 
 
 def _wanted(given: Options, wanted: set[str]) -> set[str]:

@@ -72,7 +72,7 @@ class NodeFinding(TypedDict):
 
 
 @with_config(_CLOSED)
-class NotMadeOnNodes(TypedDict):
+class NotCheckedOnNodes(TypedDict):
     """Checks that could not be made on some nodes, for the same reason."""
 
     checks: Annotated[list[str], Field(description="Their ids.")]
@@ -95,7 +95,7 @@ class NodesReport(TypedDict):
     answered: Annotated[list[str], Field(description="The nodes that have told.")]
     silent: list[SilentNodes]
     findings: list[NodeFinding]
-    not_made: list[NotMadeOnNodes]
+    not_checked: list[NotCheckedOnNodes]
 
 
 @with_config(_CLOSED)

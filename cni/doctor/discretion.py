@@ -49,9 +49,9 @@ def _of_nodes(nodes: NodesReport, others: set[str]) -> NodesReport:
             for (check, node), findings in told.items()
             for finding in _of_findings(check, findings, others)
         ),
-        "not_made": node_findings.not_made(
+        "not_checked": node_findings.not_checked(
             (node, check, without_addresses(one["because"]))
-            for one in nodes["not_made"]
+            for one in nodes["not_checked"]
             for check in one["checks"]
             for node in one["nodes"]
         ),

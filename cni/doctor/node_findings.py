@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from cni.contracts.doctor import FindingReport, NodeFinding, NotMadeOnNodes
+from cni.contracts.doctor import FindingReport, NodeFinding, NotCheckedOnNodes
 
 
 def grouped(found: Iterable[tuple[str, str, FindingReport]]) -> list[NodeFinding]:
@@ -14,13 +14,13 @@ def grouped(found: Iterable[tuple[str, str, FindingReport]]) -> list[NodeFinding
     return list(groups.values())
 
 
-def not_made(found: Iterable[tuple[str, str, str]]) -> list[NotMadeOnNodes]:
-    """Return the checks that were not made, each of which comes with its node and why: equal checks and nodes once."""
+def not_checked(found: Iterable[tuple[str, str, str]]) -> list[NotCheckedOnNodes]:
+    """Return the checks that were not made, each of which comes with its node and why: what is equal, once."""
     nodes: dict[tuple[str, str], list[str]] = {}
     for node, check, because in found:
         nodes.setdefault((because, check), []).append(node)
-    groups: dict[tuple[str, tuple[str, ...]], NotMadeOnNodes] = {}
+    groups: dict[tuple[str, tuple[str, ...]], NotCheckedOnNodes] = {}
     for (because, check), names in nodes.items():
-        new: NotMadeOnNodes = {"checks": [], "because": because, "nodes": names}
+        new: NotCheckedOnNodes = {"checks": [], "because": because, "nodes": names}
         groups.setdefault((because, tuple(names)), new)["checks"].append(check)
     return list(groups.values())

@@ -89,8 +89,8 @@ def _show_nodes(nodes: NodesReport, labels: Labels) -> None:
         _show_line("ok" if severity == "information" else severity, f"{one['check']}: on {_names(one['nodes'])}")
         for line in _lines(one["finding"], labels):
             click.echo(f"  {' ' * _WIDTH}    {line}")
-    for unmade in nodes["not_made"]:
-        told = f"{', '.join(unmade['checks'])}: on {_names(unmade['nodes'])}: {unmade['because']}"
+    for unchecked in nodes["not_checked"]:
+        told = f"{', '.join(unchecked['checks'])}: on {_names(unchecked['nodes'])}: {unchecked['because']}"
         _show_line("not-checked", _printable(told))
     for silent in nodes["silent"]:
         names = _names(silent["nodes"]) or "which nodes there are is not known"

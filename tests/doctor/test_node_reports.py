@@ -81,7 +81,7 @@ def test_what_could_not_be_checked_on_nodes_is_told_with_them(api: ApiServer, ku
     assert "not checked  node-bird: on node2, node3: (address) does not answer\n" in shown
     as_json = json.loads(doctor(*only, "--json").stdout)
     jsonschema_rs.validator_for(SCHEMA).validate(as_json)
-    assert [one["nodes"] for one in as_json["nodes"]["not_made"]] == [["node0", "node1"], ["node2"], ["node3"]]
+    assert [one["nodes"] for one in as_json["nodes"]["not_checked"]] == [["node0", "node1"], ["node2"], ["node3"]]
 
 
 def test_nodes_that_are_gone_are_told_in_one_line(api: ApiServer, kubeconfig: Path) -> None:

@@ -6,6 +6,7 @@ from cni.contracts.api_objects import Node, Pod
 from cni.contracts.workload_objects import NodePod, Workload
 from cni.doctor import node_pods, subjects
 from cni.doctor.check import Check, Finding, command
+from cni.doctor.checks.bgp_nodes import names_of
 from cni.doctor.facts import FactReader
 
 _PREFIX = "cni.projectcalico.org/"
@@ -14,7 +15,6 @@ _IGNORED = (f"{_PREFIX}ipv4pools", f"{_PREFIX}ipv6pools")
 _CONTROLLERS = "calico-kube-controllers"
 _OURS = "spiderpool-ipam"
 _LONGEST = 100  # characters of an annotation in a finding
-_SHOWN = 3  # names of nodes in one finding
 _TOLERATE_ALL = '{"spec":{"template":{"spec":{"tolerations":[{"operator":"Exists"}]}}}}'
 
 
@@ -56,8 +56,7 @@ def _find_daemon_set(facts: FactReader) -> Iterator[Finding]:
     found = node_pods.by_node(own_pods)
     without = node_pods.calico_nodes(pods) - found.keys()
     if left_out := sorted(without & _left_out(facts, ours[0])):
-        more = f" and {len(left_out) - _SHOWN} more" if len(left_out) > _SHOWN else ""
-        seen = f"its nodeSelector leaves out nodes with calico-node: {', '.join(left_out[:_SHOWN])}{more}"
+        seen = f"its nodeSelector leaves out nodes with calico-node: {names_of(left_out)}"
         yield Finding(f"DaemonSet/{namespace}/{_OURS}", seen, severity="information")
     for node in sorted(without - set(left_out)):
         tolerate = command("kubectl -n {} patch daemonset {} --type=merge -p {}", namespace, _OURS, _TOLERATE_ALL)

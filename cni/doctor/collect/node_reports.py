@@ -83,7 +83,7 @@ def grouped(answers: Mapping[str, NodeReport | str]) -> NodesReport:
         "answered": list(told),
         "silent": [{"because": because, "nodes": nodes} for because, nodes in silent.items()],
         "findings": node_findings.grouped(_findings(told)),
-        "not_made": node_findings.not_made(_not_made(told)),
+        "not_checked": node_findings.not_checked(_not_checked(told)),
     }
 
 
@@ -96,7 +96,7 @@ def _findings(told: Mapping[str, NodeReport]) -> Iterable[tuple[str, str, Findin
     )
 
 
-def _not_made(told: Mapping[str, NodeReport]) -> Iterable[tuple[str, str, str]]:
+def _not_checked(told: Mapping[str, NodeReport]) -> Iterable[tuple[str, str, str]]:
     return (
         (node, check["id"], check.get("because", ""))
         for node, answer in told.items()
