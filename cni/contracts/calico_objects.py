@@ -26,6 +26,7 @@ class IPPoolSpec(TypedDict):
     blockSize: NotRequired[int]
     nodeSelector: NotRequired[str]
     allowedUses: NotRequired[List[str]]
+    assignmentMode: NotRequired[str]
 
 
 class IPPool(TypedDict):

@@ -153,13 +153,31 @@ def test_the_operator_can_be_told_no_other_ipam() -> None:
     assert "--as" in finding["mend"]["text"]
 
 
-@pytest.mark.parametrize("spec", [{}, {"nodeSelector": "all()"}, {"allowedUses": ["Tunnel"]}, {"nodeSelector": "("}])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"nodeSelector": "all()"},
+        {"allowedUses": ["Tunnel"]},
+        {"nodeSelector": "("},
+        {"assignmentMode": "Automatic", "allowedUses": ["Workload"]},
+        {"assignmentMode": "Manual"},
+    ],
+)
 def test_a_pool_that_calicos_own_ipam_may_use_is_a_warning(spec: Any) -> None:
     finding = only(cluster(ip_pools=pool(disabled=False, **spec)), "calico-pool-disabled")
     assert (finding["severity"], patched(finding)) == ("warning", {"spec": {"disabled": True}})
 
 
-@pytest.mark.parametrize("spec", [{"disabled": True}, {"nodeSelector": "has(none)"}, {"allowedUses": ["LoadBalancer"]}])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"disabled": True},
+        {"nodeSelector": "has(none)"},
+        {"allowedUses": ["LoadBalancer"]},
+        {"assignmentMode": "Manual", "allowedUses": ["Workload"]},
+    ],
+)
 def test_a_pool_that_it_may_not_use_is_none(spec: Any) -> None:
     assert found(cluster(ip_pools=pool(**{"disabled": False, **spec})), "calico-pool-disabled") == []
 

@@ -56,9 +56,16 @@ def _overlaps(block: Any) -> Any:
 
 
 def _gives_addresses(pool: IPPool, nodes: list[Node] | None) -> bool:
-    """Tell whether calico-ipam may take addresses out of a pool: for a pod or a tunnel, on any node."""
+    """Tell whether calico-ipam takes addresses out of a pool by itself: for a pod or a tunnel, on any node.
+
+    Like calico's determinePools: of assignmentMode Manual, pods have addresses only if they name the pool. calico-node
+    names it for its tunnels.
+    """
     spec = pool["spec"]
-    if spec.get("disabled") or not {"Workload", "Tunnel"} & set(spec.get("allowedUses") or ["Workload", "Tunnel"]):
+    uses = {"Workload", "Tunnel"} & set(spec.get("allowedUses") or ["Workload", "Tunnel"])
+    if spec.get("assignmentMode") == "Manual":
+        uses.discard("Workload")
+    if spec.get("disabled") or not uses:
         return False
     try:
         selected = (matches(spec.get("nodeSelector", ""), node["metadata"].get("labels", {})) for node in nodes or [])
