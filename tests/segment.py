@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pyroute2 import netns
 
 from tests import requirements
+from tests.waiting import SLACK
 
 
 def ip(namespace: str, command: str) -> str:
@@ -98,7 +99,7 @@ def packet_socket(namespace: str, ethertype: int, ifname: str = "eth0") -> socke
     thread = threading.Thread(target=enter)
     thread.start()
     thread.join()
-    opened[0].settimeout(10)
+    opened[0].settimeout(10 + SLACK)
     return opened[0]
 
 

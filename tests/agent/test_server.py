@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.agent.agent_process import Agent, add_args, pool, running_agent, start, write_pools
+from tests.waiting import SLACK
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def send(agent: Agent, method: str, path: str, body: dict[str, Any]) -> socket.s
     content = json.dumps(body).encode()
     head = f"{method} /v1{path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(10)
+    connection.settimeout(10 + SLACK)
     connection.connect(str(agent.socket_path))
     connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
     return connection
@@ -134,7 +135,7 @@ def test_a_signal_stops_it_cleanly_within_two_seconds(tmp_path: Path, pools: Pat
         idle.sendall(b"POST /v1/ipam/ip HTTP/1.1\r\nHost:\r\nContent-Length: 9\r\n\r\n")
         assert agent.ask("GET", "/ipam/healthy").status == 200  # it serves by now, and has that request
         agent.process.send_signal(number)
-        assert agent.process.wait(2 + 5) == 0  # the promise, and 5 s for a slow machine
+        assert agent.process.wait(2 + SLACK) == 0
         assert not agent.socket_path.exists()
         assert not list((tmp_path / "state").glob("*-wal"))
         assert idle.recv(65536).startswith(b"HTTP/1.1 503 ")

@@ -20,6 +20,7 @@ from tests.e2e.frozen_plugin import LARGE, OK, SMALL, FrozenPlugin, agent, found
 from tests.waiting import wait_for
 
 PIPE_SIZE = 65536
+SHOWS_ITS_HANDLERS = "/proc shows its handlers of signals, not the program's"
 
 both_signals = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 
@@ -61,7 +62,7 @@ def test_while_the_agent_works_an_add_releases_and_prints_its_error(
 
 @both_signals
 def test_before_it_has_read_its_configuration_it_asks_nothing(number: signal.Signals, plugin: FrozenPlugin) -> None:
-    requirements.need_no_emulator("it loses signals that come early")
+    requirements.need_no_emulator(SHOWS_ITS_HANDLERS)
     reader, writer = os.pipe()
     with plugin.start("ADD", "/bin/bash", "-c", f'exec "$0" <&{reader}', pass_fds=[reader]) as process:
         wait_until_it_handles_signals(process.pid)
@@ -101,6 +102,7 @@ def test_at_any_moment_it_prints_one_object_or_has_not_begun(plugin: FrozenPlugi
 
 @both_signals
 def test_while_nobody_listens_an_add_prints_its_error_at_once(number: signal.Signals, plugin: FrozenPlugin) -> None:
+    requirements.need_no_emulator(SHOWS_ITS_HANDLERS)
     with plugin.start("ADD") as process:
         wait_until_it_handles_signals(process.pid)
         time.sleep(0.3)  # of the three seconds for which it tries to connect

@@ -13,7 +13,7 @@ from cni.installer.bundle import plugin_links
 from cni.installer.bundle_watch import BundleWatch
 from cni.installer.reconciler import Reconciler
 from tests.installer.sample_node import Node
-from tests.waiting import wait_for
+from tests.waiting import SLACK, wait_for
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_it_reads_at_the_lowest_priority_and_nothing_else_does(
     before = os.getpriority(os.PRIO_PROCESS, 0)
     thread = threading.Thread(target=BundleWatch(watched, said.append).run, args=(stop,))
     thread.start()
-    thread.join(10)
+    thread.join(10 + SLACK)
     assert (niceness, os.getpriority(os.PRIO_PROCESS, threading.get_native_id())) == ([19], before)
 
 
@@ -115,5 +115,5 @@ def test_it_ends_when_it_is_told_to(watched: Reconciler, said: list[str]) -> Non
     run: Callable[[threading.Event], None] = BundleWatch(watched, said.append).run
     thread = threading.Thread(target=run, args=(stop,))
     thread.start()
-    thread.join(10)
+    thread.join(10 + SLACK)
     assert not thread.is_alive()

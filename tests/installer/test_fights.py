@@ -10,7 +10,7 @@ from cni.installer.conflist.document import ConflistError
 from tests.installer.meshes.scene import Scene
 from tests.installer.sample_conflists import CALICO, NEWER, SWAPPED
 from tests.installer.sample_node import COPY
-from tests.waiting import wait_for
+from tests.waiting import SLACK, wait_for
 
 OWNED = "02-istio-cni.conflist"
 CALICO_IPAM = json.dumps({"type": "calico-ipam"})
@@ -34,7 +34,7 @@ def test_what_cilium_renames_is_named_with_its_setting_and_mends_when_it_is_back
     assert "because its setting cni.exclusive is true: set it to false and rename the file back" in watch.said
     wait_for(lambda: not watch.ready.exists(), "watch not to be ready", 1)
     cilium.terminate()
-    assert cilium.wait(10) == 0
+    assert cilium.wait(10 + SLACK) == 0
     wait_for(watch.ready.exists, "watch to be ready", 5)
     wait_for(lambda: scene.is_whole(None), "our ipam", 1)
     present = {name: data for name, data in node.files().items() if name in before and not name.startswith(".")}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cni.installer.heartbeat import Heartbeat
+from tests.waiting import SLACK
 
 MESSAGE = b"READY=1\nWATCHDOG=1"
 
@@ -16,7 +17,7 @@ def test_messages_go_to_a_socket_of_either_kind(tmp_path: Path, abstract: bool) 
     name = f"@{tmp_path}/notify" if abstract else f"{tmp_path}/notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(name.replace("@", "\0"))
-        manager.settimeout(5)
+        manager.settimeout(SLACK)
         Heartbeat({"NOTIFY_SOCKET": name}).beat()
         assert manager.recv(100) == MESSAGE
 

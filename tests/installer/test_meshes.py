@@ -15,7 +15,7 @@ from tests.installer.meshes.istio_cni import OWNED as OWNED_FILE
 from tests.installer.meshes.scene import LINKERD, MESHES, QUIET, Mesh, Scene, is_ours
 from tests.installer.sample_conflists import CALICO
 from tests.installer.sample_node import COPY
-from tests.waiting import wait_for
+from tests.waiting import SLACK, wait_for
 
 SHORT = 1.5  # seconds of quiet where the next step needs no more
 
@@ -51,7 +51,7 @@ def put_both(scene: Scene, mesh: Mesh, *, comes_first: bool, as_name: str) -> Ca
 
     def remove() -> None:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(10 + SLACK) == 0
 
     return remove
 

@@ -133,4 +133,4 @@ def test_a_readiness_file_that_cannot_be_written_any_more_ends_no_watch(node: No
         wait_for(lambda: "swapped" in log.read_text(), "the swap")
         assert watch.poll() is None
         watch.terminate()
-        assert watch.wait(10) == 0
+        assert watch.wait(10 + SLACK) == 0

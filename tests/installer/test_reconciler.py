@@ -17,7 +17,7 @@ from cni.installer.node import atomic_file, lock
 from cni.installer.reconciler import Reconciler, UninstalledError
 from tests.installer.sample_conflists import CALICO, GO, SWAPPED
 from tests.installer.sample_node import COPY, Node
-from tests.installer.test_watch import SLACK
+from tests.waiting import SLACK
 
 Watching = Callable[..., Reconciler]
 

@@ -9,7 +9,7 @@ import pytest
 from tests import requirements
 from tests.installer.sample_node import Node
 from tests.installer.watch_process import ROOT
-from tests.waiting import wait_for
+from tests.waiting import SLACK, wait_for
 
 MOUNTED = ("opt/cni/bin", "etc/cni", "var/lib/spiderpool-ipam", "var/run/spidernet")
 
@@ -43,7 +43,7 @@ def test_watch_ends_to_be_started_with_the_folder_that_is_there_now(node: Node, 
             wait_for(lambda: process.poll() is not None, "watch to end")
         finally:
             process.kill()
-        said = process.communicate(timeout=10)[1].decode()
+        said = process.communicate(timeout=10 + SLACK)[1].decode()
     assert process.returncode == 1
     assert f"to be started anew: it sees what was /{folder}" in said
 

@@ -18,9 +18,9 @@ from cni.installer.reconciler import GRACE
 from tests.installer.health_agent import HealthAgent
 from tests.installer.sample_conflists import CALICO, SWAPPED
 from tests.installer.sample_node import COPY, PLUGIN, Node
+from tests.waiting import SLACK, wait_for
 
 WITHIN = 1.0  # seconds in which watch repairs what others have changed
-SLACK = 5.0  # seconds that a slow machine may take longer
 OTHER = PLUGIN.format(mark="the Go plugin")
 
 
@@ -42,17 +42,13 @@ class Watch:
         """End it by SIGTERM; return how many seconds that took."""
         started = time.monotonic()
         self.process.terminate()
-        assert self.process.wait(10) == 0, self.said
+        assert self.process.wait(10 + SLACK) == 0, self.said
         return time.monotonic() - started
 
 
 def until(condition: Callable[[], bool], seconds: float) -> float:
-    """Wait for what is promised within so many seconds; return how many it took. A slow machine may take longer."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() - started < seconds + SLACK, "it did not happen in time"
-        time.sleep(0.005)
-    return time.monotonic() - started
+    """Wait for what watch promises within so many seconds; return how many it took."""
+    return wait_for(condition, "watch", seconds)
 
 
 @pytest.fixture
@@ -274,7 +270,7 @@ def test_it_ends_within_a_second_and_leaves_the_node_as_it_is(node: Node, watchi
 def test_after_uninstall_it_has_nothing_to_keep(node: Node, watching: Callable[..., Watch]) -> None:
     watch = watching()
     node.uninstall()
-    assert watch.process.wait(5) == 0
+    assert watch.process.wait(5 + SLACK) == 0
     assert "the installation was removed" in watch.said
     assert node.conflist.read_text() == CALICO
 

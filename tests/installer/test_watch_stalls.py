@@ -47,7 +47,7 @@ def full_pipe() -> Iterator[int]:
 def stop(process: "subprocess.Popen[bytes]", status: int = 0) -> float:
     started = time.monotonic()
     process.terminate()
-    assert process.wait(10) == status
+    assert process.wait(10 + SLACK) == status
     return time.monotonic() - started
 
 

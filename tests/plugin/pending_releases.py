@@ -13,7 +13,7 @@ from cni.plugin import replay as replaying
 from cni.plugin.attachment import Attachment
 from tests.agent.agent_process import add_args
 from tests.serving import served
-from tests.waiting import wait_for
+from tests.waiting import SLACK, wait_for
 
 FIELDS = ("containerID", "ifName", "podNamespace", "podName", "podUID", "network")
 
@@ -64,7 +64,7 @@ def holding_elsewhere(hold: Callable[..., None], *arguments: object) -> Iterator
     other = forks.Process(target=hold, args=(held, *arguments))
     other.start()
     try:
-        assert held.wait(10)
+        assert held.wait(10 + SLACK)
         yield
     finally:
         other.kill()

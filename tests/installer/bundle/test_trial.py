@@ -16,7 +16,7 @@ from tests.build.test_rights import NEEDED
 from tests.image.bundles import copy_to, how_it_starts
 from tests.installer.sample_node import PLUGIN, make_tree, write_sums
 from tests.own_state import can_have_own_state, with_own_state
-from tests.waiting import wait_for
+from tests.waiting import SLACK, wait_for
 
 # A plugin that counts its calls in the folder that it is called in, and takes one of two ways.
 SCRIPT = """#!/bin/sh
@@ -224,7 +224,7 @@ def test_a_trial_that_is_ended_leaves_nothing_on_the_node_and_the_next_one_is_ma
     with subprocess.Popen(command, env=environ, start_new_session=True) as process:
         wait_for((tmp_path / "asked").exists, "the plugin to ask the agent")
         end(process)
-        process.wait(10)
+        process.wait(10 + SLACK)
         wait_for(lambda: is_gone(process.pid), "the plugin to end")
     assert [list(state.iterdir()), list((tmp_path / "tmp").iterdir())] == [[], []]
     assert trial.is_set_aside(bundle) == ""
@@ -243,10 +243,10 @@ def is_gone(group: int) -> bool:
 
 def test_an_image_that_was_asked_for_again_is_tried_until_a_trial_has_ended(tmp_path: Path) -> None:
     """The bundle in force goes on without it meanwhile, and so after a trial that was killed."""
-    bundle = stand_in(tmp_path, "kill -KILL $PPID", "exec sleep 60")
+    bundle = stand_in(tmp_path, "kill -KILL $PPID")
     trial.choose(bundle, wanted=False)
     code = "import sys, pathlib; from cni.installer.bundle import trial"
-    code += "; trial._SECONDS = 0.3; trial.settle(pathlib.Path(sys.argv[1]), wanted=True, is_in_force=True)"
+    code += "; trial.settle(pathlib.Path(sys.argv[1]), wanted=True, is_in_force=True)"
     done = subprocess.run([sys.executable, "-c", code, bundle], capture_output=True, timeout=60)
     assert (done.returncode, trial.is_set_aside(bundle)) == (-signal.SIGKILL, trial.ASKED_FOR)
     (bundle / "spiderpool").write_text(SCRIPT.format(imaged=":", plain=":"))

@@ -14,7 +14,7 @@ from tests.installer.meshes.looks import Look, Looks
 from tests.installer.sample_node import Node
 from tests.installer.test_watch import Watch
 from tests.requirements import ROOT
-from tests.waiting import wait_for
+from tests.waiting import SLACK, wait_for
 
 WITHIN = 5.0  # seconds in which everything is as it is to be, after somebody else has written
 QUIET = 6.0  # seconds in which nothing is to be written then
@@ -87,7 +87,7 @@ class Scene:
 
     def restart_calico(self) -> None:
         """Have calico-node write its conflist."""
-        assert self.start("calico_node", str(self.node.conflist)).wait(10) == 0
+        assert self.start("calico_node", str(self.node.conflist)).wait(10 + SLACK) == 0
 
     def uninstall(self) -> subprocess.CompletedProcess[str]:
         return self.node.run("uninstall", frozen=False)
