@@ -20,7 +20,7 @@ from urllib.request import urlopen
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import own_state, requirements
-from tests.e2e.frozen_agent import Agent
+from tests.e2e.frozen_agent import POOLS, Agent
 from tests.installer.sample_node import Node
 from tests.installer.watch_process import ROOT, watching
 from tests.waiting import wait_for
@@ -94,7 +94,8 @@ def serving(node: Node, **options: Any) -> Iterator[Served]:
 
 @contextmanager
 def _agent(folder: Path) -> Iterator[Path]:
-    agent = Agent(folder, log=folder / "agent.log")
+    pools = POOLS.replace("10.244.100.200", "10.244.100.19")  # few, so that some calls get none
+    agent = Agent(folder, pools=pools, log=folder / "agent.log")
     try:
         yield agent.socket
     finally:
