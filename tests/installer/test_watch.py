@@ -48,7 +48,7 @@ class Watch:
 
 def until(condition: Callable[[], bool], seconds: float) -> float:
     """Wait for what watch promises within so many seconds; return how many it took."""
-    return wait_for(condition, "watch", seconds)
+    return wait_for(condition, "what watch promises", seconds)
 
 
 @pytest.fixture

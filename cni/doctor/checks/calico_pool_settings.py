@@ -58,8 +58,8 @@ def _overlaps(block: Any) -> Any:
 def _gives_addresses(pool: IPPool, nodes: list[Node] | None) -> bool:
     """Tell whether calico-ipam takes addresses out of a pool by itself: for a pod or a tunnel, on any node.
 
-    Like calico's determinePools: of assignmentMode Manual, pods have addresses only if they name the pool. calico-node
-    names it for its tunnels.
+    As in Calico's determinePools, a pod gets no address out of a pool with assignmentMode Manual unless the pod names
+    that pool. calico-node names the pools that it takes the addresses of its tunnels from.
     """
     spec = pool["spec"]
     uses = {"Workload", "Tunnel"} & set(spec.get("allowedUses") or ["Workload", "Tunnel"])

@@ -141,7 +141,7 @@ def test_a_bundle_without_an_image_is_not_tried(tmp_path: Path) -> None:
 
 
 def test_an_add_that_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "_SECONDS", 0.3)
+    monkeypatch.setattr(trial, "_SECONDS", 1)
     bundle = stand_in(tmp_path, "exec sleep 60")
     assert "an ADD from it does not end" in trial.choose(bundle, wanted=True)
 
